@@ -1,0 +1,46 @@
+# Two commands do all set-up: `make run` and `make test`. What they make lies in .venv.
+.PHONY: run test check bench test-cluster browser clean
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+run: $(VENV)/installed
+	@exec $(BIN)/doublet demo $(ARGS)
+
+test: check browser
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/installed-test
+	@$(BIN)/ruff format --check doublet tests bench
+	@$(BIN)/ruff check doublet tests bench
+	@$(BIN)/mypy
+
+bench: $(VENV)/installed-test
+	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+test-cluster: $(VENV)/installed-test
+	@$(BIN)/python -m pytest -m cluster $(ARGS)
+
+# Debian's Chromium, where it is missing and packages may be installed; otherwise the browser tests
+# say why they are skipped (with CI=true they fail).
+browser:
+	@command -v chromium >/dev/null || scripts/install_package chromium || true
+
+$(VENV)/bin/pip:
+	@scripts/make_venv $(PYTHON) $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/pip
+	@echo "Installing Doublet into $(VENV) …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-test: pyproject.toml | $(VENV)/bin/pip
+	@echo "Installing Doublet and its test tools into $(VENV) …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,5 @@
+"""`python -m doublet` is the command `doublet`."""
+
+from doublet.cli import main
+
+main()

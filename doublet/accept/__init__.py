@@ -1,0 +1,25 @@
+"""A request becomes records, or a reason for refusal. Pure: no clock, no disk, no network.
+
+Both doors, the Conversions API (`events`) and the pixel's `/tr` (`hits`), lead through the same
+`STEPS`. Personal data is normalised and hashed there, before anything is written. What is refused
+becomes a record too (`refused`).
+"""
+
+from __future__ import annotations
+
+from doublet.accept.events import accept_events, read_request
+from doublet.accept.hits import accept_hit, read_hit
+from doublet.accept.refused import hashed_payload, refused_record
+from doublet.accept.steps import STEPS, Arrival, is_suspect
+
+__all__ = [
+    "STEPS",
+    "Arrival",
+    "accept_events",
+    "accept_hit",
+    "hashed_payload",
+    "is_suspect",
+    "read_hit",
+    "read_request",
+    "refused_record",
+]

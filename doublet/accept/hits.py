@@ -1,0 +1,90 @@
+"""The door of the pixel: the parameters of a `/tr` request (Meta's browser library)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from doublet.accept.events import UNREADABLE, unreadable
+from doublet.accept.record import event_record
+from doublet.accept.steps import Arrival
+from doublet.accept.user_data import HASHED
+from doublet.event import WireEvent
+from doublet.refusal import Refusal
+
+# Parameters that are kept as they are; whatever else arrives is dropped, since it may hold
+# personal data in a form that nobody has looked at.
+EXTRA_KEYS = frozenset(
+    "if sw sh v r a ec o it coo tm es de dpo dpoco dpost noscript rqm dlc rlc cdl ler tz".split()
+)
+_EXTRA_LENGTH_MAX = 200
+
+
+class Hit(msgspec.Struct):
+    """The parameters of one request, sorted into their groups."""
+
+    fields: dict[str, str]
+    custom_data: dict[str, Any]
+    user_data: dict[str, Any]
+    extra: dict[str, Any]
+
+    @property
+    def pixel_id(self) -> str:
+        """`id`, empty when it is missing."""
+        return self.fields.get("id", "")
+
+
+def read_hit(pairs: Iterable[tuple[str, str]]) -> Hit:
+    """Sort decoded parameters: `cd[…]`, `ud[…]`, known others. The first of a name counts."""
+    fields: dict[str, str] = {}
+    custom: dict[str, Any] = {}
+    user: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in EXTRA_KEYS:
+            extra[name] = value[:_EXTRA_LENGTH_MAX]
+        elif (group := name[:3]) == "cd[":
+            custom[name[3:-1]] = _structured(value) if value[:1] in ("[", "{") else value
+        elif group == "ud[":
+            user[name[3:-1]] = value
+        elif name not in fields:
+            fields[name] = value
+    return Hit(fields, custom, user, extra)
+
+
+def _structured(text: str) -> Any:
+    """Arrays and objects inside `cd[…]` are JSON text; the server's copy has them as values."""
+    try:
+        return msgspec.json.decode(text)
+    except UNREADABLE:
+        return text
+
+
+def accept_hit(hit: Hit, arrival: Arrival) -> bytes | Refusal:
+    """The record of one hit; address and browser are those of the connection."""
+    fields = hit.fields
+    user_data = {key: value for key, value in hit.user_data.items() if key in HASHED}
+    user_data["client_ip_address"] = arrival.client_ip
+    user_data["client_user_agent"] = arrival.user_agent
+    user_data["fbc"] = fields.get("fbc")
+    user_data["fbp"] = fields.get("fbp")
+    wire = WireEvent(
+        event_name=fields.get("ev", ""),
+        event_time=_from_milliseconds(fields.get("ts")),
+        user_data=user_data,
+        custom_data=hit.custom_data,
+        event_id=fields.get("eid") or fields.get("eid[]"),
+        action_source="website",
+        event_source_url=fields.get("dl") or arrival.referer,
+        referrer_url=fields.get("rl"),
+    )
+    try:
+        return event_record(wire, arrival, 0, hit.extra)
+    except UNREADABLE as error:
+        return unreadable(error)
+
+
+def _from_milliseconds(text: str | None) -> int | None:
+    return int(text) // 1000 if text and text.isdecimal() and len(text) < 20 else None

@@ -1,0 +1,60 @@
+"""A wire event that has passed all steps, as a record of the log."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+from doublet.accept.steps import STEPS, Arrival, Draft
+from doublet.event import Event, WireEvent, encode
+from doublet.refusal import Refusal
+
+
+def event_key(pixel_id: str, event_name: str, unique: str) -> int:
+    """64-bit key shared by all copies of one event: BLAKE2b of pixel, name and event id.
+
+    Stamped here because the engines' own hash functions differ.
+
+    >>> event_key("1", "Purchase", "order.7") == event_key("1", "Purchase", "order.7")
+    True
+    """
+    text = f"{pixel_id}\n{event_name}\n{unique}"
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
+def event_record(
+    wire: WireEvent, arrival: Arrival, index: int, extra: dict[str, Any] | None
+) -> bytes | Refusal:
+    """The record of the event at `index` of its request, or why there is none."""
+    draft = Draft(wire, arrival, extra)
+    for step in STEPS:
+        refusal = step(draft)
+        if refusal is not None:
+            return refusal
+    pixel_id = arrival.pixel_id
+    # Without an id an event is its own: slot, microsecond and index are unique for ever. The
+    # newline keeps such a key apart from every id that a client could send.
+    unique = draft.event_id or f"\n{arrival.slot}\n{arrival.received_at}\n{index}"
+    return encode(
+        Event(
+            "event",
+            arrival.account_id,
+            pixel_id,
+            arrival.source,
+            arrival.received_at,
+            event_key(pixel_id, wire.event_name, unique),
+            wire.event_name,
+            draft.event_time,
+            draft.event_id,
+            wire.action_source,
+            wire.event_source_url or None,
+            draft.user_data,
+            draft.value,
+            draft.currency,
+            draft.order_id,
+            wire.custom_data or None,
+            draft.extra,
+            draft.flags or None,
+        )
+    )

@@ -1,0 +1,80 @@
+"""Refused requests as records: what an operator needs to find, mend and replay them.
+
+The content is kept only where the token proved an account and the body could be read; every
+personal value in it is hashed. Otherwise size, digest and reason remain.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE
+from doublet.accept.steps import Arrival
+from doublet.accept.user_data import clean_user_data
+from doublet.event import Refused, WireEvent, encode
+from doublet.redact import redact, redact_text, redact_url
+from doublet.refusal import Refusal
+
+_PIXEL_ID_LENGTH_MAX = 20
+_KEY_LENGTH_MAX = 100
+_KNOWN = frozenset(WireEvent.__struct_fields__)
+_URLS = ("event_source_url", "referrer_url")
+
+
+def refused_record(refusal: Refusal, arrival: Arrival, body: bytes, payload: Any = None) -> bytes:
+    """The record of a refused request. `arrival.account_id` is empty unless a token proved it."""
+    pixel_id = arrival.pixel_id if arrival.pixel_id.isdecimal() else ""
+    return encode(
+        Refused(
+            "refused",
+            arrival.account_id,
+            pixel_id[:_PIXEL_ID_LENGTH_MAX],
+            arrival.source,
+            arrival.received_at,
+            refusal.reason.label,
+            refusal.message,
+            len(body),
+            sha256(body).hexdigest(),
+            payload,
+        )
+    )
+
+
+def hashed_payload(body: bytes) -> Any:
+    """The events of a JSON body with every personal value hashed, None when it is unreadable.
+
+    Keys that are not in Meta's tables keep their names and lose their values.
+    """
+    try:
+        data = msgspec.json.decode(body)
+        data = data.get("data") if isinstance(data, dict) else None
+        data = msgspec.json.decode(data) if isinstance(data, str) else data
+        if not isinstance(data, list):
+            return None
+        payload = [_hashed_event(element) for element in data[:EVENTS_PER_REQUEST_MAX]]
+        return payload if len(encode_any(payload)) <= 2 * len(body) + 10_000 else None
+    except UNREADABLE:
+        return None
+
+
+encode_any = msgspec.json.encode
+
+
+def _hashed_event(element: Any) -> Any:
+    event = msgspec.json.decode(element) if isinstance(element, str) else element
+    if not isinstance(event, dict):
+        return None
+    kept = {redact_text(key)[:_KEY_LENGTH_MAX]: None for key in event if key not in _KNOWN}
+    kept |= {key: _hashed_field(key, value) for key, value in event.items() if key in _KNOWN}
+    return kept
+
+
+def _hashed_field(key: str, value: Any) -> Any:
+    if key == "user_data":
+        return clean_user_data(value, []) if isinstance(value, dict) else None
+    if key in _URLS:
+        return redact_url(value) if isinstance(value, str) else None
+    return redact(value)

@@ -1,0 +1,314 @@
+"""The steps that every event takes, in order; the first refusal ends its way.
+
+What would make Meta refuse a server event is refused; a browser cannot mend its hit, so there the
+same fault is only flagged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from doublet.accept.user_data import clean_user_data, is_too_broad
+from doublet.event import Source, WireEvent, money
+from doublet.normalize import strip_url_appendix
+from doublet.redact import redact, redact_text, redact_url
+from doublet.refusal import Reason, Refusal
+
+DAY_S = 86_400
+EVENT_AGE_DAYS_MAX = 7
+STORE_AGE_DAYS_MAX = 62
+FUTURE_S_MAX = DAY_S
+FUTURE_S_FLAGGED = 300
+EVENT_NAME_LENGTH_MAX = 256
+EVENT_ID_LENGTH_MAX = 1024
+
+ACTION_SOURCES = frozenset(
+    "email website app phone_call chat physical_store system_generated business_messaging "
+    "other".split()
+)
+
+# Keys of custom_data and contents whose names promise nothing personal. When there are no others
+# and the request holds nothing like an address, there is nothing to remove.
+_HARMLESS_KEYS = frozenset(
+    "value currency content_ids contents content_type content_name content_category num_items "
+    "predicted_ltv search_string status order_id item_number delivery_category net_revenue "
+    "id quantity item_price title description brand category".split()
+)
+
+_RARE_KEYS = (
+    "referrer_url",
+    "opt_out",
+    "data_processing_options",
+    "data_processing_options_country",
+    "data_processing_options_state",
+    "app_data",
+    "advanced_measurement_table",
+    "messaging_channel",
+    "original_event_data",
+    "attribution_data",
+    "customer_segmentation",
+)
+_rare = attrgetter(*_RARE_KEYS)
+_NOTHING_RARE = (None,) * len(_RARE_KEYS)
+
+
+class Arrival(msgspec.Struct):
+    """What the edge knows of a request.
+
+    `received_at` is in µs since 1970, UTC, and rises strictly within a slot. `suspect` says that
+    the request holds an @ somewhere, so that its texts must be searched for addresses.
+    """
+
+    account_id: str
+    pixel_id: str
+    source: Source
+    received_at: int
+    slot: int
+    client_ip: str | None = None
+    user_agent: str | None = None
+    referer: str | None = None
+    test_event_code: str | None = None
+    partner_agent: str | None = None
+    suspect: bool = True
+
+
+def is_suspect(body: bytes) -> bool:
+    """Whether raw input may hold an e-mail address, plain, percent-encoded or JSON-escaped."""
+    return b"@" in body or b"%40" in body or b"\\u" in body
+
+
+class Draft:
+    """A wire event on its way through `STEPS`, with what they have found out."""
+
+    __slots__ = (
+        "arrival",
+        "currency",
+        "event_id",
+        "event_time",
+        "extra",
+        "flags",
+        "order_id",
+        "user_data",
+        "value",
+        "wire",
+    )
+
+    def __init__(self, wire: WireEvent, arrival: Arrival, extra: dict[str, Any] | None) -> None:
+        self.wire = wire
+        self.arrival = arrival
+        self.extra = extra
+        self.flags: list[str] = []
+        self.event_id: str | None = None
+        self.event_time = 0
+        self.user_data: dict[str, Any] | None = None
+        self.value: str | None = None
+        self.currency: str | None = None
+        self.order_id: str | None = None
+
+    def fault(self, reason: Reason, message: str, field: str, flag: str) -> Refusal | None:
+        """Refuse a server's event; flag a browser's."""
+        if self.arrival.source == "server":
+            return Refusal(reason, message, field)
+        self.flags.append(flag)
+        return None
+
+
+def _event_name(draft: Draft) -> Refusal | None:
+    name = draft.wire.event_name
+    if not name or name.isspace():
+        return Refusal(Reason.EVENT_NAME_MISSING, "event_name is empty.", "event_name")
+    if len(name) > EVENT_NAME_LENGTH_MAX:
+        return _too_long("event_name", name, EVENT_NAME_LENGTH_MAX)
+    if "@" in name:
+        draft.wire.event_name = redact_text(name)
+    return None
+
+
+def _event_id(draft: Draft) -> Refusal | None:
+    event_id = draft.wire.event_id
+    if event_id is None or event_id == "":
+        return None
+    text = event_id if type(event_id) is str else str(event_id)
+    if len(text) > EVENT_ID_LENGTH_MAX:
+        return _too_long("event_id", text, EVENT_ID_LENGTH_MAX)
+    draft.event_id = redact_text(text) if "@" in text else text
+    return None
+
+
+def _too_long(field: str, text: str, limit: int) -> Refusal:
+    return Refusal(
+        Reason.INVALID_EVENT,
+        f"{field} has {len(text)} characters, at most {limit} are allowed.",
+        field,
+    )
+
+
+def _event_time(draft: Draft) -> Refusal | None:
+    received_s = draft.arrival.received_at // 1_000_000
+    draft.event_time = received_s
+    seconds = _seconds(draft.wire.event_time)
+    if seconds is None:
+        return draft.fault(
+            Reason.INVALID_EVENT,
+            "event_time is missing or not a number of Unix seconds.",
+            "event_time",
+            "missing_ts",
+        )
+    in_store = draft.wire.action_source == "physical_store"
+    days = STORE_AGE_DAYS_MAX if in_store else EVENT_AGE_DAYS_MAX
+    if seconds < received_s - days * DAY_S:
+        return draft.fault(
+            Reason.EVENT_TOO_OLD,
+            f"event_time is more than {days} days ago.",
+            "event_time",
+            "ts_out_of_range",
+        )
+    if seconds > received_s + FUTURE_S_MAX:
+        return draft.fault(
+            Reason.EVENT_IN_FUTURE,
+            "event_time is more than a day in the future.",
+            "event_time",
+            "ts_out_of_range",
+        )
+    if seconds > received_s + FUTURE_S_FLAGGED:
+        draft.flags.append("event_time_in_future")
+    draft.event_time = seconds
+    return None
+
+
+def _seconds(event_time: float | str | None) -> int | None:
+    if type(event_time) is int:
+        return event_time
+    try:
+        return int(float(event_time)) if event_time is not None else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _user_data(draft: Draft) -> Refusal | None:
+    user_data = draft.wire.user_data
+    if user_data is None:
+        return draft.fault(
+            Reason.USER_DATA_MISSING, "user_data is missing.", "user_data", "missing_user_data"
+        )
+    draft.user_data = clean_user_data(user_data, draft.flags)
+    if is_too_broad(draft.user_data):
+        return draft.fault(
+            Reason.USER_DATA_INSUFFICIENT,
+            "user_data holds nothing that could identify a visitor.",
+            "user_data",
+            "weak_user_data",
+        )
+    return None
+
+
+def _custom_data(draft: Draft) -> Refusal | None:
+    custom = draft.wire.custom_data
+    if not custom:
+        return None
+    if draft.arrival.suspect or not _is_harmless(custom):
+        draft.wire.custom_data = custom = redact(custom)
+    value = custom.get("value")
+    if value is not None and value != "":
+        draft.value = money(value)
+        if draft.value is None:
+            draft.flags.append("invalid_value")
+    currency = custom.get("currency")
+    if currency:
+        draft.currency = _currency(currency)
+        if draft.currency is None:
+            draft.flags.append("invalid_currency")
+    order_id = custom.get("order_id")
+    if order_id is not None and order_id != "":
+        draft.order_id = str(order_id)[:EVENT_ID_LENGTH_MAX]
+    return None
+
+
+def _is_harmless(custom: dict[str, Any]) -> bool:
+    """Whether only well-known keys occur, and no text is a URL that could carry others."""
+    if not custom.keys() <= _HARMLESS_KEYS:
+        return False
+    for value in custom.values():
+        kind = type(value)
+        if kind is str:
+            if "://" in value:
+                return False
+        elif kind is list:
+            for entry in value:
+                if type(entry) is dict and not entry.keys() <= _HARMLESS_KEYS:
+                    return False
+        elif kind is dict:
+            return False
+    return True
+
+
+def _currency(text: object) -> str | None:
+    code = text.strip().upper() if isinstance(text, str) else ""
+    return code if len(code) == 3 and code.isascii() and code.isalpha() else None
+
+
+def _purchase(draft: Draft) -> Refusal | None:
+    if draft.wire.event_name != "Purchase":
+        return None
+    refusal = None
+    if draft.value is None:
+        refusal = draft.fault(
+            Reason.VALUE_MISSING,
+            "A Purchase needs custom_data.value, a plain number.",
+            "custom_data.value",
+            "missing_value",
+        )
+    if draft.currency is None and refusal is None:
+        refusal = draft.fault(
+            Reason.CURRENCY_MISSING,
+            "A Purchase needs custom_data.currency, a three-letter code.",
+            "custom_data.currency",
+            "missing_currency",
+        )
+    return refusal
+
+
+def _addresses(draft: Draft) -> Refusal | None:
+    wire = draft.wire
+    if wire.event_source_url:
+        wire.event_source_url = redact_url(strip_url_appendix(wire.event_source_url))
+    if wire.referrer_url:
+        wire.referrer_url = redact_url(strip_url_appendix(wire.referrer_url))
+    if wire.action_source not in ACTION_SOURCES:
+        draft.flags.append(
+            "invalid_action_source" if wire.action_source else "missing_action_source"
+        )
+        wire.action_source = redact_text(wire.action_source or "")[:64] or None
+    elif wire.action_source == "website" and not wire.event_source_url:
+        draft.flags.append("missing_event_source_url")
+    return None
+
+
+def _rare_fields(draft: Draft) -> Refusal | None:
+    arrival, rare = draft.arrival, _rare(draft.wire)
+    if rare != _NOTHING_RARE or arrival.test_event_code or arrival.partner_agent:
+        extra = draft.extra = draft.extra or {}
+        for key, value in zip(_RARE_KEYS, rare, strict=True):
+            if value is not None:
+                extra[key] = value if key == "referrer_url" else redact(value)
+        if arrival.test_event_code:
+            extra["test_event_code"] = redact_text(arrival.test_event_code)[:64]
+        if arrival.partner_agent:
+            extra["partner_agent"] = redact_text(arrival.partner_agent)[:64]
+    return None
+
+
+STEPS: tuple[Callable[[Draft], Refusal | None], ...] = (
+    _event_name,
+    _event_id,
+    _event_time,
+    _user_data,
+    _custom_data,
+    _purchase,
+    _addresses,
+    _rare_fields,
+)

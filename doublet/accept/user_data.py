@@ -1,0 +1,103 @@
+"""Customer information: every key checked and hashed by its rule (Meta, *Customer information
+parameters*); unknown keys are dropped, since their values may be anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from doublet.normalize import (
+    HASHED_KEYS,
+    PLAIN_KEYS,
+    clean_fbc,
+    clean_fbp,
+    clean_ip,
+    hash_user_value,
+    is_sha256,
+)
+from doublet.redact import redact_text
+
+USER_AGENT_LENGTH_MAX = 1024
+PLAIN_LENGTH_MAX = 256
+
+HASHED = frozenset(HASHED_KEYS)
+
+# Only these, alone or together, are too broad (combinations refused since Graph API v13).
+_BROAD_SETS = (
+    frozenset(("ct", "country", "st", "zp", "ge", "client_user_agent")),
+    frozenset(("db", "client_user_agent")),
+    frozenset(("fn", "ge")),
+    frozenset(("ln", "ge")),
+)
+_STRONG = frozenset((*HASHED_KEYS, *PLAIN_KEYS)) - frozenset().union(*_BROAD_SETS)
+
+
+def _plain(value: str) -> str | None:
+    return redact_text(value.strip())[:PLAIN_LENGTH_MAX] or None
+
+
+def _user_agent(value: str) -> str | None:
+    return redact_text(value.strip())[:USER_AGENT_LENGTH_MAX] or None
+
+
+_RULES: dict[str, Callable[[str], str | None]] = {
+    **dict.fromkeys(PLAIN_KEYS, _plain),
+    "client_ip_address": clean_ip,
+    "client_user_agent": _user_agent,
+    "fbp": clean_fbp,
+    "fbc": clean_fbc,
+}
+
+
+def clean_user_data(user_data: dict[str, Any], flags: list[str]) -> dict[str, Any]:
+    """Hashed keys as lists of SHA-256 hex, the others as clean text; faults go to `flags`."""
+    kept: dict[str, Any] = {}
+    for key, value in user_data.items():
+        if value is None or value == "":
+            continue
+        cleaned: Any
+        if key in HASHED:
+            if (
+                type(value) is list
+                and len(value) == 1
+                and type(value[0]) is str
+                and is_sha256(value[0])
+            ):
+                kept[key] = value
+                continue
+            cleaned = hashes(key, value)
+        elif key in _RULES:
+            cleaned = _RULES[key](text) if (text := _text(value)) else None
+        else:
+            flags.append("unknown_user_data")
+            continue
+        if cleaned is not None:
+            kept[key] = cleaned
+        elif value != []:
+            flags.append(f"invalid_{key}")
+    return kept
+
+
+def hashes(key: str, values: Any) -> list[str] | None:
+    """The distinct hashes of one value or a list of them, None when there is no usable one."""
+    found: list[str] = []
+    for value in values if isinstance(values, list) else (values,):
+        text = _text(value)
+        hashed = hash_user_value(key, text) if text else None
+        if hashed is not None and hashed not in found:
+            found.append(hashed)
+    return found or None
+
+
+def _text(value: Any) -> str | None:
+    """Clients send ids as numbers or strings; nothing else can be one."""
+    if type(value) is str:
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def is_too_broad(user_data: dict[str, Any]) -> bool:
+    """Whether only information remains that fits a multitude of people."""
+    if not _STRONG.isdisjoint(user_data):
+        return False
+    return any(user_data.keys() <= broad for broad in _BROAD_SETS)

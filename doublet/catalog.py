@@ -1,0 +1,213 @@
+"""Accounts, their pixels and access tokens: SQLite by default, through SQLAlchemy.
+
+Tokens are stored as SHA-256 only; the plain token is seen once, when it is made. Every pixel and
+every token belongs to exactly one account.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import sqlalchemy as sa
+
+from doublet.errors import OperatorError
+
+metadata = sa.MetaData()
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("account_id", sa.String(24), primary_key=True),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("time_zone", sa.String(64), nullable=False),
+    sa.Column("currency", sa.String(3), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+)
+pixels = sa.Table(
+    "pixels",
+    metadata,
+    sa.Column("pixel_id", sa.String(16), primary_key=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+)
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("token_sha256", sa.String(64), primary_key=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+)
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An advertiser. Its days are those of `time_zone` (an IANA name)."""
+
+    account_id: str
+    name: str
+    time_zone: str
+    currency: str
+
+
+class Pixel(msgspec.Struct, frozen=True):
+    """A source of events within an account; Meta calls its server side a dataset."""
+
+    pixel_id: str
+    account_id: str
+    name: str
+
+
+class Directory(msgspec.Struct, frozen=True):
+    """All that a collector must know of the catalog: who owns which pixel and which token."""
+
+    account_of_pixel: dict[str, str]
+    account_of_token: dict[str, str]
+
+
+def token_sha256(access_token: str) -> str:
+    """The form in which a token is stored and looked up."""
+    return hashlib.sha256(access_token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _digits(count: int) -> str:
+    return str(10 ** (count - 1) + secrets.randbelow(9 * 10 ** (count - 1)))
+
+
+class Catalog:
+    """The catalog at a SQLAlchemy URL. Thread-safe; `migrate` must have run once."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        if url.startswith("sqlite:///"):
+            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        self._engine = sa.create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _configure_sqlite)
+
+    def migrate(self) -> None:
+        """Bring the tables to the newest version; safe to call at every start."""
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", "doublet:migrations")
+        with self._engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            raise OperatorError(
+                f"The catalog cannot be written: {error.orig}.", "Check its folder and disk."
+            ) from error
+
+    def _rows(self, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
+        with self._engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
+    # --- accounts -----------------------------------------------------------------------------
+
+    def create_account(self, name: str, time_zone: str = "UTC", currency: str = "USD") -> Account:
+        """Make an account. Raises OperatorError for an unknown time zone or currency form."""
+        try:
+            ZoneInfo(time_zone)
+        except (KeyError, ValueError) as error:
+            raise OperatorError(
+                f"Unknown time zone {time_zone!r}.", "Use an IANA name such as Europe/Berlin."
+            ) from error
+        if len(currency) != 3 or not currency.isalpha():
+            raise OperatorError(f"Unknown currency {currency!r}.", "Use a code such as EUR.")
+        account = Account(f"act_{_digits(15)}", name, time_zone, currency.upper())
+        with self._write() as connection:
+            connection.execute(
+                accounts.insert().values(
+                    **msgspec.structs.asdict(account), created_at=int(time.time())
+                )
+            )
+        return account
+
+    def accounts(self) -> list[Account]:
+        """All accounts, oldest first."""
+        query = sa.select(*accounts.c[:4]).order_by(accounts.c.created_at, accounts.c.account_id)
+        return [Account(*row) for row in self._rows(query)]
+
+    def account(self, account: str | None) -> Account:
+        """The account with this id or name; None means the only one there is.
+
+        Raises OperatorError when there is none or when the choice is not clear.
+        """
+        known = self.accounts()
+        found = [a for a in known if account in (None, a.account_id, a.name)]
+        if len(found) == 1:
+            return found[0]
+        names = ", ".join(f"{a.account_id} ({a.name})" for a in known) or "none yet"
+        problem = "More than one account fits" if found else f"There is no account {account!r}"
+        raise OperatorError(f"{problem}; known: {names}.", "Name one with --account.")
+
+    def account_of_token(self, access_token: str) -> Account | None:
+        """Whose token this is, None for an unknown one."""
+        query = (
+            sa.select(*accounts.c[:4])
+            .join(tokens, tokens.c.account_id == accounts.c.account_id)
+            .where(tokens.c.token_sha256 == token_sha256(access_token))
+        )
+        return next((Account(*row) for row in self._rows(query)), None)
+
+    # --- pixels -------------------------------------------------------------------------------
+
+    def create_pixel(self, account_id: str, name: str) -> tuple[Pixel, str]:
+        """Make a pixel and an access token of its account; the token cannot be shown again."""
+        pixel = Pixel(_digits(16), account_id, name)
+        access_token = f"dbl_{secrets.token_urlsafe(32)}"
+        now = int(time.time())
+        with self._write() as connection:
+            connection.execute(
+                pixels.insert().values(**msgspec.structs.asdict(pixel), created_at=now)
+            )
+            connection.execute(
+                tokens.insert().values(
+                    token_sha256=token_sha256(access_token),
+                    account_id=account_id,
+                    name=name,
+                    created_at=now,
+                )
+            )
+        return pixel, access_token
+
+    def pixels(self, account_id: str | None = None) -> list[Pixel]:
+        """The pixels of one account or of all, oldest first."""
+        query = sa.select(*pixels.c[:3]).order_by(pixels.c.created_at, pixels.c.pixel_id)
+        if account_id is not None:
+            query = query.where(pixels.c.account_id == account_id)
+        return [Pixel(*row) for row in self._rows(query)]
+
+    def directory(self) -> Directory:
+        """A snapshot for a collector."""
+        return Directory(
+            dict(self._rows(sa.select(pixels.c.pixel_id, pixels.c.account_id))),
+            dict(self._rows(sa.select(tokens.c.token_sha256, tokens.c.account_id))),
+        )
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=on", "busy_timeout=5000"):
+        cursor.execute(f"pragma {pragma}")
+    cursor.close()

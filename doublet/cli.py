@@ -1,0 +1,372 @@
+"""The command `doublet`: every option, output for people by default and `--json` for programs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from doublet import __version__
+from doublet.errors import DoubletError
+from doublet.settings import SETTINGS, Settings, load_settings
+
+app = typer.Typer(
+    name="doublet",
+    help="Pixel, Conversions API, deduplication and reports for ad conversions, self-hosted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+pixel_app = typer.Typer(help="Make and list pixels.", no_args_is_help=True)
+account_app = typer.Typer(help="Make and list accounts.", no_args_is_help=True)
+report_app = typer.Typer(help="What happened.", no_args_is_help=True)
+app.add_typer(pixel_app, name="pixel")
+app.add_typer(account_app, name="account")
+app.add_typer(report_app, name="report")
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Data = Annotated[Path | None, typer.Option("--data", help="Folder that holds everything.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+AccountOption = Annotated[
+    str | None, typer.Option("--account", help="Account id or name; needed if there are several.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting as name=value; `doublet settings` lists them."),
+]
+ParentOption = Annotated[int, typer.Option("--parent", hidden=True)]
+
+
+def _settings(data: Path | None, pairs: list[str] | None = None, **flags: Any) -> Settings:
+    given = {name: value for name, _, value in (pair.partition("=") for pair in pairs or [])}
+    return load_settings(
+        {
+            **given,
+            "data": data or given.get("data"),
+            **{name: value for name, value in flags.items() if value is not None},
+        }
+    )
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+@app.command()
+def settings(as_json: AsJson = False) -> None:
+    """List every setting with its default and meaning.
+
+    Give one as a flag (--set name=value), as DOUBLET_NAME in the environment, or in doublet.toml.
+    """
+    if as_json:
+        _print_json([setting._asdict() for setting in SETTINGS])
+        return
+    table = RichTable("setting", "default", "takes effect", "meaning")
+    for setting in SETTINGS:
+        table.add_row(setting.name, setting.default, setting.effect, setting.help)
+    out.print(table)
+
+
+# --- serving ---------------------------------------------------------------------------------
+
+
+@app.command()
+def serve(
+    data: Data = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Public port.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Collector processes.")] = None,
+    pairs: SetOption = None,
+) -> None:
+    """Run everything on this machine: collectors, worker, dashboard.
+
+    Example: doublet serve --data ./doublet-data --port 8700
+    """
+    from doublet.serve import Supervisor
+
+    logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
+    chosen = _settings(data, pairs, host=host, port=port, workers=workers)
+
+    def on_ready() -> None:
+        err.print(f"Doublet {__version__} is listening on {chosen.url} (data: {chosen.data}).")
+        err.print("Make a pixel with `doublet pixel create NAME`. Ctrl-C stops.")
+
+    Supervisor(chosen).run(on_ready)
+
+
+@app.command()
+def collect(data: Data = None, pairs: SetOption = None, parent: ParentOption = 0) -> None:
+    """Run only the collectors: the public port, without loading or reports."""
+    from doublet.catalog import Catalog
+    from doublet.collect.server import run_collectors
+
+    chosen = _begin_part(data, pairs, parent)
+    if not parent:
+        from doublet.processes import check_port
+
+        check_port(chosen.host, chosen.port)
+        Catalog(chosen.catalog_url).migrate()
+    run_collectors(chosen)
+
+
+@app.command()
+def work(data: Data = None, pairs: SetOption = None, parent: ParentOption = 0) -> None:
+    """Run only the worker: loading, models, reports."""
+    chosen = _begin_part(data, pairs, parent)
+    if not parent:
+        from doublet.catalog import Catalog
+
+        Catalog(chosen.catalog_url).migrate()
+    from doublet.worker import run_worker
+
+    run_worker(chosen)
+
+
+def _begin_part(data: Path | None, pairs: list[str] | None, parent: int) -> Settings:
+    if parent:
+        from doublet.processes import die_with_parent
+
+        die_with_parent(parent)
+    return _settings(data, pairs)
+
+
+@app.command()
+def demo(
+    data: Data = None,
+    port: Annotated[int | None, typer.Option(help="Public port.")] = None,
+    shop_port: Annotated[int, typer.Option(help="Port of the demo shop.")] = 8701,
+    seconds: Annotated[float, typer.Option(help="How long simulated visitors shop.")] = 60.0,
+    shoppers: Annotated[int, typer.Option(help="How many simulated visitors.")] = 120,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated visitors.")] = 1,
+    pairs: SetOption = None,
+) -> None:
+    """Run the server, a small shop with the pixel, and a minute of simulated shoppers.
+
+    Example: doublet demo --seconds 20
+    """
+    from doublet.demo import run_demo
+
+    logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
+    chosen = _settings(data or Path("doublet-demo"), pairs, port=port)
+    run_demo(
+        chosen, shop_port=shop_port, seconds=seconds, shoppers=shoppers, seed=seed, console=err
+    )
+
+
+# --- accounts and pixels ---------------------------------------------------------------------
+
+
+def _catalog(chosen: Settings) -> Any:
+    from doublet.catalog import Catalog
+
+    catalog = Catalog(chosen.catalog_url)
+    catalog.migrate()
+    return catalog
+
+
+@account_app.command("create")
+def account_create(
+    name: str,
+    time_zone: Annotated[str, typer.Option(help="IANA name; decides where a day ends.")] = "UTC",
+    currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "USD",
+    data: Data = None,
+    as_json: AsJson = False,
+    pairs: SetOption = None,
+) -> None:
+    """Make an account: an advertiser whose data no other account sees.
+
+    Example: doublet account create "Corner Shop" --time-zone Europe/Berlin --currency EUR
+    """
+    account = _catalog(_settings(data, pairs)).create_account(name, time_zone, currency)
+    if as_json:
+        _print_json({"id": account.account_id, "name": account.name})
+    else:
+        print(f"Account {account.account_id} ({account.name})")
+
+
+@account_app.command("list")
+def account_list(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
+    """List the accounts."""
+    accounts = _catalog(_settings(data, pairs)).accounts()
+    rows = [
+        {"id": a.account_id, "name": a.name, "time_zone": a.time_zone, "currency": a.currency}
+        for a in accounts
+    ]
+    _print_rows(rows, as_json)
+
+
+@pixel_app.command("create")
+def pixel_create(
+    name: str,
+    account: AccountOption = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    pairs: SetOption = None,
+) -> None:
+    """Make a pixel and print its id, its access token (shown once) and the snippet for the site.
+
+    Example: doublet pixel create "Corner Shop"
+    """
+    from doublet.pixel import snippet
+
+    chosen = _settings(data, pairs)
+    catalog = _catalog(chosen)
+    if account is None and not catalog.accounts():
+        owner = catalog.create_account(name)
+    else:
+        owner = catalog.account(account)
+    pixel, access_token = catalog.create_pixel(owner.account_id, name)
+    code = snippet(pixel.pixel_id, chosen.url)
+    if as_json:
+        _print_json({"id": pixel.pixel_id, "access_token": access_token, "snippet": code})
+        return
+    print(f"Pixel id      {pixel.pixel_id}")
+    print(f"Access token  {access_token}   (keep it: it cannot be shown again)")
+    print(f"Dashboard     {chosen.url}/overview?access_token={access_token}")
+    print(f"\nPaste this into the head of every page:\n\n{code}")
+
+
+@pixel_app.command("list")
+def pixel_list(
+    account: AccountOption = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    pairs: SetOption = None,
+) -> None:
+    """List the pixels."""
+    catalog = _catalog(_settings(data, pairs))
+    account_id = catalog.account(account).account_id if account else None
+    rows = [
+        {"id": p.pixel_id, "name": p.name, "account": p.account_id}
+        for p in catalog.pixels(account_id)
+    ]
+    _print_rows(rows, as_json)
+
+
+def _print_rows(rows: list[dict[str, str]], as_json: bool) -> None:
+    if as_json:
+        _print_json(rows)
+    elif not rows:
+        err.print("None yet.")
+    else:
+        table = RichTable(*rows[0])
+        for row in rows:
+            table.add_row(*row.values())
+        out.print(table)
+
+
+# --- tables and reports ----------------------------------------------------------------------
+
+
+@app.command()
+def refresh(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
+    """Bring lake and models up to date now, through the running worker if there is one."""
+    _run_rounds(
+        _settings(data, pairs),
+        "/v1/refresh",
+        lambda freshener, tell: dict(
+            zip(("loaded", "modelled"), freshener.freshen(tell), strict=True)
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def rebuild(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
+    """Make the models anew from the lake; reports show the old state until it is done."""
+    _run_rounds(
+        _settings(data, pairs),
+        "/v1/rebuild",
+        lambda freshener, tell: {"modelled": freshener.rebuild(tell)},
+        as_json,
+    )
+
+
+def _run_rounds(
+    chosen: Settings,
+    path: str,
+    act: Callable[[Any, Callable[[str, int], None]], dict[str, int]],
+    as_json: bool,
+) -> None:
+    from doublet.ask import ask_worker
+
+    with err.status("Working …") as status:
+        result = ask_worker(chosen, "POST", path)
+        if result is None:
+            from doublet.worker import Freshener
+
+            totals = {"loaded": 0, "modelled": 0}
+
+            def tell(what: str, rows: int) -> None:
+                totals[what] += rows
+                status.update(f"{totals['loaded']:,} loaded, {totals['modelled']:,} modelled …")
+
+            freshener = Freshener(chosen)
+            try:
+                result = act(freshener, tell)
+            finally:
+                freshener.close()
+    if as_json:
+        _print_json(result)
+    else:
+        print(", ".join(f"{rows:,} {what}" for what, rows in result.items()))
+
+
+@report_app.command("overview")
+def report_overview(
+    account: AccountOption = None,
+    pixel: Annotated[str | None, typer.Option(help="Only this pixel.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="First day.", formats=["%Y-%m-%d"])] = None,
+    until: Annotated[datetime | None, typer.Option(help="Last day.", formats=["%Y-%m-%d"])] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    pairs: SetOption = None,
+) -> None:
+    """Per event name: copies from both sides, events after deduplication, value counted once.
+
+    Example: doublet report overview --since 2026-11-01 --json
+    """
+    from doublet.ask import overview_text
+
+    chosen = _settings(data, pairs)
+    twin = "json" if as_json else "csv" if as_csv else "table"
+    text = overview_text(
+        chosen,
+        twin,
+        account=account,
+        pixel=pixel,
+        since=since.date() if since else None,
+        until=until.date() if until else None,
+    )
+    sys.stdout.write(text)
+
+
+def main() -> None:
+    """Run a command; expected errors print what to do and set the exit code."""
+    try:
+        app()
+    except DoubletError as error:
+        err.print(f"[bold red]Error:[/] {error.message}", markup=True)
+        if error.hint:
+            err.print(error.hint, markup=False)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os._exit(0)

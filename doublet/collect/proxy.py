@@ -1,0 +1,97 @@
+"""Everything that a collector does not answer itself goes to the worker over a local socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from doublet.collect.request import (
+    HeaderList,
+    Proxies,
+    Receive,
+    Scope,
+    Send,
+    json_headers,
+    respond,
+)
+from doublet.refusal import Reason, Refusal, graph_error
+
+if TYPE_CHECKING:
+    import httpx
+
+# Connection-specific headers end at each hop (RFC 9110, section 7.6.1); the forwarding ones are
+# set anew from what the configured proxies vouch for.
+_DROPPED = frozenset(
+    b"connection keep-alive proxy-connection transfer-encoding te trailer upgrade "
+    b"x-forwarded-for x-forwarded-proto forwarded".split()
+)
+_TIMEOUT_S = 60.0
+
+
+class Proxy:
+    """A small reverse proxy to one Unix socket; streams both ways."""
+
+    def __init__(self, socket: Path, proxies: Proxies) -> None:
+        self._socket = socket
+        self._proxies = proxies
+        self._client: httpx.AsyncClient | None = None
+
+    async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand one request to the worker, or say that it is not there."""
+        import httpx
+
+        if self._client is None:
+            transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
+            self._client = httpx.AsyncClient(transport=transport, timeout=_TIMEOUT_S)
+        query = scope["query_string"]
+        url = httpx.URL(
+            "http://worker",
+            raw_path=scope.get("raw_path", scope["path"].encode()).partition(b"?")[0]
+            + (b"?" + query if query else b""),
+        )
+        body = None if scope["method"] in ("GET", "HEAD") else _body(receive)
+        request = self._client.build_request(
+            scope["method"], url, headers=self._headers(scope), content=body
+        )
+        try:
+            answer = await self._client.send(request, stream=True)
+        except httpx.TransportError:
+            await _unavailable(send)
+            return
+        try:
+            headers = [(k.lower(), v) for k, v in answer.headers.raw if k.lower() not in _DROPPED]
+            start = {"type": "http.response.start", "status": answer.status_code}
+            await send({**start, "headers": headers})
+            async for chunk in answer.aiter_raw():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            await answer.aclose()
+
+    def _headers(self, scope: Scope) -> HeaderList:
+        headers = [(k, v) for k, v in scope["headers"] if k not in _DROPPED]
+        client_ip = self._proxies.client_ip(scope)
+        if client_ip:
+            headers.append((b"x-forwarded-for", client_ip.encode()))
+        headers.append((b"x-forwarded-proto", self._proxies.scheme(scope).encode()))
+        return headers
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+
+async def _body(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        yield message.get("body", b"")
+        if not message.get("more_body"):
+            return
+
+
+async def _unavailable(send: Send) -> None:
+    refusal = Refusal(Reason.BUSY, "The dashboard is starting or has stopped.")
+    body = graph_error(refusal)
+    await respond(send, 503, json_headers(body, [(b"retry-after", b"2")]), body)

@@ -1,0 +1,51 @@
+"""The collector processes behind one port: granian with the collector's application."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from functools import partial
+from typing import Any
+
+from granian.constants import Interfaces, Loops, RuntimeModes
+from granian.log import LogLevels
+from granian.server import Server
+
+from doublet.processes import die_with_parent
+from doublet.settings import Settings
+
+
+def run_collectors(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; a collector that dies is replaced."""
+    server = Server(
+        "doublet.collect.app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=settings.workers,
+        loop=Loops.auto,
+        runtime_mode=RuntimeModes.st,
+        backlog=2048,
+        # One request holds at most one body; together they stay within the memory bound.
+        backpressure=1024,
+        websockets=False,
+        log_enabled=True,
+        log_level=LogLevels.warning,
+        respawn_failed_workers=True,
+        respawn_interval=0.2,
+        workers_kill_timeout=20,
+    )
+    server.serve(target_loader=partial(_load, settings, os.getpid()), wrap_loader=False)
+
+
+def _load(settings: Settings, parent_pid: int) -> Any:
+    """Runs in each collector process."""
+    die_with_parent(parent_pid)
+    # The writer's thread wakes between requests; the default of 5 ms would be its latency.
+    sys.setswitchinterval(0.0005)
+    logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    from doublet.collect.app import Collector
+
+    return Collector(settings)

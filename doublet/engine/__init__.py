@@ -1,0 +1,29 @@
+"""The engine: runs the SQL of models and reports over the lake and the derived tables.
+
+This is the contract; `doublet.engine.duckdb` is the embedded implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+NOTHING: Mapping[str, Any] = {}
+
+
+class Transaction(Protocol):
+    """Statements that become visible together or not at all."""
+
+    def run(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[tuple[Any, ...]]:
+        """Execute one statement with named parameters (`$name`); its rows, if it has any."""
+
+
+class Engine(Protocol):
+    """What models and reports need."""
+
+    def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
+        """Rows of a SELECT as dicts, over one consistent state of all tables. Thread-safe."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """A transaction: commits at the end, rolls back on an exception. One at a time."""

@@ -1,0 +1,82 @@
+"""DuckDB as the engine: one database file, owned by one process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from doublet.engine import NOTHING
+from doublet.errors import LockedError
+
+
+class DuckDBTransaction:
+    """See `doublet.engine.Transaction`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def run(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[tuple[Any, ...]]:
+        """Execute one statement."""
+        return self._connection.execute(sql, dict(parameters)).fetchall()
+
+
+class DuckDBEngine:
+    """See `doublet.engine.Engine`. Larger work than `memory_limit_mib` spills to `scratch`."""
+
+    def __init__(
+        self, file: Path, scratch: Path, *, memory_limit_mib: int = 384, threads: int = 2
+    ) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scratch.mkdir(parents=True, exist_ok=True)
+        try:
+            self.connection = duckdb.connect(
+                str(file),
+                config={
+                    "memory_limit": f"{memory_limit_mib}MiB",
+                    "threads": str(threads),
+                    "temp_directory": str(scratch),
+                    # Files are read once; keeping their bytes would only hold memory.
+                    "enable_external_file_cache": "false",
+                    "autoinstall_known_extensions": "false",
+                },
+            )
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                raise
+            raise LockedError(
+                f"{file} is in use by another process.",
+                "Ask the running server, or stop it first.",
+            ) from error
+        self.connection.execute("set global timezone = 'UTC'")
+        self._writing = threading.Lock()
+
+    def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
+        """Rows of a SELECT as dicts."""
+        cursor = self.connection.cursor()
+        try:
+            result = cursor.execute(sql, dict(parameters))
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        finally:
+            cursor.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[DuckDBTransaction]:
+        """One writing transaction; others wait for it."""
+        with self._writing:
+            self.connection.begin()
+            try:
+                yield DuckDBTransaction(self.connection)
+            except BaseException:
+                self.connection.rollback()
+                raise
+            self.connection.commit()
+
+    def close(self) -> None:
+        """Write a checkpoint and give the file back."""
+        self.connection.close()

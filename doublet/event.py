@@ -1,0 +1,127 @@
+"""The records of the log, with the names they have on the wire.
+
+`WireEvent` is what a Conversions API client sends, `Event` what Doublet keeps of it: checked,
+hashed and stamped. One record is one line of canonical JSON; `encode` is the only writer.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+
+Text = str | int | None
+"""An identifier that is never hashed; clients send numbers and strings alike."""
+
+Source = Literal["browser", "server"]
+
+
+class WireEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One element of `data` in a Conversions API request (Meta, *Server event parameters*)."""
+
+    event_name: str = ""
+    event_time: int | float | str | None = None
+    user_data: dict[str, Any] | None = None
+    custom_data: dict[str, Any] | None = None
+    event_id: Text = None
+    action_source: str | None = None
+    event_source_url: str | None = None
+    referrer_url: str | None = None
+    opt_out: bool | None = None
+    data_processing_options: list[str] | None = None
+    data_processing_options_country: int | str | None = None
+    data_processing_options_state: int | str | None = None
+    app_data: dict[str, Any] | None = None
+    advanced_measurement_table: str | None = None
+    messaging_channel: str | None = None
+    original_event_data: dict[str, Any] | None = None
+    attribution_data: dict[str, Any] | None = None
+    customer_segmentation: str | None = None
+
+
+class EventsRequest(msgspec.Struct, kw_only=True):
+    """The body of `POST /vN.N/<pixel_id>/events`.
+
+    Meta's Python SDK sends `data` as an array of JSON-encoded strings, its Node SDK as an array
+    of objects, and forms carry either as one JSON string.
+    """
+
+    data: list[WireEvent | str] | str | None = None
+    access_token: str | None = None
+    test_event_code: str | None = None
+    partner_agent: str | None = None
+
+
+class Event(msgspec.Struct, omit_defaults=True):
+    """One accepted copy of an event. `received_at` is in microseconds since 1970, UTC.
+
+    In `user_data` the hashed keys are lists of SHA-256 hex, the others plain text.
+    """
+
+    record_type: str
+    account_id: str
+    pixel_id: str
+    source: Source
+    received_at: int
+    event_key: int
+    event_name: str
+    event_time: int
+    event_id: str | None = None
+    action_source: str | None = None
+    event_source_url: str | None = None
+    user_data: dict[str, Any] | None = None
+    value: str | None = None
+    currency: str | None = None
+    order_id: str | None = None
+    custom_data: dict[str, Any] | None = None
+    extra: dict[str, Any] | None = None
+    flags: list[str] | None = None
+    is_test: bool = False
+
+
+class Refused(msgspec.Struct, omit_defaults=True):
+    """One refused request, kept so that an operator finds it and can replay it.
+
+    `payload` is the hashed content where the body could be read, otherwise only size and digest
+    are known. `account_id` is empty where the sender proved no account.
+    """
+
+    record_type: str
+    account_id: str
+    pixel_id: str
+    source: Source
+    received_at: int
+    reason: str
+    message: str
+    size_bytes: int
+    sha256: str
+    payload: Any = None
+
+
+_encoder = msgspec.json.Encoder(decimal_format="string")
+encode = _encoder.encode
+"""Canonical JSON of a record: UTF-8, one line, keys in the order of the struct."""
+
+
+def money(number: object) -> str | None:
+    """A `value` from the wire as a plain decimal text, None when it is not a sensible number.
+
+    >>> money(49.9), money(" 12.50 "), money("12,50"), money(1e30)
+    ('49.9', '12.50', None, None)
+    """
+    kind = type(number)
+    if (kind is float or kind is int) and 0.001 <= number < 10**14:  # type: ignore[operator]
+        return repr(number)
+    if isinstance(number, bool) or not isinstance(number, int | float | str | Decimal):
+        return None
+    text = number.strip() if isinstance(number, str) else repr(number)
+    if not text.isascii() or len(text) > 40:
+        return None
+    try:
+        exact = Decimal(text)
+    except ArithmeticError:
+        return None
+    if not exact.is_finite() or abs(exact) >= 10**14:
+        return None
+    return text if text.replace(".", "", 1).isdigit() else f"{exact:f}"

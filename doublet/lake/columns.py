@@ -1,0 +1,99 @@
+"""The columns of the lake's tables, once for DuckDB (which writes the files) and for Delta."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from deltalake import Field, Schema
+from deltalake.schema import ArrayType, PrimitiveType, StructType
+
+from doublet.normalize import HASHED_KEYS, PLAIN_KEYS
+
+_USER_DATA = "user_data"
+
+_DELTA = {
+    "varchar": "string",
+    "bigint": "long",
+    "integer": "integer",
+    "boolean": "boolean",
+    "date": "date",
+    "timestamptz": "timestamp",
+    "decimal(18,4)": "decimal(18,4)",
+}
+
+
+class Column(NamedTuple):
+    """A column: its name, its DuckDB type and one line for people."""
+
+    name: str
+    type: str
+    about: str
+
+
+EVENTS: tuple[Column, ...] = (
+    Column("account_id", "varchar", "Owner of the pixel."),
+    Column("pixel_id", "varchar", "Pixel (Meta: dataset) that the copy was sent to."),
+    Column("record_type", "varchar", "event."),
+    Column("source", "varchar", "browser or server: which door it came through."),
+    Column("received_at", "timestamptz", "When it was accepted; rises within a log slot."),
+    Column("received_date", "date", "UTC date of received_at; the partition."),
+    Column("log_slot", "integer", "Log partition."),
+    Column("log_offset", "bigint", "Offset in it; (slot, offset) names one record for ever."),
+    Column("event_key", "bigint", "Same for all copies with the same pixel, name and event id."),
+    Column("event_name", "varchar", "As on the wire."),
+    Column("event_time", "bigint", "Unix seconds, as the client claims."),
+    Column("event_id", "varchar", "As on the wire; null when none was sent."),
+    Column("action_source", "varchar", "website, app, physical_store, …"),
+    Column("event_source_url", "varchar", "Page address without personal values."),
+    Column(_USER_DATA, _USER_DATA, "Customer information; hashed keys are lists of SHA-256."),
+    Column("value", "decimal(18,4)", "custom_data.value, exact."),
+    Column("currency", "varchar", "ISO 4217, upper case."),
+    Column("order_id", "varchar", "custom_data.order_id."),
+    Column("custom_data", "varchar", "JSON text of all of custom_data."),
+    Column("extra", "varchar", "JSON text of the other wire fields."),
+    Column("flags", "varchar[]", "What was odd about it, e.g. missing_ts."),
+    Column("is_test", "boolean", "Made by our own checks; stays out of reports."),
+)
+
+REFUSED: tuple[Column, ...] = (
+    Column("account_id", "varchar", "Account that the token proved; empty when none did."),
+    Column("pixel_id", "varchar", "Pixel id in the request, whether it exists or not."),
+    Column("record_type", "varchar", "refused."),
+    Column("source", "varchar", "browser or server."),
+    Column("received_at", "timestamptz", "When it was refused."),
+    Column("received_date", "date", "UTC date of received_at; the partition."),
+    Column("log_slot", "integer", "Log partition."),
+    Column("log_offset", "bigint", "Offset in it."),
+    Column("reason", "varchar", "Stable code of the reason."),
+    Column("message", "varchar", "The sentence that the sender got."),
+    Column("size_bytes", "bigint", "Size of the body."),
+    Column("sha256", "varchar", "Digest of the body."),
+    Column("payload", "varchar", "JSON text of the hashed events, where the body was readable."),
+)
+
+
+def user_data_type() -> str:
+    """DuckDB's type of the user_data column."""
+    lists = ", ".join(f"{key} varchar[]" for key in HASHED_KEYS)
+    texts = ", ".join(f"{key} varchar" for key in PLAIN_KEYS)
+    return f"struct({lists}, {texts})"
+
+
+def duckdb_type(column: Column) -> str:
+    """How DuckDB spells the column's type."""
+    return user_data_type() if column.type == _USER_DATA else column.type
+
+
+def delta_schema(columns: tuple[Column, ...]) -> Schema:
+    """The Delta schema of a table."""
+    return Schema([Field(c.name, _delta_type(c), metadata={"comment": c.about}) for c in columns])
+
+
+def _delta_type(column: Column) -> PrimitiveType | ArrayType | StructType:
+    texts = ArrayType(PrimitiveType("string"), contains_null=True)
+    if column.type == _USER_DATA:
+        return StructType(
+            [Field(key, texts) for key in HASHED_KEYS]
+            + [Field(key, PrimitiveType("string")) for key in PLAIN_KEYS]
+        )
+    return texts if column.type == "varchar[]" else PrimitiveType(_DELTA[column.type])

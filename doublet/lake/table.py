@@ -1,0 +1,344 @@
+"""One Delta table: commits that are durable and happen once, compaction, clean-up.
+
+DuckDB writes the Parquet files, delta-rs commits them. Every file is synced before the commit
+that names it, and every commit before the caller learns of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import uuid
+from collections.abc import Container, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError
+from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction
+
+from doublet.errors import CorruptError
+from doublet.lake.columns import Column, delta_schema, duckdb_type
+
+logger = logging.getLogger(__name__)
+
+PARTITION = "received_date"
+_QUIET = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+_NOT_UNDERSTOOD = ("delta.enableDeletionVectors", "delta.columnMapping.mode")
+MERGED_FILES_MIN = 8
+MERGED_ROWS_MAX = 2_000_000
+
+
+class File(NamedTuple):
+    """A file of the table: absolute path, and what the Delta log says of it."""
+
+    path: str
+    received_date: str
+    rows: int
+    size_bytes: int
+    first_received_at: datetime
+    last_received_at: datetime
+
+
+class Table:
+    """A Delta table in a folder. Used by one thread; other processes may commit beside it."""
+
+    def __init__(self, folder: Path, columns: tuple[Column, ...]) -> None:
+        self.folder = folder
+        self.columns = columns
+        self._schema = delta_schema(columns)
+        _drop_torn_commit(folder)
+        self._delta = self._open()
+
+    def _open(self) -> DeltaTable:
+        path = str(self.folder.absolute())
+        if DeltaTable.is_deltatable(path):
+            delta = DeltaTable(path)
+        else:
+            delta = DeltaTable.create(
+                path,
+                schema=self._schema,
+                mode="ignore",
+                partition_by=[PARTITION],
+                configuration={
+                    "delta.logRetentionDuration": "interval 1 hours",
+                    "delta.deletedFileRetentionDuration": "interval 1 hours",
+                },
+            )
+            _sync_log(self.folder)
+        used = [key for key in _NOT_UNDERSTOOD if _is_on(delta.metadata().configuration, key)]
+        if used:
+            raise CorruptError(
+                f"{path} uses {', '.join(used)}, which plain Parquet readers would ignore.",
+                "Rewrite the table without it.",
+            )
+        return delta
+
+    @property
+    def version(self) -> int:
+        """Delta version that this instance sees."""
+        return self._delta.version()
+
+    def update(self) -> None:
+        """See what others have committed."""
+        self._delta.update_incremental()
+
+    def position(self, partition: int) -> int:
+        """Offset of the next record of a log partition that is not in the table yet."""
+        return self._delta.transaction_version(f"log/{partition}") or 0
+
+    def files(self) -> list[File]:
+        """The table's files, in the order in which their rows were received."""
+        actions = self._delta.get_add_actions(flatten=True)
+        names = (
+            "path",
+            "partition.received_date",
+            "num_records",
+            "size_bytes",
+            "min.received_at",
+            "max.received_at",
+        )
+        columns = [actions.column(name).to_pylist() for name in names]
+        found = [
+            File(str(self.folder.absolute() / row[0]), str(row[1]), *row[2:])
+            for row in zip(*columns, strict=True)
+        ]
+        return sorted(found, key=lambda file: (file.first_received_at, file.path))
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def copy(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        sql: str,
+        parameters: Mapping[str, Any],
+        received_date: str,
+        compression: str = "snappy",
+    ) -> list[AddAction]:
+        """Write the rows of a SELECT that were received on one date as a Parquet file, synced,
+        not yet part of the table; no file when there are none."""
+        folder = self.folder / f"{PARTITION}={received_date}"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"part-{uuid.uuid4()}.parquet"
+        rows = connection.execute(
+            f"copy (select * exclude ({PARTITION}) from ({sql}) where {PARTITION} = "
+            f"cast($received_date as date)) to '{_quoted(path)}' "
+            f"(format parquet, compression {compression}, return_stats true)",
+            {**parameters, "received_date": received_date},
+        ).fetchall()
+        (_, count, size_bytes, _, statistics, *_) = rows[0] if rows else ("", 0, 0, 0, {})
+        if not count:
+            path.unlink(missing_ok=True)
+            return []
+        for changed in (path, folder, self.folder):
+            _sync(changed)
+        return [_add_action(self.folder, path, count, size_bytes, statistics, received_date)]
+
+    def append(self, actions: list[AddAction], positions: Mapping[int, int]) -> bool:
+        """Commit files together with the log positions after them.
+
+        False, and nothing happened, when another loader was first. Check and commit use the same
+        snapshot: delta-rs accepts a transaction id again from a fresh one.
+        """
+        transactions = [Transaction(f"log/{p}", at) for p, at in sorted(positions.items())]
+        try:
+            self._commit(list(actions), transactions)
+        except CommitFailedError as error:
+            logger.info("commit-lost table=%s error=%s", self.folder.name, error)
+            self.discard(actions)
+            self._delta.update_incremental()
+            return False
+        return True
+
+    def discard(self, actions: list[AddAction]) -> None:
+        """Remove files that were written and not committed."""
+        for action in actions:
+            (self.folder / action.path).unlink(missing_ok=True)
+
+    def _commit(
+        self, actions: list[AddAction | RemoveAction], transactions: list[Transaction]
+    ) -> None:
+        self._delta.create_write_transaction(
+            actions,
+            mode="append",
+            schema=self._schema,
+            partition_by=[PARTITION],
+            commit_properties=CommitProperties(app_transactions=transactions, max_commit_retries=0),
+            post_commithook_properties=_QUIET,
+        )
+        self._delta.update_incremental()
+        _sync_log(self.folder)
+
+    # --- tidying ------------------------------------------------------------------------------
+
+    def compact(
+        self, connection: duckdb.DuckDBPyConnection, among: Container[str] | None = None
+    ) -> list[str]:
+        """Merge small neighbouring files, sorted by pixel and event_time; the new files' paths.
+
+        `among` restricts it to files with these paths.
+
+        Files of about the same size (a power of ten of rows) are merged as soon as there are
+        eight, so that each row is rewritten a few times in its life only, and neighbours in time
+        stay neighbours (a log-structured merge tree's tiers: O'Neil et al. 1996).
+        """
+        made: list[str] = []
+        files = [file for file in self.files() if among is None or file.path in among]
+        for group in _mergeable(files):
+            paths = {"paths": [file.path for file in group]}
+            actions = self.copy(
+                connection, self._merge_sql(), paths, group[0].received_date, "zstd"
+            )
+            now_ms = int(time.time() * 1000)
+            removed = [
+                RemoveAction(
+                    str(Path(file.path).relative_to(self.folder.absolute())),
+                    False,
+                    now_ms,
+                    file.size_bytes,
+                    {PARTITION: file.received_date},
+                )
+                for file in group
+            ]
+            for action in actions:
+                action.data_change = False
+            try:
+                self._commit([*actions, *removed], [])
+            except CommitFailedError as error:
+                logger.info("compaction-lost table=%s error=%s", self.folder.name, error)
+                self.discard(actions)
+                self._delta.update_incremental()
+                return made
+            made += [str(self.folder.absolute() / action.path) for action in actions]
+        return made
+
+    def _merge_sql(self) -> str:
+        names = ", ".join(column.name for column in self.columns)
+        order = "pixel_id, " + ("event_time" if self._has("event_time") else "received_at")
+        return f"select {names} from {self.read_sql()} order by {order}, log_slot, log_offset"
+
+    def _has(self, name: str) -> bool:
+        return any(column.name == name for column in self.columns)
+
+    def read_sql(self) -> str:
+        """The table function that reads the files `$paths`."""
+        return (
+            f"read_parquet($paths, hive_partitioning = true, hive_types = {{'{PARTITION}': date}})"
+        )
+
+    def empty_sql(self) -> str:
+        """A SELECT with the table's columns and no rows, for when there are no files."""
+        casts = ", ".join(f"cast(null as {duckdb_type(c)}) as {c.name}" for c in self.columns)
+        return f"(select {casts} where false)"
+
+    def clean_up(self, retention_h: float) -> None:
+        """Checkpoint the Delta log, forget old versions, delete files nobody names."""
+        self._delta.create_checkpoint()
+        self._delta.cleanup_metadata()
+        self._delta.vacuum(
+            retention_hours=max(0, round(retention_h)),
+            dry_run=False,
+            enforce_retention_duration=False,
+            full=True,
+            post_commithook_properties=_QUIET,
+        )
+        self._delta.update_incremental()
+        _sync_log(self.folder)
+
+
+def _mergeable(files: list[File]) -> list[list[File]]:
+    """Groups of at least eight files of one date and size class, oldest first."""
+    tiers: dict[tuple[str, int], list[File]] = {}
+    for file in files:
+        tiers.setdefault((file.received_date, len(str(file.rows))), []).append(file)
+    groups = []
+    for tier in tiers.values():
+        group: list[File] = []
+        for file in tier:
+            if sum(f.rows for f in group) + file.rows > MERGED_ROWS_MAX:
+                break
+            group.append(file)
+        if len(group) >= MERGED_FILES_MIN:
+            groups.append(group)
+    return groups
+
+
+def _add_action(
+    folder: Path,
+    path: Path,
+    rows: int,
+    size_bytes: int,
+    statistics: Mapping[str, Mapping[str, str]],
+    received_date: str,
+) -> AddAction:
+    received = statistics['"received_at"']
+    stats = {
+        "numRecords": rows,
+        "minValues": {"received_at": _delta_time(received["min"])},
+        "maxValues": {"received_at": _delta_time(received["max"])},
+        "nullCount": {"received_at": 0},
+    }
+    return AddAction(
+        path=str(path.relative_to(folder)),
+        size=size_bytes,
+        partition_values={PARTITION: received_date},
+        modification_time=int(time.time() * 1000),
+        data_change=True,
+        stats=json.dumps(stats),
+    )
+
+
+def _delta_time(text: str) -> str:
+    """DuckDB's `2026-01-02 03:04:05.6+00` as the ISO form of Delta's statistics."""
+    return datetime.fromisoformat(text + ":00").astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _is_on(configuration: Mapping[str, str | None], key: str) -> bool:
+    return (configuration.get(key) or "false").lower() not in ("false", "none", "")
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _sync_log(folder: Path) -> None:
+    """Sync the newest commit, the checkpoint pointer, and the folder that names them."""
+    log = folder / "_delta_log"
+    names = sorted(path.name for path in log.iterdir())
+    recent = [name for name in names if name[:1].isdigit()][-3:]
+    for name in recent + [name for name in names if name == "_last_checkpoint"]:
+        _sync(log / name)
+    _sync(log)
+
+
+def _drop_torn_commit(folder: Path) -> None:
+    """Remove a last commit that a power cut left incomplete.
+
+    Nobody was told of it: `append` returns only after its commit is synced. Older commits were.
+    """
+    log = folder / "_delta_log"
+    commits = sorted(log.glob("*.json")) if log.exists() else []
+    if not commits:
+        return
+    try:
+        for line in commits[-1].read_text("utf-8").splitlines():
+            json.loads(line)
+        torn = commits[-1].stat().st_size == 0
+    except ValueError:
+        torn = True
+    if torn:
+        logger.warning("torn-commit-removed path=%s", commits[-1].name)
+        commits[-1].unlink()
+        _sync(log)

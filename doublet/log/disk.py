@@ -1,0 +1,153 @@
+"""The log on disk: `FOLDER/SLOT/SEQUENCE.jsonl`, one slot per writing process."""
+
+from __future__ import annotations
+
+import os
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from doublet.errors import BusyError, CorruptError
+from doublet.log import Chunk, OnCommit, segment
+from doublet.log.writer import DiskWriter, Limits, take_slot
+
+_WRITE_S_MAX = 30.0
+
+
+class _Place(NamedTuple):
+    """Where a position lies: byte `at` of a segment."""
+
+    path: Path
+    at: int
+
+
+class DiskLog:
+    """See `doublet.log.Log`. One instance is used by one thread."""
+
+    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
+        self.folder = folder
+        self._limits = limits or Limits()
+        self._places: dict[tuple[int, int], _Place] = {}
+
+    def writer(self, on_commit: OnCommit) -> DiskWriter:
+        """Take the first free slot."""
+        return DiskWriter.take_any(self.folder, on_commit, self._limits)
+
+    def partitions(self) -> list[int]:
+        """The slots that exist."""
+        if not self.folder.exists():
+            return []
+        return sorted(int(p.name) for p in self.folder.iterdir() if p.name.isdigit())
+
+    def read(self, partition: int, position: int, size_bytes_max: int) -> Chunk | None:
+        """Verified records from `position` on; see `doublet.log.Log`."""
+        place = self._places.pop((partition, position), None) or self._find(partition, position)
+        while place is not None:
+            lines, found = _read_groups(place, size_bytes_max)
+            if b'{"log_offset":' in lines:
+                end, next_position = found[-1]
+                self._places[partition, next_position] = _Place(place.path, end)
+                return Chunk(partition, next_position, lines)
+            if found:
+                place = _Place(place.path, found[-1].end)
+                continue
+            following = self._after(place.path)
+            if following is None:
+                _check_alive(place)
+                self._places[partition, position] = place
+                return None
+            _check_complete(place, following)
+            place = _Place(following, 0)
+        return None
+
+    def _find(self, partition: int, position: int) -> _Place | None:
+        """The place of a position that this instance has not handed out itself."""
+        paths = segment.segments(self.folder / str(partition))
+        if not paths:
+            return None
+        before = [path for path in paths if segment.first_offset(path) <= position]
+        path = before[-1] if before else paths[0]
+        at = 0
+        for end, next_offset in segment.groups(path.read_bytes()):
+            if next_offset > position:
+                break
+            at = end
+        return _Place(path, at)
+
+    def _after(self, path: Path) -> Path | None:
+        return next((p for p in segment.segments(path.parent) if p.name > path.name), None)
+
+    def delete(self, positions: dict[int, int], older_than: float) -> int:
+        """Delete segments that are loaded and older; the newest of each slot stays."""
+        freed = 0
+        for partition, position in positions.items():
+            paths = segment.segments(self.folder / str(partition))
+            for path, following in pairwise(paths):
+                status = path.stat()
+                if segment.first_offset(following) > position or status.st_mtime > older_than:
+                    break
+                path.unlink()
+                freed += status.st_size
+        return freed
+
+    def settle_abandoned(self) -> None:
+        """Recover and close the slots that no process writes to, so that they can be read to
+        their end and deleted in time."""
+        for partition in self.partitions():
+            lock = take_slot(self.folder, partition)
+            if lock is not None:
+                DiskWriter(self.folder, partition, lock, _nobody_waits, self._limits).close(
+                    rotate=True
+                )
+
+
+def _nobody_waits(tokens: list[Any], error: BusyError | None) -> None:
+    """The commit callback of a writer that gets no submissions."""
+
+
+def _read_groups(place: _Place, size_bytes_max: int) -> tuple[bytes, list[segment.Group]]:
+    """The complete groups at `place`: at least one if there is one."""
+    try:
+        file = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return b"", []
+    try:
+        size = size_bytes_max
+        while True:
+            data = os.pread(file, size, place.at)
+            found = list(segment.groups(data, place.at))
+            if found or len(data) < size:
+                break
+            size *= 2
+        if not found:
+            return b"", []
+        # A group may be complete in memory and not yet on the disk. Were it loaded now and lost
+        # in a power cut, its offsets would be given out again.
+        os.fdatasync(file)
+        return data[: found[-1].end - place.at], found
+    finally:
+        os.close(file)
+
+
+def _check_complete(place: _Place, following: Path) -> None:
+    """A segment that has a successor must be whole up to the length recorded there."""
+    header = segment.read_header(following)
+    if header is not None and place.at < header.previous_size_bytes:
+        raise CorruptError(
+            f"{place.path} is damaged at byte {place.at} of {header.previous_size_bytes}.",
+            "Restore the file from a backup, or move it away to load what follows.",
+        )
+
+
+def _check_alive(place: _Place) -> None:
+    """What follows the last complete group must be a write under way, not old damage."""
+    try:
+        status = place.path.stat()
+    except FileNotFoundError:
+        return
+    if status.st_size > place.at and time.time() - status.st_mtime > _WRITE_S_MAX:
+        raise CorruptError(
+            f"{place.path} is damaged at byte {place.at} of {status.st_size}.",
+            "Restart the server to cut off a torn end; otherwise restore a backup.",
+        )

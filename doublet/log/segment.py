@@ -1,0 +1,121 @@
+"""The format of a log segment, version 1; docs/formats.md describes it for other readers.
+
+A segment is JSON lines: a header, then commit groups. A group is any number of records and a
+trailer with the CRC-32 of all bytes since the previous trailer; the header belongs to the first
+group. A group whose trailer matches is complete; everything after the last such group is torn.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from doublet.errors import CorruptError
+
+FORMAT = "doublet-log"
+VERSION = 1
+_TRAILER_START = b'\n{"crc32":'
+
+
+class Header(msgspec.Struct):
+    """First line. `previous_size_bytes` is the good length of the segment before this one."""
+
+    format: str
+    version: int
+    slot: int
+    first_offset: int
+    previous_size_bytes: int
+
+
+class Trailer(msgspec.Struct):
+    """Last line of a commit group; `next_offset` is the offset after its last record."""
+
+    crc32: int
+    next_offset: int
+
+
+class Group(NamedTuple):
+    """A verified group: where it ends in the segment, and the offset after it."""
+
+    end: int
+    next_offset: int
+
+
+_encode = msgspec.json.encode
+_decode_header = msgspec.json.Decoder(Header).decode
+_decode_trailer = msgspec.json.Decoder(Trailer).decode
+
+
+def name(first_offset: int) -> str:
+    """File name of the segment that begins with this offset."""
+    return f"{first_offset:020d}.jsonl"
+
+
+def segments(folder: Path) -> list[Path]:
+    """The segments of one slot, oldest first."""
+    return sorted(folder.glob("*.jsonl"))
+
+
+def first_offset(path: Path) -> int:
+    """Offset that a segment's name promises."""
+    return int(path.stem)
+
+
+def frame(lines: bytes, next_offset: int) -> bytes:
+    """Complete a group: `lines` (each with its newline) and the trailer that vouches for them."""
+    return b'%s{"crc32":%d,"next_offset":%d}\n' % (lines, zlib.crc32(lines), next_offset)
+
+
+def frame_header(slot: int, offset: int, previous_size_bytes: int) -> bytes:
+    """The first group of a new segment: its header."""
+    header = Header(FORMAT, VERSION, slot, offset, previous_size_bytes)
+    return frame(_encode(header) + b"\n", offset)
+
+
+def stamp(records: Sequence[bytes], offset: int) -> bytes:
+    """Records as lines that bear their offsets."""
+    return b"".join(
+        [b'{"log_offset":%d,%s\n' % (n, record[1:]) for n, record in enumerate(records, offset)]
+    )
+
+
+def read_header(path: Path) -> Header | None:
+    """The header of a segment, None if it is torn. Raises CorruptError for a foreign format."""
+    with path.open("rb") as file:
+        line = file.readline()
+    try:
+        header = _decode_header(line)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+    if (header.format, header.version) != (FORMAT, VERSION):
+        raise CorruptError(
+            f"{path} has format {header.format} version {header.version}.",
+            f"This version of Doublet reads {FORMAT} version {VERSION}.",
+        )
+    return header
+
+
+def groups(data: bytes | memoryview, start: int = 0) -> Iterator[Group]:
+    """The complete groups in `data`, which begins at a group's beginning.
+
+    Stops at the first that is torn. `start` is added to the positions that are returned.
+    """
+    buffer = bytes(data)
+    begin = 0
+    while True:
+        at = buffer.find(_TRAILER_START, begin)
+        end = buffer.find(b"\n", at + 1) + 1 if at >= 0 else 0
+        if not end:
+            return
+        try:
+            trailer = _decode_trailer(buffer[at + 1 : end])
+        except (msgspec.MsgspecError, UnicodeError):
+            return
+        if zlib.crc32(memoryview(buffer)[begin : at + 1]) != trailer.crc32:
+            return
+        yield Group(start + end, trailer.next_offset)
+        begin = end

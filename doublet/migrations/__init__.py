@@ -1,0 +1,1 @@
+"""Versions of the catalog's tables, applied by Alembic in order."""

@@ -1,0 +1,228 @@
+"""The models: derived tables, brought up to date by changed keys, one transaction per refresh.
+
+`MODELS` is their order. A refresh takes the lake files it has not seen, finds the keys they touch,
+and replaces just those keys' rows; nothing is driven by the calendar. A rebuild is a refresh from
+nothing and gives the same tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from functools import cache
+from importlib.resources import files as package_files
+from typing import NamedTuple
+
+from doublet.engine import Engine, Transaction
+from doublet.lake.table import File, Table
+
+
+class Model(NamedTuple):
+    """A derived table. `key` names the columns by which changed rows are replaced; a model
+    without a key only grows, a temporary one lives for one refresh."""
+
+    name: str
+    key: tuple[str, ...] = ()
+    temporary: bool = False
+
+
+MODELS: tuple[Model, ...] = (
+    Model("copies"),
+    Model("chains", temporary=True),
+    Model("events_deduplicated", key=("pixel_id", "event_key")),
+)
+
+
+class Refreshed(NamedTuple):
+    """What a refresh did: new copies, keys whose rows were replaced, files left for the next."""
+
+    copies: int
+    keys: int
+    files_left: int
+
+
+@cache
+def model_sql(name: str) -> str:
+    """The text of a model."""
+    return package_files("doublet.models").joinpath(f"{name}.sql").read_text("utf-8")
+
+
+@cache
+def fingerprint() -> str:
+    """Changes whenever a model changes, so that tables made by older texts are rebuilt."""
+    texts = "\0".join(model_sql(model.name) for model in MODELS)
+    return hashlib.sha256(texts.encode()).hexdigest()
+
+
+def prepare(engine: Engine, table: Table) -> bool:
+    """Make the tables if they are missing or were made by other model texts; True if it did."""
+    with engine.transaction() as tx:
+        tx.run("create table if not exists model_state (fingerprint varchar)")
+        if tx.run("select fingerprint from model_state") == [(fingerprint(),)]:
+            return False
+        _make_tables(tx, table)
+    return True
+
+
+def _make_tables(tx: Transaction, table: Table) -> None:
+    """Empty tables with the columns that the models' texts yield."""
+    tx.run("create or replace table lake_files (path varchar)")
+    for name in ("new_events", "changed_events"):
+        tx.run(f"create or replace temp table {name} as select * from {table.empty_sql()}")
+    tx.run(f"create or replace table copies as {model_sql('copies')}")
+    tx.run("create or replace temp table changed_copies as select * from copies")
+    for model in MODELS[1:]:
+        kind = "temp table" if model.temporary else "table"
+        tx.run(f"create or replace {kind} {model.name} as {model_sql(model.name)}")
+    tx.run("create or replace table model_state as select $f as fingerprint", {"f": fingerprint()})
+
+
+def refresh(
+    engine: Engine, table: Table, rows_max: int, on_progress: Callable[[int], None] | None = None
+) -> Refreshed:
+    """Bring the tables up to date with the lake; each step is a transaction of about `rows_max`
+    copies, after which readers see all models of one state."""
+    table.update()
+    copies = keys = 0
+    new = _unseen(engine, table)
+    while new:
+        batch = _batch(new, rows_max)
+        with engine.transaction() as tx:
+            done = _step(tx, table, batch)
+        copies, keys, new = copies + done[0], keys + done[1], new[len(batch) :]
+        if on_progress is not None:
+            on_progress(done[0])
+    return Refreshed(copies, keys, len(new))
+
+
+def rebuild(
+    engine: Engine, table: Table, rows_max: int, on_progress: Callable[[int], None] | None = None
+) -> Refreshed:
+    """Make all tables anew from the lake, in one transaction: readers see the old ones until the
+    new ones are complete."""
+    table.update()
+    copies = keys = 0
+    left = table.files()
+    with engine.transaction() as tx:
+        _make_tables(tx, table)
+        while left:
+            batch = _batch(left, rows_max)
+            done = _step(tx, table, batch)
+            copies, keys, left = copies + done[0], keys + done[1], left[len(batch) :]
+            if on_progress is not None:
+                on_progress(done[0])
+    return Refreshed(copies, keys, 0)
+
+
+def adopt(engine: Engine, paths: Iterable[str]) -> None:
+    """Count files as seen: compaction made them from files that were."""
+    with engine.transaction() as tx:
+        for path in paths:
+            tx.run("insert into lake_files values ($path)", {"path": path})
+
+
+def seen_files(engine: Engine) -> set[str]:
+    """Paths of the lake files whose rows are in the tables."""
+    return {row["path"] for row in engine.query("select path from lake_files")}
+
+
+def _unseen(engine: Engine, table: Table) -> list[File]:
+    seen = seen_files(engine)
+    return [file for file in table.files() if file.path not in seen]
+
+
+def _batch(files: Sequence[File], rows_max: int) -> list[File]:
+    """The first files with together at most `rows_max` rows, at least one."""
+    batch: list[File] = []
+    for file in files:
+        if batch and sum(f.rows for f in batch) + file.rows > rows_max:
+            break
+        batch.append(file)
+    return batch
+
+
+def _step(tx: Transaction, table: Table, batch: list[File]) -> tuple[int, int]:
+    """One refresh over a batch of files; how many copies were new and how many keys changed."""
+    _find_new(tx, table, batch)
+    tx.run(f"insert into copies {model_sql('copies')}")
+    tx.run(
+        "create or replace temp table changed_copies as select * from copies "
+        "semi join new_events using (pixel_id, event_key)"
+    )
+    _find_changed(tx, table)
+    for model in MODELS[1:]:
+        if model.temporary:
+            tx.run(f"create or replace temp table {model.name} as {model_sql(model.name)}")
+        else:
+            _replace(tx, model)
+    _mark_seen(tx, batch)
+    ((copies, keys),) = tx.run(
+        "select (select count(*) from new_events), "
+        "(select count(*) from (select distinct pixel_id, event_key from new_events))"
+    )
+    for name in ("new_events", "changed_copies", "changed_events", "chains"):
+        tx.run(f"drop table {name}")
+    return copies, keys
+
+
+def _replace(tx: Transaction, model: Model) -> None:
+    matches = " and ".join(f"{model.name}.{k} = changed.{k}" for k in model.key)
+    tx.run(
+        f"delete from {model.name} using (select distinct {', '.join(model.key)} from new_events) "
+        f"as changed where {matches}"
+    )
+    tx.run(f"insert into {model.name} {model_sql(model.name)}")
+
+
+def _find_new(tx: Transaction, table: Table, batch: list[File]) -> None:
+    """The batch's rows that are not modelled yet, as `new_events`.
+
+    A file that is not in `lake_files` may still hold modelled rows, when it was compacted by
+    somebody else; (slot, offset) tells.
+    """
+    tx.run(
+        "create or replace temp table new_events as "
+        f"select * from {table.read_sql()} as lake_rows anti join ("
+        "select log_slot, log_offset from copies where received_at between $first and $last"
+        ") as known using (log_slot, log_offset)",
+        {
+            "paths": [file.path for file in batch],
+            "first": min(file.first_received_at for file in batch),
+            "last": max(file.last_received_at for file in batch),
+        },
+    )
+
+
+def _find_changed(tx: Transaction, table: Table) -> None:
+    """Full rows of all copies of the changed keys, as `changed_events`: the new ones, and older
+    ones from just those lake files that hold a moment at which one was received."""
+    tx.run("create or replace temp table changed_events as select * from new_events")
+    older = tx.run(
+        "select distinct received_at from changed_copies "
+        "anti join new_events using (log_slot, log_offset) order by received_at"
+    )
+    if not older:
+        return
+    named = _files_holding(table.files(), [row[0] for row in older])
+    tx.run(
+        f"insert into changed_events select * from {table.read_sql()} as lake_rows "
+        "semi join (select * from changed_copies anti join new_events using (log_slot, log_offset))"
+        " as older using (log_slot, log_offset)",
+        {"paths": [file.path for file in named]},
+    )
+
+
+def _files_holding(files: list[File], moments: Sequence[datetime]) -> list[File]:
+    """Files whose time span holds one of the sorted moments."""
+    named = []
+    for file in files:
+        at = bisect_left(moments, file.first_received_at)
+        if at < len(moments) and moments[at] <= file.last_received_at:
+            named.append(file)
+    return named
+
+
+def _mark_seen(tx: Transaction, batch: list[File]) -> None:
+    tx.run("insert into lake_files select unnest($paths)", {"paths": [file.path for file in batch]})

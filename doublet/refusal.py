@@ -1,0 +1,166 @@
+"""Why a request is refused: a closed list, and its body in the shape of the Graph API.
+
+Numbers and titles are Meta's where they are known (Graph API, *Handling errors*; answers seen by
+public client libraries). Refusing is not an exception: it is a value, kept as a record.
+"""
+
+from __future__ import annotations
+
+import secrets
+from enum import Enum
+from typing import NamedTuple
+
+import msgspec
+
+
+class Row(NamedTuple):
+    """What one reason means on the wire and to a person."""
+
+    http_status: int
+    type: str
+    code: int
+    subcode: int | None
+    title: str
+    hint: str
+
+
+def _invalid(subcode: int | None, title: str, hint: str, http_status: int = 400) -> Row:
+    return Row(http_status, "OAuthException", 100, subcode, title, hint)
+
+
+class Reason(Enum):
+    """Every way a request can be refused; the name in lower case is its stable code."""
+
+    MALFORMED_BODY = _invalid(
+        None, "Malformed body", "Send JSON, or a form whose `data` field holds a JSON array."
+    )
+    BAD_ENCODING = _invalid(None, "Not UTF-8", "Encode the request as UTF-8.")
+    TOO_DEEP = _invalid(
+        None, "Nested too deeply", "Flatten custom_data; a few levels of nesting are enough."
+    )
+    TOO_LARGE = _invalid(
+        None, "Request too large", "Send fewer events per request, at most 1000.", 413
+    )
+    TOO_MANY_EVENTS = _invalid(None, "Too many events", "Send at most 1000 events per request.")
+    NO_EVENTS = _invalid(
+        None, "No events", "Put a non-empty array of events into the parameter `data`."
+    )
+    INVALID_EVENT = _invalid(
+        2804019,
+        "Server Side Api Parameter Error",
+        "Compare the named field with Meta's page *Server event parameters*.",
+    )
+    USER_DATA_MISSING = _invalid(
+        2804019, "Server Side Api Parameter Error", "Add a user_data object to every event."
+    )
+    USER_DATA_INSUFFICIENT = _invalid(
+        2804050,
+        "Customer Information Insufficient",
+        "Add one real identifier: em, ph, external_id, fbp, fbc, or IP address with user agent.",
+    )
+    EVENT_TOO_OLD = _invalid(
+        2804003,
+        "Event Timestamp Too Old",
+        "Send events within 7 days (physical_store: 62 days) of event_time, in Unix seconds.",
+    )
+    EVENT_IN_FUTURE = _invalid(
+        None,
+        "Event Timestamp In Future",
+        "event_time is in Unix seconds, not milliseconds; check the sender's clock.",
+    )
+    VALUE_MISSING = _invalid(
+        2804009, "Missing Value for Purchase Event", "Add custom_data.value, a number."
+    )
+    CURRENCY_MISSING = _invalid(
+        2804010,
+        "Missing Currency for Purchase Event",
+        "Add custom_data.currency, a three-letter ISO 4217 code.",
+    )
+    TOKEN_INVALID = Row(
+        401,
+        "OAuthException",
+        190,
+        None,
+        "Invalid OAuth access token",
+        "Use the access token that `doublet pixel create` printed for this account.",
+    )
+    PIXEL_UNKNOWN = Row(
+        400,
+        "GraphMethodException",
+        100,
+        33,
+        "Unsupported request",
+        "Check the pixel id; `doublet pixel list` shows those of each account.",
+    )
+    EVENT_NAME_MISSING = _invalid(
+        None, "Missing event name", "Name the event: `ev` on /tr, `event_name` on /events."
+    )
+    METHOD_NOT_ALLOWED = Row(
+        405, "GraphMethodException", 100, None, "Method not allowed", "See the documentation."
+    )
+    NOT_FOUND = Row(
+        404, "GraphMethodException", 2500, None, "Unknown path", "Check the address you called."
+    )
+    BUSY = Row(
+        503,
+        "OAuthException",
+        2,
+        None,
+        "Service temporarily unavailable",
+        "Nothing was stored. Send the same request, with the same event_id, again later.",
+    )
+    INTERNAL = Row(
+        500, "OAuthException", 1, None, "Unknown error", "This is a bug; please report it."
+    )
+
+    @property
+    def row(self) -> Row:
+        """Numbers, title and hint of this reason."""
+        return self.value
+
+    @property
+    def label(self) -> str:
+        """Stable lower-case code for headers, records and metrics."""
+        return self.name.lower()
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A reason with the sentence that names the offending field; never a personal value."""
+
+    reason: Reason
+    message: str
+    field: str = ""
+
+
+class _Error(msgspec.Struct, omit_defaults=True):
+    message: str
+    type: str
+    code: int
+    error_subcode: int | None = None
+    is_transient: bool = False
+    error_user_title: str = ""
+    error_user_msg: str = ""
+    error_data: dict[str, list[list[str]]] | None = None
+    fbtrace_id: str = ""
+
+
+def fbtrace_id() -> str:
+    """A trace id in Meta's form: `A` and 22 characters of base64url."""
+    return "A" + secrets.token_urlsafe(16)
+
+
+def graph_error(refusal: Refusal, trace_id: str = "") -> bytes:
+    """The JSON body `{"error": {...}}` for a refusal (Graph API, *Handling errors*)."""
+    row = refusal.reason.row
+    error = _Error(
+        message="Invalid parameter" if row.code == 100 and row.subcode else refusal.message,
+        type=row.type,
+        code=row.code,
+        error_subcode=row.subcode,
+        is_transient=row.http_status >= 500,
+        error_user_title=row.title,
+        error_user_msg=f"{refusal.message} {row.hint}",
+        error_data={"blame_field_specs": [refusal.field.split(".")]} if refusal.field else None,
+        fbtrace_id=trace_id or fbtrace_id(),
+    )
+    return msgspec.json.encode({"error": error})

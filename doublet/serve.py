@@ -1,0 +1,134 @@
+"""Everything on one machine behind one port: a supervisor over collectors and worker."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from doublet.catalog import Catalog
+from doublet.collect.health import STATE_FILE
+from doublet.errors import OperatorError
+from doublet.processes import FileLock, check_port
+from doublet.settings import SETTINGS, Settings
+
+logger = logging.getLogger(__name__)
+
+_STOP_S = 30.0
+_RESTART_S = 0.5
+_OPERATOR_EXIT = OperatorError.exit_code
+
+
+class Part:
+    """One supervised process: `doublet <command>` with the supervisor's settings."""
+
+    def __init__(self, command: str, arguments: list[str]) -> None:
+        self.command = command
+        self._arguments = arguments
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it, in a session of its own so that Ctrl-C reaches only the supervisor."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "doublet", self.command, *self._arguments],
+            start_new_session=True,
+        )
+        return self.process
+
+    def stop(self) -> None:
+        """Ask it to end, wait, insist."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                logger.error("stop-timeout part=%s", self.command)
+                self.process.kill()
+                self.process.wait()
+
+
+class Supervisor:
+    """Starts the parts, replaces those that die, stops all on SIGINT or SIGTERM."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = threading.Event()
+
+    def run(self, on_ready: Callable[[], None] | None = None) -> None:
+        """Serve until a signal. Raises OperatorError when a part cannot work here."""
+        settings = self._settings
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = FileLock(settings.run_folder / "serve.lock", str(settings.data))
+        check_port(settings.host, settings.port)
+        Catalog(settings.catalog_url).migrate()
+        (settings.run_folder / STATE_FILE).unlink(missing_ok=True)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        parts: list[Part] = []
+        try:
+            parts += [Part(command, flags(settings)) for command in ("work", "collect")]
+            if self._wait_until_ready(parts) and on_ready is not None:
+                on_ready()
+            while not self._stopping.wait(0.2):
+                self._replace_dead(parts)
+        finally:
+            # Collectors first: what they have accepted is then loaded by the worker's last round.
+            for part in reversed(parts):
+                part.stop()
+            lock.release()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stopping.set()
+
+    def _wait_until_ready(self, parts: list[Part]) -> bool:
+        """Until the worker has reported and the port answers."""
+        import httpx
+
+        url = f"http://{_reachable(self._settings.host)}:{self._settings.port}/health"
+        while not self._stopping.wait(0.05):
+            self._replace_dead(parts)
+            try:
+                if httpx.get(url, timeout=2).json()["status"] != "starting":
+                    return True
+            except (httpx.HTTPError, ValueError, KeyError):
+                continue
+        return False
+
+    def _replace_dead(self, parts: list[Part]) -> None:
+        for part in parts:
+            code = part.process.poll()
+            if code is None:
+                continue
+            if code == _OPERATOR_EXIT:
+                raise OperatorError(
+                    f"`doublet {part.command}` cannot work here.", "Its message is printed above."
+                )
+            logger.error("part-died part=%s code=%s", part.command, code)
+            time.sleep(_RESTART_S)
+            if not self._stopping.is_set():
+                part.start()
+
+
+def flags(settings: Settings) -> list[str]:
+    """The settings that differ from their defaults, as flags for a part; and who its parent is."""
+    import os
+
+    plain = Settings()
+    changed = [
+        f"{setting.name}={getattr(settings, setting.name)}"
+        for setting in SETTINGS
+        if getattr(settings, setting.name) != getattr(plain, setting.name)
+    ]
+    return [f"--parent={os.getpid()}", *(f"--set={pair}" for pair in changed)]
+
+
+def _reachable(host: str) -> str:
+    """An address under which this machine reaches a listening address."""
+    if host in ("0.0.0.0", "::", ""):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,227 @@
+"""All settings: one struct, from which the command line, the files and the docs are made.
+
+Precedence: flags > environment (`DOUBLET_<NAME>`) > `doublet.toml` > default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from doublet.errors import SettingsError
+
+Effect = Literal["live", "restart", "rebuild"]
+
+MIB = 1 << 20
+
+
+def _meta(help: str, effect: Effect = "restart", **bounds: Any) -> Meta:
+    return Meta(description=help, extra={"effect": effect}, **bounds)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting with its default. Units are the last word of a name."""
+
+    data: Annotated[Path, _meta("Folder that holds everything Doublet stores.")] = Path(
+        "doublet-data"
+    )
+    host: Annotated[str, _meta("Address the public port listens on.")] = "127.0.0.1"
+    port: Annotated[int, _meta("Public port.", ge=1, le=65535)] = 8700
+    workers: Annotated[int, _meta("Collector processes.", ge=1, le=64)] = 2
+    public_url: Annotated[
+        str, _meta("Address under which browsers reach this server; goes into snippets.")
+    ] = ""
+    trusted_proxies: Annotated[
+        str,
+        _meta(
+            "Addresses or networks (comma-separated) whose X-Forwarded-For and "
+            "X-Forwarded-Proto headers are believed."
+        ),
+    ] = ""
+    log: Annotated[str, _meta("URL of the log; empty: segments in the data folder.")] = ""
+    lake: Annotated[str, _meta("URL of the lake; empty: Delta tables in the data folder.")] = ""
+    engine: Annotated[str, _meta("URL of the engine; empty: DuckDB in the data folder.")] = ""
+    catalog: Annotated[str, _meta("URL of the catalog; empty: SQLite in the data folder.")] = ""
+    body_size_bytes_max: Annotated[
+        int, _meta("Largest request body; a larger one is refused with 413.", ge=1024)
+    ] = 8 * MIB
+    log_queue_size_bytes_max: Annotated[
+        int, _meta("Bytes per collector that may wait for the disk; above: 503.", ge=4096)
+    ] = 32 * MIB
+    log_segment_size_bytes: Annotated[
+        int, _meta("Size at which a log segment is closed and the next begun.", ge=4096)
+    ] = 64 * MIB
+    log_segment_age_s: Annotated[
+        float, _meta("Age at which a log segment is closed even if it is small.", gt=0)
+    ] = 3600.0
+    log_retention_h: Annotated[
+        float, _meta("How long a log segment is kept after it was loaded.", "live", ge=0)
+    ] = 24.0
+    disk_free_bytes_min: Annotated[
+        int, _meta("Free disk space below which events are answered with 503.", ge=0)
+    ] = 256 * MIB
+    load_interval_s: Annotated[
+        float, _meta("Pause between two looks for new events.", "live", gt=0, le=60)
+    ] = 1.0
+    load_rows_max: Annotated[
+        int, _meta("Events loaded or modelled in one step; bounds memory.", ge=1)
+    ] = 100_000
+    compact_interval_s: Annotated[
+        float, _meta("Pause between two tidyings of the lake.", "live", gt=0)
+    ] = 60.0
+    vacuum_retention_h: Annotated[
+        float, _meta("How long files that compaction replaced are kept for readers.", ge=0)
+    ] = 1.0
+    engine_memory_limit_mib: Annotated[
+        int, _meta("Memory that DuckDB may use; larger work spills to disk.", ge=64)
+    ] = 384
+    engine_threads: Annotated[int, _meta("Threads that DuckDB may use.", ge=1)] = 2
+
+    @property
+    def log_folder(self) -> Path:
+        """Where the disk log lies."""
+        return self.data / "log"
+
+    @property
+    def lake_folder(self) -> Path:
+        """Where the embedded Delta tables lie."""
+        return self.data / "lake"
+
+    @property
+    def warehouse_file(self) -> Path:
+        """The worker's DuckDB database."""
+        return self.data / "warehouse.duckdb"
+
+    @property
+    def run_folder(self) -> Path:
+        """Locks, sockets and state of running processes."""
+        return self.data / "run"
+
+    @property
+    def worker_socket(self) -> Path:
+        """The worker's local socket. Its path may have 107 bytes (Linux, *unix(7)*), so that of
+        a deep data folder moves to the system's folder for temporary files."""
+        path = (self.run_folder / "worker.sock").absolute()
+        if len(os.fsencode(path)) <= 100:
+            return path
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"doublet-{digest}.sock"
+
+    @property
+    def tmp_folder(self) -> Path:
+        """Scratch space; emptied when the worker starts."""
+        return self.data / "tmp"
+
+    @property
+    def catalog_url(self) -> str:
+        """SQLAlchemy URL of the catalog."""
+        return self.catalog or f"sqlite:///{(self.data / 'catalog.sqlite').absolute()}"
+
+    @property
+    def url(self) -> str:
+        """Address under which browsers reach this server, without a trailing slash."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+class Setting(NamedTuple):
+    """One row of the reference: what a person needs to know about a setting."""
+
+    name: str
+    type: str
+    default: str
+    help: str
+    effect: Effect
+
+
+def _describe(name: str, hint: Any) -> Setting:
+    plain, meta = get_args(hint) if get_origin(hint) is Annotated else (hint, Meta())
+    default = getattr(Settings(), name)
+    return Setting(
+        name, plain.__name__, str(default), meta.description or "", (meta.extra or {})["effect"]
+    )
+
+
+SETTINGS: tuple[Setting, ...] = tuple(
+    _describe(name, hint)
+    for name, hint in get_type_hints(Settings, include_extras=True).items()
+    if name in Settings.__struct_fields__
+)
+
+_NAMES = tuple(setting.name for setting in SETTINGS)
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> Settings:
+    """Settings from flags, environment and file; a flag of None counts as not given.
+
+    `file` defaults to `./doublet.toml` if that exists. Raises SettingsError for an unknown name
+    or an impossible value, naming where it came from.
+    """
+    environ = os.environ if environ is None else environ
+    merged: dict[str, Any] = {}
+    for source, values in (
+        (*_from_file(file),),
+        ("environment", _from_environment(environ)),
+        ("flags", {k: v for k, v in (flags or {}).items() if v is not None}),
+    ):
+        _check(source, values)
+        merged |= values
+    settings = _convert("settings", merged)
+    for name in ("log", "lake", "engine"):
+        if getattr(settings, name):
+            raise SettingsError(
+                f"{name}={getattr(settings, name)!r} names a kind this version does not know.",
+                "Leave it empty to use the embedded one.",
+            )
+    return settings
+
+
+def _from_file(file: Path | None) -> tuple[str, dict[str, Any]]:
+    path = file or Path("doublet.toml")
+    if file is None and not path.exists():
+        return str(path), {}
+    try:
+        return str(path), tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"Cannot read {path}: {error}.", "Mend or remove the file.") from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    prefix = "DOUBLET_"
+    return {k[len(prefix) :].lower(): v for k, v in environ.items() if k.startswith(prefix)}
+
+
+def _check(source: str, values: Mapping[str, Any]) -> None:
+    for name in values:
+        if name not in _NAMES:
+            near = difflib.get_close_matches(name, _NAMES, n=1)
+            raise SettingsError(
+                f"Unknown setting {name!r} in {source}.",
+                f"Did you mean {near[0]!r}?" if near else "The reference lists all settings.",
+            )
+    _convert(source, values)
+
+
+def _path(kind: type, value: Any) -> Any:
+    return kind(value)
+
+
+def _convert(source: str, values: Mapping[str, Any]) -> Settings:
+    try:
+        return msgspec.convert(dict(values), Settings, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise SettingsError(
+            f"{source}: {error}.".replace("$.", ""), "`doublet settings` lists what is allowed."
+        ) from error

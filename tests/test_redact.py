@@ -1,0 +1,296 @@
+"""What is taken out of URLs, texts and custom data, and what must stay."""
+
+from __future__ import annotations
+
+import copy
+import doctest
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from doublet import redact as module
+from doublet.redact import REMOVED, SENSITIVE_KEYS, redact, redact_text, redact_url
+
+SHOP = "https://shop.example"
+FBCLID = "fbclid=IwAR2F4-dbP0l7Mn1IawQQGCINEz7PYXQvwjNwB_qa2ofrHyiLjcbCRxTDMgk"
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))
+URL_PARTS = st.sampled_from(
+    [
+        *("https://", "//", "jo@example.com", "jo%40example.com", "jo%2540example.com", "@", "%40"),
+        *("email", "phone", "user[email]", "q", "=", "%3D", "%253D", "&", "%26", "?", "%3F", "#"),
+        *(";", "/", ".", "+", "a", "b.co", "%", "%2B", "%C3%A9", REMOVED, "é", " ", "[", "]", "25"),
+    ]
+)
+URL_LIKE = st.lists(URL_PARTS, max_size=12).map("".join)
+JSON_TREE = st.recursive(
+    st.none() | st.booleans() | st.integers() | ANY_TEXT | URL_LIKE,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(ANY_TEXT | st.sampled_from(["email", "jo@b.co", "id"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "clean"),
+    [
+        ("/thanks?email=jo%40example.com", "/thanks?email=_removed_"),
+        ("/thanks?E-Mail=x&order=7", "/thanks?E-Mail=_removed_&order=7"),
+        ("/?n=7&first_name=Jo&lastName=Doe", "/?n=7&first_name=_removed_&lastName=_removed_"),
+        ("/reset?token=abc.def#top", "/reset?token=_removed_#top"),
+        ("/#access_token=abc&state=1", "/#access_token=_removed_&state=1"),
+        ("/#/login?password=a?b/c;d&x=1", "/#/login?password=_removed_&x=1"),
+        ("/p;jsessionid=AB12?x=1", "/p;jsessionid=_removed_?x=1"),
+        ("/?user[email]=x&user%5Bphone%5D=1", "/?user[email]=_removed_&user%5Bphone%5D=_removed_"),
+        ("/?contacts[0][customer][name]=Jo", "/?contacts[0][customer][name]=_removed_"),
+        ("/?customer.phone=555", "/?customer.phone=_removed_"),
+        ("/?billing-address=High+St+1", "/?billing-address=_removed_"),
+        ("/?next=/a?email=x", "/?next=/a?email=_removed_"),
+        ("/?a=1&amp;email=x", "/?a=1&amp;email=_removed_"),
+        ("/?q=jo@example.com", "/?q=_removed_"),
+        ("/?q=o'brien+news@mail.example.co.uk&x=1", "/?q=_removed_&x=1"),
+        ("/?q=j%C3%B6rg%2Bshop%40example.com", "/?q=_removed_"),
+        ("/?q=jörg@bücher.example", "/?q=_removed_"),
+        ("/?q=jo@xn--bcher-kva.xn--p1ai&b=2", "/?q=_removed_&b=2"),
+        ("/u/jo@example.com/orders/7", "/u/_removed_/orders/7"),
+        ("/u/jo%40example.com", "/u/_removed_"),
+        ("/u/jo%2540example.com", "/u/_removed_"),
+        ("/?to=mailto:jo@example.com", "/?to=mailto:_removed_"),
+        ("/?utm_content=jo@example.com&utm_id=1", "/?utm_content=_removed_&utm_id=1"),
+        ("/?u=%2Fa%3Fphone%3D555%26x%3D1", "/?u=%2Fa%3Fphone%3D_removed_%26x%3D1"),
+        ("/?u=%252Fa%253Fphone%253D555%2526x", "/?u=%252Fa%253Fphone%253D_removed_%2526x"),
+        ("/?u=x%3Femail%3Djo%40example.com&y=2", "/?u=x%3Femail%3D_removed_&y=2"),
+        ("/?a=x%26note%3Djo%40example.com", "/?a=x%26note%3D_removed_"),
+    ],
+)
+def test_personal_values_leave_a_url_and_nothing_else_does(url: str, clean: str) -> None:
+    assert redact_url(SHOP + url) == SHOP + clean
+
+
+@pytest.mark.parametrize(
+    ("url", "clean"),
+    [
+        ("https://jo:secret@shop.example/a", "https://shop.example/a"),
+        ("HTTPS://jo@shop.example", "HTTPS://shop.example"),
+        ("//jo:p@ss@shop.example/?x=1", "//shop.example/?x=1"),
+        ("https://jo:pw@localhost:8701/", "https://localhost:8701/"),
+        ("https://shop.example/@jo", "https://shop.example/@jo"),
+    ],
+)
+def test_credentials_leave_the_authority(url: str, clean: str) -> None:
+    assert redact_url(url) == clean
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "",
+            SHOP,
+            "about:blank",
+            "not a url",
+            "https://[::1",
+            "http://%",
+            "?",
+            "#",
+            "&&==;;",
+            "@",
+        ),
+        f"{SHOP}/a?utm_source=fb&utm_medium=cpc&utm_campaign=x&utm_id=1234567890&{FBCLID}",
+        f"{SHOP}/thanks?order_id=10023&key=wc_order_9&content_ids=1,2,3&value=129.90",
+        f"{SHOP}/?name=Shoe&status=paid&content_name=Boot&city=Bonn&q=%D1%82%D0%B5%D1%81%D1%82",
+        f"{SHOP}/?phone_case=7&email_opt_in=1&addressable=1&tokens=3&hashed_email=abc",
+        f"{SHOP}/?email=&phone=",
+        f"{SHOP}/?email=_removed_",
+        f"{SHOP}/img/shoe@2x.png",
+        f"{SHOP}/img/shoe%402x.jpeg?v=3",
+        f"{SHOP}/npm/react@18.2.0/index.js",
+        f"{SHOP}/maps/@52.520008,13.404954,15z",
+        f"{SHOP}/users/@jo.example",
+        f"{SHOP}/?t=20%25+off&x=100%",
+    ],
+)
+def test_a_url_without_personal_data_is_the_same_object(url: str) -> None:
+    assert redact_url(url) is url
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Write to jo@example.com.", "Write to _removed_."),
+        ("<jo@example.com>, Al <al@example.org>", "<_removed_>, Al <_removed_>"),
+        ("jo@example.com@example.org", "_removed_"),
+        ("a@b.co1@c.de", "_removed_"),
+        ("a@b.co.@c.de", "_removed_"),
+        ("Log out JO.DOE+x@EXAMPLE.COM", "Log out _removed_"),
+    ],
+)
+def test_addresses_leave_a_text(text: str, clean: str) -> None:
+    assert redact_text(text) == clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "Buy now", "5 @ 3.50 EUR", "@jo", "jo@home", "1@2.34", "100 %", "0049 170 1234567", "a@b"],
+)
+def test_a_text_without_address_is_the_same_object(text: str) -> None:
+    assert redact_text(text) is text
+
+
+def make_custom_data() -> dict[str, Any]:
+    return {
+        "value": 129.9,
+        "currency": "EUR",
+        "content_type": "product",
+        "order_id": "4915112345678",
+        "content_ids": ["SKU-1", "SKU-2"],
+        "contents": [
+            {"id": "SKU-1", "quantity": 1, "item_price": 99.9},
+            {"id": "SKU-2", "quantity": 2, "item_price": 15.0},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "key", ["name", "status", "content_name", "order_id", "contents", "gender"]
+)
+def test_the_words_of_the_trade_are_not_sensitive(key: str) -> None:
+    assert key.replace("_", "") not in SENSITIVE_KEYS
+    tree = {key: "A-1"}
+    assert redact(tree) is tree
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("email", "e-mail", "E_MAIL", "mail", "phone", "tel", "mobile", "password", "token"),
+        *("access_token", "auth", "first_name", "last_name", "surname", "address", "street"),
+        *("ssn", "iban", "card_number", "birth_date", "session_id", "PHPSESSID", "billingAddress1"),
+        *("customer name", "shipping_address[zip]", "Téléphone", "zp"),
+    ],
+)
+def test_values_of_sensitive_keys_are_removed(key: str) -> None:
+    for value in ("x", 491512345678, 1.5, ["x"], {"line": "x"}):
+        assert redact({"a": 1, key: value, "z": 2}) == {"a": 1, key: REMOVED, "z": 2}
+
+
+@pytest.mark.parametrize("value", [None, "", True, False, REMOVED])
+def test_what_tells_nothing_stays_under_a_sensitive_key(value: Any) -> None:
+    tree = {"email": value}
+    assert redact(tree) is tree
+
+
+def test_sensitive_keys_are_listed_in_the_form_they_are_compared_in() -> None:
+    for key in SENSITIVE_KEYS:
+        assert key == key.lower()
+        assert redact({key: "x"}) == {key: REMOVED}
+
+
+def test_clean_custom_data_is_the_same_object() -> None:
+    tree = make_custom_data()
+    assert redact(tree) is tree
+    assert tree == make_custom_data()
+
+
+@pytest.mark.parametrize("value", [None, True, 1, 1.5, "x", [], {}, [1, "a", None, [], {}]])
+def test_anything_without_personal_data_is_the_same_object(value: Any) -> None:
+    assert redact(value) is value
+
+
+def test_a_change_copies_only_the_containers_around_it() -> None:
+    tree = make_custom_data()
+    tree["contents"][1]["engraving"] = "For jo@example.com"
+    before = copy.deepcopy(tree)
+    clean = redact(tree)
+    assert tree == before
+    assert clean["contents"][1]["engraving"] == "For _removed_"
+    assert clean["contents"][0] is tree["contents"][0]
+    assert clean["content_ids"] is tree["content_ids"]
+    assert list(clean) == list(tree)
+
+
+@pytest.mark.parametrize(
+    ("value", "clean"),
+    [
+        ("https://a.example/?phone=555", "https://a.example/?phone=_removed_"),
+        ("/thanks?phone=555", "/thanks?phone=_removed_"),
+        (["a", ["jo@example.com"]], ["a", [REMOVED]]),
+        ({"jo@example.com": 1, "b": 2}, {REMOVED: 1, "b": 2}),
+        ({"text": "phone=555"}, {"text": "phone=555"}),
+        ({"form": '{"phone":"555","id":7}'}, {"form": '{"phone":"_removed_","id":7}'}),
+        ({"form": '[{"q":"jo@example.com"}]'}, {"form": '[{"q":"_removed_"}]'}),
+        ({"form": '{"q":"jo@example.com'}, {"form": '{"q":"_removed_'}),
+    ],
+)
+def test_trees_are_searched_in_every_corner(value: Any, clean: Any) -> None:
+    assert redact(value) == clean
+
+
+def test_json_inside_a_text_stays_byte_for_byte_when_clean() -> None:
+    text = '[{"id": "1",  "quantity":2, "item_price":1.10}]'
+    assert redact({"contents": text})["contents"] is text
+
+
+@given(URL_LIKE | ANY_TEXT)
+@example("https://a:b@c@d.ef/?email=x@y.zz")
+def test_redacting_twice_is_redacting_once(text: str) -> None:
+    for remove in (redact_url, redact_text):
+        once = remove(text)
+        assert remove(once) == once
+
+
+@given(JSON_TREE)
+def test_no_tree_makes_redaction_raise_or_change_its_input(tree: Any) -> None:
+    before = copy.deepcopy(tree)
+    clean = redact(tree)
+    assert tree == before
+    assert redact(clean) == clean
+    assert clean is tree or clean != tree
+
+
+LOCAL_PARTS = st.from_regex(r"[a-z0-9][a-z0-9._+-]{0,20}", fullmatch=True)
+DOMAINS = st.from_regex(r"[a-z][a-z0-9-]{0,10}(\.[a-z]{2,8}){1,2}", fullmatch=True)
+
+
+@given(LOCAL_PARTS, DOMAINS, st.sampled_from(["@", "%40", "%2540"]))
+def test_no_address_survives_wherever_it_stands(local: str, domain: str, at: str) -> None:
+    address = local + at + domain
+    for text in (address, f"/u/{address}/x", f"{SHOP}/?q={address}&x=1", f"{SHOP}/#{address}"):
+        assert at + domain not in redact_url(text)
+        assert at + domain not in redact(json.loads(json.dumps({"a": [text]})))["a"][0]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *("a", "%C3", "%3D", "a@", "x@a.", "?", "?a=", "%25", "%26a", "&email=x", "x@a.bc+", ";a"),
+        *("[", '{"a":', "a%40a.bb", "//", ":a"),
+    ],
+)
+@pytest.mark.parametrize("end", ["", "@", "%3D", "=@", '":'])
+def test_hostile_texts_cost_linear_time(unit: str, end: str) -> None:
+    text = unit * (100_000 // len(unit)) + end
+    begun = time.process_time()
+    redact_url(text)
+    redact({"a": text, text: 1})
+    # Quadratic work would take minutes here, linear work takes some tens of milliseconds.
+    assert time.process_time() - begun < 2
+
+
+def test_strange_keys_do_not_fill_the_memory() -> None:
+    for number in range(10_000):
+        redact({f"key {number}": 1, "k" * 10_000 + str(number): 1})
+    assert len(module._CLEAN_KEYS) <= module._KEYS_KEPT_MAX
+    assert max(map(len, module._CLEAN_KEYS)) <= module._KEY_LENGTH_KEPT_MAX
+
+
+def test_examples_in_the_docstrings_hold() -> None:
+    outcome = doctest.testmod(module)
+    assert outcome.attempted > 0
+    assert outcome.failed == 0
