@@ -153,7 +153,7 @@ def graph_error(refusal: Refusal, trace_id: str = "") -> bytes:
     """The JSON body `{"error": {...}}` for a refusal (Graph API, *Handling errors*)."""
     row = refusal.reason.row
     error = _Error(
-        message="Invalid parameter" if row.code == 100 and row.subcode else refusal.message,
+        message="Invalid parameter" if (row.subcode or 0) > 1_000_000 else refusal.message,
         type=row.type,
         code=row.code,
         error_subcode=row.subcode,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import doctest
 import ipaddress
+import time
 from hashlib import md5
 
 import pytest
@@ -440,3 +441,17 @@ def test_examples_in_the_docstrings_hold() -> None:
         outcome = doctest.testmod(module)
         assert outcome.attempted > 0
         assert outcome.failed == 0
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", "a@", "a.", "1 ", "É", "\u0301", "fb.1.1.", "::", "jan ", " "]
+)
+def test_hostile_values_cost_linear_time(unit: str) -> None:
+    text = unit * (100_000 // len(unit)) + "!"
+    begun = time.process_time()
+    for key in HASHED_KEYS:
+        hash_user_value(key, text)
+    for clean in (clean_fbp, clean_fbc, clean_ip):
+        clean(text)
+    # Quadratic work would take minutes here, linear work takes some tens of milliseconds.
+    assert time.process_time() - begun < 3

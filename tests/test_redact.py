@@ -110,7 +110,7 @@ def test_credentials_leave_the_authority(url: str, clean: str) -> None:
         f"{SHOP}/?email=_removed_",
         f"{SHOP}/img/shoe@2x.png",
         f"{SHOP}/img/shoe%402x.jpeg?v=3",
-        f"{SHOP}/npm/react@18.2.0/index.js",
+        f"{SHOP}/lib/react@18.2.0/index.js",
         f"{SHOP}/maps/@52.520008,13.404954,15z",
         f"{SHOP}/users/@jo.example",
         f"{SHOP}/?t=20%25+off&x=100%",

@@ -81,7 +81,7 @@ def accept_hit(hit: Hit, arrival: Arrival) -> bytes | Refusal:
         referrer_url=fields.get("rl"),
     )
     try:
-        return event_record(wire, arrival, 0, hit.extra)
+        return event_record(wire, arrival, 0, hit.extra or None)
     except UNREADABLE as error:
         return unreadable(error)
 

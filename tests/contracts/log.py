@@ -145,9 +145,13 @@ class LogContract:
 
     def test_too_much_waiting_is_refused_at_once(self) -> None:
         writer = self.make_log().writer(Commits())
-        with pytest.raises(BusyError):
+
+        def submit_without_end() -> None:
             for n in range(100_000):
                 writer.submit([record(n, 10_000)], n)
+
+        with pytest.raises(BusyError):
+            submit_without_end()
         writer.close()
 
     def test_what_is_loaded_and_old_is_deleted_and_the_rest_stays(self) -> None:

@@ -1,0 +1,77 @@
+"""How the command line reads: it asks the running worker, or opens the database itself."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+import httpx
+import msgspec
+
+from doublet.catalog import Account, Catalog
+from doublet.engine import Engine
+from doublet.engine.duckdb import DuckDBEngine
+from doublet.errors import OperatorError
+from doublet.reports import OverviewRow, overview
+from doublet.settings import Settings
+
+_TIMEOUT_S = 3600.0
+
+
+def ask_worker(
+    settings: Settings, method: str, path: str, parameters: dict[str, str] | None = None
+) -> Any:
+    """The running worker's JSON answer, None when no worker runs. Raises OperatorError when it
+    refuses."""
+    try:
+        key = (settings.run_folder / "operator.key").read_text("ascii")
+    except FileNotFoundError:
+        return None
+    transport = httpx.HTTPTransport(uds=str(settings.worker_socket))
+    with httpx.Client(transport=transport, timeout=_TIMEOUT_S) as client:
+        try:
+            answer = client.request(
+                method,
+                f"http://worker{path}",
+                params=parameters,
+                headers={"authorization": f"Bearer {key}"},
+            )
+        except httpx.ConnectError:
+            return None
+    if answer.status_code != 200:
+        raise OperatorError(f"The worker answered {answer.status_code}: {answer.text[:300]}")
+    return answer.json()
+
+
+def read_overview(
+    settings: Settings,
+    account: Account,
+    *,
+    pixel_id: str | None,
+    since: date | None,
+    until: date | None,
+) -> list[OverviewRow]:
+    """The overview from whoever has the database."""
+    given = {"account": account.account_id, "pixel": pixel_id}
+    given |= {"since": since and since.isoformat(), "until": until and until.isoformat()}
+    parameters = {name: value for name, value in given.items() if value}
+    rows = ask_worker(settings, "GET", "/overview.json", parameters)
+    if rows is not None:
+        return msgspec.convert(rows, list[OverviewRow])
+    with _own_engine(settings) as engine:
+        return overview(engine, account, pixel_id=pixel_id, since=since, until=until)
+
+
+@contextmanager
+def _own_engine(settings: Settings) -> Iterator[Engine]:
+    """The database of a server that is not running, with its models as they were left."""
+    from doublet.worker import Freshener
+
+    freshener = Freshener(settings)
+    try:
+        yield freshener.engine
+    finally:
+        freshener.close()
