@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -11,9 +10,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from doublet.catalog import Account, Catalog
+from doublet.catalog import Account
 from doublet.engine import Engine
-from doublet.engine.duckdb import DuckDBEngine
 from doublet.errors import OperatorError
 from doublet.reports import OverviewRow, overview
 from doublet.settings import Settings

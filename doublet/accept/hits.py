@@ -16,9 +16,7 @@ from doublet.refusal import Refusal
 
 # Parameters that are kept as they are; whatever else arrives is dropped, since it may hold
 # personal data in a form that nobody has looked at.
-EXTRA_KEYS = frozenset(
-    "if sw sh v r a ec o it coo tm es de dpo dpoco dpost noscript rqm dlc rlc cdl ler tz".split()
-)
+EXTRA_KEYS = frozenset("if sw sh v a ec es tm dpo dpoco dpost noscript rqm ler tz".split())
 _EXTRA_LENGTH_MAX = 200
 
 
@@ -29,11 +27,6 @@ class Hit(msgspec.Struct):
     custom_data: dict[str, Any]
     user_data: dict[str, Any]
     extra: dict[str, Any]
-
-    @property
-    def pixel_id(self) -> str:
-        """`id`, empty when it is missing."""
-        return self.fields.get("id", "")
 
 
 def read_hit(pairs: Iterable[tuple[str, str]]) -> Hit:

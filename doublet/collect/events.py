@@ -1,0 +1,118 @@
+"""`POST /vN.N/<pixel_id>/events`: the Conversions API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doublet.accept import Arrival, accept_events, is_suspect, read_request
+from doublet.collect.intake import Intake, refuse, unknown_pixel
+from doublet.collect.request import (
+    Receive,
+    Scope,
+    Send,
+    header,
+    json_headers,
+    parse_form,
+    parse_pairs,
+    read_body,
+    respond,
+)
+from doublet.event import EventsRequest
+from doublet.refusal import Reason, Refusal, fbtrace_id
+
+_FORMS = ("multipart/", "application/x-www-form-urlencoded")
+
+
+def pixel_of(path: str) -> str:
+    """The pixel id in `/vN.N/<pixel_id>/events` or `/<pixel_id>/events`, otherwise empty."""
+    parts = path.strip("/").split("/")
+    if len(parts) not in (2, 3) or parts[-1] != "events" or not parts[-2].isdecimal():
+        return ""
+    major, _, minor = parts[0][1:].partition(".")
+    versioned = parts[0][:1] == "v" and major.isdecimal() and minor.isdecimal()
+    return parts[-2] if len(parts) == 2 or versioned else ""
+
+
+async def answer_events(
+    intake: Intake, scope: Scope, receive: Receive, send: Send, pixel_id: str
+) -> None:
+    """Take one request: all of its events or none."""
+    trace_id = fbtrace_id()
+    arrival = Arrival("", pixel_id, "server", 0, intake.appender.slot)
+    if scope["method"] != "POST":
+        refusal = Refusal(Reason.METHOD_NOT_ALLOWED, "Events are sent with POST.")
+        await refuse(send, refusal, trace_id)
+        return
+    body = await read_body(receive, intake.body_size_bytes_max)
+    if body is None:
+        refusal = await intake.set_aside(intake.too_large(), arrival, b"")
+        await refuse(send, refusal, trace_id)
+        return
+    outcome = await _take(intake, scope, arrival, body)
+    if isinstance(outcome, Refusal):
+        await refuse(send, outcome, trace_id)
+        return
+    answer = b'{"events_received":%d,"messages":[],"fbtrace_id":"%s"}' % (
+        outcome,
+        trace_id.encode(),
+    )
+    await respond(send, 200, json_headers(answer), answer)
+
+
+async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> int | Refusal:
+    """How many events were made durable, or why none."""
+    query = parse_pairs(scope["query_string"])
+    if isinstance(query, Refusal):
+        return await intake.set_aside(query, arrival, body)
+    parameters = dict(query)
+    request = _read(body, header(scope, b"content-type"), parameters)
+    token = _token(scope, parameters, request)
+    owner = await intake.accounts.of_token(token) if token else None
+    if owner is None:
+        message = (
+            "Invalid OAuth access token - Cannot parse access token"
+            if token
+            else "An access token is required to request this resource."
+        )
+        return await intake.set_aside(Refusal(Reason.TOKEN_INVALID, message), arrival, body)
+    # A pixel of somebody else is answered like one that does not exist.
+    if await intake.accounts.of_pixel(arrival.pixel_id) != owner:
+        return await intake.set_aside(unknown_pixel(arrival.pixel_id), arrival, body)
+    arrival.account_id = owner
+    if isinstance(request, Refusal):
+        return await intake.set_aside(request, arrival, body, proven=True)
+    arrival.suspect = is_suspect(body)
+    arrival.received_at = intake.appender.clock.stamp()
+    records = accept_events(request, arrival)
+    if isinstance(records, Refusal):
+        return await intake.set_aside(records, arrival, body, proven=True)
+    return await intake.append(records) or len(records)
+
+
+def _read(body: bytes, content_type: str, parameters: dict[str, str]) -> EventsRequest | Refusal:
+    """The request in a JSON body or a form; parameters in the query fill what is missing."""
+    if content_type.startswith(_FORMS):
+        pairs = parse_form(body, content_type)
+        if isinstance(pairs, Refusal):
+            return pairs
+        fields: dict[str, Any] = {**parameters, **dict(pairs)}
+        return EventsRequest(
+            data=fields.get("data"),
+            access_token=fields.get("access_token"),
+            test_event_code=fields.get("test_event_code"),
+            partner_agent=fields.get("partner_agent"),
+        )
+    request = read_request(body)
+    if isinstance(request, EventsRequest) and request.test_event_code is None:
+        request.test_event_code = parameters.get("test_event_code")
+    return request
+
+
+def _token(scope: Scope, parameters: dict[str, str], request: EventsRequest | Refusal) -> str:
+    """From the query, the Authorization header or the body; empty when there is none."""
+    if parameters.get("access_token"):
+        return parameters["access_token"]
+    scheme, _, bearer = header(scope, b"authorization").partition(" ")
+    if scheme.lower() == "bearer" and bearer:
+        return bearer.strip()
+    return (request.access_token or "") if isinstance(request, EventsRequest) else ""

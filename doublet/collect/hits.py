@@ -1,0 +1,106 @@
+"""`/tr`: the pixel's hits, by image, beacon, form or fetch."""
+
+from __future__ import annotations
+
+from doublet.accept import Arrival, accept_hit, is_suspect, read_hit
+from doublet.collect.intake import Intake, refuse, unknown_pixel
+from doublet.collect.request import (
+    HeaderList,
+    Pairs,
+    Receive,
+    Scope,
+    Send,
+    header,
+    parse_form,
+    parse_pairs,
+    read_body,
+    respond,
+)
+from doublet.errors import BusyError
+from doublet.refusal import Reason, Refusal
+
+# A transparent GIF of one pixel, as small as the format allows (GIF89a specification).
+_GIF = (
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00"
+    b",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+)
+_IMAGE: HeaderList = [
+    (b"content-type", b"image/gif"),
+    (b"content-length", b"%d" % len(_GIF)),
+    (b"cache-control", b"no-store"),
+]
+_EMPTY: HeaderList = [
+    (b"content-type", b"text/plain"),
+    (b"content-length", b"0"),
+    (b"cache-control", b"no-store"),
+]
+_IMAGE_START = {"type": "http.response.start", "status": 200, "headers": _IMAGE}
+_IMAGE_BODY = {"type": "http.response.body", "body": _GIF}
+
+
+async def answer_hit(intake: Intake, scope: Scope, receive: Receive, send: Send) -> None:
+    """Take one hit: parse, accept, append, answer. This is the hottest path of all."""
+    method = scope["method"]
+    raw: bytes = scope["query_string"]
+    pairs: Pairs | Refusal
+    if method == "GET":
+        pairs = parse_pairs(raw)
+    elif method == "POST":
+        pairs, raw = await _posted(intake, scope, receive)
+    elif method == "HEAD":
+        await respond(send, 200, _IMAGE)
+        return
+    else:
+        pairs = Refusal(Reason.METHOD_NOT_ALLOWED, "Hits are sent with GET or POST.")
+    refusal = await _take(intake, scope, pairs, raw)
+    if refusal is not None:
+        await refuse(send, refusal)
+    elif method == "GET":
+        await send(_IMAGE_START)
+        await send(_IMAGE_BODY)
+    else:
+        await respond(send, 200, _EMPTY)
+
+
+async def _take(intake: Intake, scope: Scope, pairs: Pairs | Refusal, raw: bytes) -> Refusal | None:
+    """Make one hit durable, or say why not."""
+    arrival = Arrival("", "", "browser", 0, intake.appender.slot)
+    if isinstance(pairs, Refusal):
+        return await intake.set_aside(pairs, arrival, raw)
+    hit = read_hit(pairs)
+    arrival.pixel_id = pixel_id = hit.fields.get("id", "")
+    account_id = intake.accounts.of_known_pixel(pixel_id) or await intake.accounts.of_pixel(
+        pixel_id
+    )
+    if account_id is None:
+        return await intake.set_aside(unknown_pixel(pixel_id), arrival, raw)
+    arrival.account_id = account_id
+    arrival.client_ip = intake.proxies.client_ip(scope)
+    arrival.suspect = is_suspect(raw)
+    for name, value in scope["headers"]:
+        if name == b"user-agent":
+            arrival.user_agent = value.decode("latin-1")
+        elif name == b"referer":
+            arrival.referer = value.decode("latin-1")
+    arrival.received_at = intake.appender.clock.stamp()
+    record = accept_hit(hit, arrival)
+    if isinstance(record, Refusal):
+        return await intake.set_aside(record, arrival, raw)
+    try:
+        await intake.appender.submit((record,))
+    except BusyError as error:
+        return Refusal(Reason.BUSY, error.message)
+    return None
+
+
+async def _posted(intake: Intake, scope: Scope, receive: Receive) -> tuple[Pairs | Refusal, bytes]:
+    """The parameters of a POST, from body and query."""
+    query: bytes = scope["query_string"]
+    body = await read_body(receive, intake.body_size_bytes_max)
+    if body is None:
+        return intake.too_large(), b""
+    pairs = parse_form(body, header(scope, b"content-type"))
+    if query and not isinstance(pairs, Refusal):
+        more = parse_pairs(query)
+        pairs = more if isinstance(more, Refusal) else more + pairs
+    return pairs, body + query

@@ -1,0 +1,86 @@
+"""What both doors share: the log, the directory, and what becomes of refused requests."""
+
+from __future__ import annotations
+
+import asyncio
+
+from doublet.accept import Arrival, hashed_payload, refused_record
+from doublet.catalog import Catalog
+from doublet.collect.accounts import Accounts
+from doublet.collect.appender import Appender
+from doublet.collect.request import HeaderList, Proxies, Send, json_headers, respond
+from doublet.errors import BusyError
+from doublet.log.disk import DiskLog
+from doublet.log.writer import Limits
+from doublet.refusal import Reason, Refusal, graph_error
+from doublet.settings import Settings
+
+
+class Intake:
+    """One collector process's hold on log and catalog; made inside its event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        limits = Limits(
+            settings.log_queue_size_bytes_max,
+            settings.log_segment_size_bytes,
+            settings.log_segment_age_s,
+            settings.disk_free_bytes_min,
+        )
+        log = DiskLog(settings.log_folder, limits)
+        self.appender = Appender(log, asyncio.get_running_loop(), settings.log_queue_size_bytes_max)
+        self.accounts = Accounts(Catalog(settings.catalog_url))
+        self.proxies = Proxies(settings.trusted_proxies)
+        self.body_size_bytes_max = settings.body_size_bytes_max
+
+    async def append(self, records: list[bytes]) -> Refusal | None:
+        """Return when the records are durable; a refusal means that none of them is stored."""
+        try:
+            await self.appender.submit(records)
+        except BusyError as error:
+            return Refusal(Reason.BUSY, error.message)
+        return None
+
+    async def set_aside(
+        self, refusal: Refusal, arrival: Arrival, body: bytes, *, proven: bool = False
+    ) -> Refusal:
+        """Keep a refused request as a record; hand the refusal back for the answer.
+
+        `proven` says that an access token named the account, so that the content is worth keeping.
+        """
+        arrival.received_at = self.appender.clock.stamp()
+        if not proven:
+            arrival.account_id = ""
+        payload = hashed_payload(body) if proven else None
+        record = refused_record(refusal, arrival, body, payload)
+        return await self.append([record]) or refusal
+
+    def too_large(self) -> Refusal:
+        """The refusal of a body over the limit."""
+        return Refusal(
+            Reason.TOO_LARGE, f"The request body is larger than {self.body_size_bytes_max} bytes."
+        )
+
+    def close(self) -> None:
+        """Write what is queued and let go."""
+        self.accounts.close()
+        self.appender.close()
+
+
+def unknown_pixel(pixel_id: str) -> Refusal:
+    """The refusal for a pixel that does not exist, or that is somebody else's."""
+    shown = pixel_id if pixel_id.isdecimal() and len(pixel_id) <= 20 else ""
+    return Refusal(
+        Reason.PIXEL_UNKNOWN,
+        f"Unsupported request. Object with ID '{shown}' does not exist, cannot be loaded due to "
+        "missing permissions, or does not support this operation.",
+    )
+
+
+async def refuse(send: Send, refusal: Refusal, trace_id: str = "") -> None:
+    """Answer with the Graph error of a refusal."""
+    row = refusal.reason.row
+    body = graph_error(refusal, trace_id)
+    extra: HeaderList = [(b"x-doublet-refused", refusal.reason.label.encode())]
+    if refusal.reason is Reason.BUSY:
+        extra.append((b"retry-after", b"5"))
+    await respond(send, row.http_status, json_headers(body, extra), body)
