@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -344,19 +346,55 @@ def report_overview(
 
     Example: doublet report overview --since 2026-11-01 --json
     """
-    from doublet.ask import overview_text
+    from doublet.ask import read_overview
 
     chosen = _settings(data, pairs)
-    twin = "json" if as_json else "csv" if as_csv else "table"
-    text = overview_text(
+    rows = read_overview(
         chosen,
-        twin,
-        account=account,
-        pixel=pixel,
+        _catalog(chosen).account(account),
+        pixel_id=pixel,
         since=since.date() if since else None,
         until=until.date() if until else None,
     )
-    sys.stdout.write(text)
+    if as_json:
+        _print_json(
+            [
+                {
+                    **msgspec.structs.asdict(row),
+                    "value": {k: float(v) for k, v in row.value.items()},
+                }
+                for row in rows
+            ]
+        )
+    elif as_csv:
+        _print_csv(rows)
+    else:
+        _print_overview(rows)
+
+
+_COUNTS = ("browser", "server", "events", "both", "browser_only", "server_only")
+
+
+def _print_csv(rows: list[Any]) -> None:
+    currencies = sorted({currency for row in rows for currency in row.value})
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["event_name", *_COUNTS, *(f"value_{currency}" for currency in currencies)])
+    for row in rows:
+        counts = [getattr(row, name) for name in _COUNTS]
+        writer.writerow([row.event_name, *counts, *(row.value.get(c, "") for c in currencies)])
+
+
+def _print_overview(rows: list[Any]) -> None:
+    if not rows:
+        err.print("No events yet. `doublet pixel create NAME` prints what to paste into a site.")
+        return
+    table = RichTable("event")
+    for title in ("browser", "server", "events", "both", "browser only", "server only", "value"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        value = "  ".join(f"{amount:,.2f} {c}" for c, amount in sorted(row.value.items()))
+        table.add_row(row.event_name, *(f"{getattr(row, name):,}" for name in _COUNTS), value)
+    out.print(table)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -55,9 +56,16 @@ class Part:
 class Supervisor:
     """Starts the parts, replaces those that die, stops all on SIGINT or SIGTERM."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *more: tuple[str, ...]) -> None:
+        """`more` are further parts: a command of `doublet` and its arguments each."""
         self._settings = settings
+        self._more = more
         self._stopping = threading.Event()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a signal has come."""
+        return self._stopping.is_set()
 
     def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Serve until a signal. Raises OperatorError when a part cannot work here."""
@@ -72,6 +80,7 @@ class Supervisor:
         parts: list[Part] = []
         try:
             parts += [Part(command, flags(settings)) for command in ("work", "collect")]
+            parts += [Part(command, [*flags(settings), *rest]) for command, *rest in self._more]
             if self._wait_until_ready(parts) and on_ready is not None:
                 on_ready()
             while not self._stopping.wait(0.2):
@@ -116,8 +125,6 @@ class Supervisor:
 
 def flags(settings: Settings) -> list[str]:
     """The settings that differ from their defaults, as flags for a part; and who its parent is."""
-    import os
-
     plain = Settings()
     changed = [
         f"{setting.name}={getattr(settings, setting.name)}"

@@ -11,7 +11,6 @@ import msgspec
 from doublet.errors import BusyError
 from doublet.log import Log, Writer
 
-
 _GROUP_INTERVAL_S = 0.002
 
 

@@ -73,7 +73,7 @@ class Lake:
                 if room <= 0:
                     break
         rows = self._load(chunks) if chunks else 0
-        return Loaded(rows, size_bytes_max - room > 1 << 20, problem)
+        return Loaded(rows, room <= 0, problem)
 
     def _load(self, chunks: list[Chunk]) -> int:
         paths = self._stage(chunks)

@@ -43,23 +43,30 @@ class DiskLog:
     def read(self, partition: int, position: int, size_bytes_max: int) -> Chunk | None:
         """Verified records from `position` on; see `doublet.log.Log`."""
         place = self._places.pop((partition, position), None) or self._find(partition, position)
-        while place is not None:
-            lines, found = _read_groups(place, size_bytes_max)
-            if b'{"log_offset":' in lines:
-                end, next_position = found[-1]
-                self._places[partition, next_position] = _Place(place.path, end)
-                return Chunk(partition, next_position, lines)
+        parts: list[bytes] = []
+        next_position, room = position, size_bytes_max
+        while place is not None and room > 0:
+            lines, found = _read_groups(place, room)
             if found:
+                if b'{"log_offset":' in lines:
+                    parts.append(lines)
+                    room -= len(lines)
+                next_position = found[-1].next_offset
                 place = _Place(place.path, found[-1].end)
                 continue
             following = self._after(place.path)
+            try:
+                _check_sound(place, following)
+            except CorruptError:
+                if parts:
+                    break
+                raise
             if following is None:
-                _check_alive(place)
-                self._places[partition, position] = place
-                return None
-            _check_complete(place, following)
+                break
             place = _Place(following, 0)
-        return None
+        if place is not None:
+            self._places[partition, next_position] = place
+        return Chunk(partition, next_position, b"".join(parts)) if parts else None
 
     def _find(self, partition: int, position: int) -> _Place | None:
         """The place of a position that this instance has not handed out itself."""
@@ -130,24 +137,26 @@ def _read_groups(place: _Place, size_bytes_max: int) -> tuple[bytes, list[segmen
         os.close(file)
 
 
-def _check_complete(place: _Place, following: Path) -> None:
-    """A segment that has a successor must be whole up to the length recorded there."""
-    header = segment.read_header(following)
-    if header is not None and place.at < header.previous_size_bytes:
-        raise CorruptError(
-            f"{place.path} is damaged at byte {place.at} of {header.previous_size_bytes}.",
-            "Restore the file from a backup, or move it away to load what follows.",
-        )
+def _check_sound(place: _Place, following: Path | None) -> None:
+    """What follows the last complete group must be a write under way, not damage.
 
-
-def _check_alive(place: _Place) -> None:
-    """What follows the last complete group must be a write under way, not old damage."""
-    try:
-        status = place.path.stat()
-    except FileNotFoundError:
-        return
-    if status.st_size > place.at and time.time() - status.st_mtime > _WRITE_S_MAX:
-        raise CorruptError(
-            f"{place.path} is damaged at byte {place.at} of {status.st_size}.",
-            "Restart the server to cut off a torn end; otherwise restore a backup.",
-        )
+    A segment that has a successor must be whole up to the length recorded there.
+    """
+    if following is not None:
+        header = segment.read_header(following)
+        if header is None or place.at >= header.previous_size_bytes:
+            return
+        size = header.previous_size_bytes
+    else:
+        try:
+            status = place.path.stat()
+        except FileNotFoundError:
+            return
+        if status.st_size <= place.at or time.time() - status.st_mtime < _WRITE_S_MAX:
+            return
+        size = status.st_size
+    raise CorruptError(
+        f"{place.path} is damaged at byte {place.at} of {size}.",
+        "Restart the server to cut off a torn end; otherwise restore the file from a backup, or "
+        "move it away to load what follows.",
+    )
