@@ -6,6 +6,7 @@ hashed and stamped. One record is one line of canonical JSON; `encode` is the on
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -104,6 +105,9 @@ encode = _encoder.encode
 """Canonical JSON of a record: UTF-8, one line, keys in the order of the struct."""
 
 
+_plain_decimal = re.compile(r"[0-9]{1,14}(\.[0-9]{1,18})?").fullmatch
+
+
 def money(number: object) -> str | None:
     """A `value` from the wire as a plain decimal text, None when it is not a sensible number.
 
@@ -111,11 +115,16 @@ def money(number: object) -> str | None:
     ('49.9', '12.50', None, None)
     """
     kind = type(number)
-    if (kind is float or kind is int) and 0.001 <= number < 10**14:  # type: ignore[operator]
-        return repr(number)
-    if isinstance(number, bool) or not isinstance(number, int | float | str | Decimal):
+    if kind is str:
+        text = number.strip()  # type: ignore[attr-defined]
+        if _plain_decimal(text):
+            return str(text)
+    elif kind is float or kind is int:
+        text = repr(number)
+        if 0.001 <= number < 10**14:  # type: ignore[operator]
+            return text
+    else:
         return None
-    text = number.strip() if isinstance(number, str) else repr(number)
     if not text.isascii() or len(text) > 40:
         return None
     try:
@@ -124,4 +133,4 @@ def money(number: object) -> str | None:
         return None
     if not exact.is_finite() or abs(exact) >= 10**14:
         return None
-    return text if text.replace(".", "", 1).isdigit() else f"{exact:f}"
+    return f"{exact:f}"

@@ -9,14 +9,14 @@ import msgspec
 
 from doublet.accept.events import UNREADABLE, unreadable
 from doublet.accept.record import event_record
-from doublet.accept.steps import Arrival
+from doublet.accept.steps import Arrival, clean_url
 from doublet.accept.user_data import HASHED
 from doublet.event import WireEvent
 from doublet.refusal import Refusal
 
 # Parameters that are kept as they are; whatever else arrives is dropped, since it may hold
 # personal data in a form that nobody has looked at.
-EXTRA_KEYS = frozenset("if sw sh v a ec es tm dpo dpoco dpost noscript rqm ler tz".split())
+EXTRA_KEYS = tuple("if sw sh v a ec es tm dpo dpoco dpost noscript rqm ler tz".split())
 _EXTRA_LENGTH_MAX = 200
 
 
@@ -26,7 +26,6 @@ class Hit(msgspec.Struct):
     fields: dict[str, str]
     custom_data: dict[str, Any]
     user_data: dict[str, Any]
-    extra: dict[str, Any]
 
 
 def read_hit(pairs: Iterable[tuple[str, str]]) -> Hit:
@@ -34,17 +33,16 @@ def read_hit(pairs: Iterable[tuple[str, str]]) -> Hit:
     fields: dict[str, str] = {}
     custom: dict[str, Any] = {}
     user: dict[str, Any] = {}
-    extra: dict[str, Any] = {}
     for name, value in pairs:
-        if name in EXTRA_KEYS:
-            extra[name] = value[:_EXTRA_LENGTH_MAX]
-        elif (group := name[:3]) == "cd[":
+        if name[-1:] != "]":
+            fields.setdefault(name, value)
+        elif name[:3] == "cd[":
             custom[name[3:-1]] = _structured(value) if value[:1] in ("[", "{") else value
-        elif group == "ud[":
+        elif name[:3] == "ud[":
             user[name[3:-1]] = value
-        elif name not in fields:
-            fields[name] = value
-    return Hit(fields, custom, user, extra)
+        else:
+            fields.setdefault(name, value)
+    return Hit(fields, custom, user)
 
 
 def _structured(text: str) -> Any:
@@ -58,7 +56,9 @@ def _structured(text: str) -> Any:
 def accept_hit(hit: Hit, arrival: Arrival) -> bytes | Refusal:
     """The record of one hit; address and browser are those of the connection."""
     fields = hit.fields
-    user_data = {key: value for key, value in hit.user_data.items() if key in HASHED}
+    user_data = hit.user_data
+    if user_data:
+        user_data = {key: value for key, value in user_data.items() if key in HASHED}
     user_data["client_ip_address"] = arrival.client_ip
     user_data["client_user_agent"] = arrival.user_agent
     user_data["fbc"] = fields.get("fbc")
@@ -71,10 +71,12 @@ def accept_hit(hit: Hit, arrival: Arrival) -> bytes | Refusal:
         event_id=fields.get("eid") or fields.get("eid[]"),
         action_source="website",
         event_source_url=fields.get("dl") or arrival.referer,
-        referrer_url=fields.get("rl"),
     )
+    extra = {key: fields[key][:_EXTRA_LENGTH_MAX] for key in EXTRA_KEYS if key in fields}
+    if fields.get("rl"):
+        extra["referrer_url"] = clean_url(fields["rl"])
     try:
-        return event_record(wire, arrival, 0, hit.extra or None)
+        return event_record(wire, arrival, 0, extra or None)
     except UNREADABLE as error:
         return unreadable(error)
 

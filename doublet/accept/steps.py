@@ -84,30 +84,18 @@ def is_suspect(body: bytes) -> bool:
 class Draft:
     """A wire event on its way through `STEPS`, with what they have found out."""
 
-    __slots__ = (
-        "arrival",
-        "currency",
-        "event_id",
-        "event_time",
-        "extra",
-        "flags",
-        "order_id",
-        "user_data",
-        "value",
-        "wire",
-    )
+    event_id: str | None = None
+    event_time = 0
+    user_data: dict[str, Any] | None = None
+    value: str | None = None
+    currency: str | None = None
+    order_id: str | None = None
 
     def __init__(self, wire: WireEvent, arrival: Arrival, extra: dict[str, Any] | None) -> None:
         self.wire = wire
         self.arrival = arrival
         self.extra = extra
         self.flags: list[str] = []
-        self.event_id: str | None = None
-        self.event_time = 0
-        self.user_data: dict[str, Any] | None = None
-        self.value: str | None = None
-        self.currency: str | None = None
-        self.order_id: str | None = None
 
     def fault(self, reason: Reason, message: str, field: str, flag: str) -> Refusal | None:
         """Refuse a server's event; flag a browser's."""
@@ -272,12 +260,15 @@ def _purchase(draft: Draft) -> Refusal | None:
     return refusal
 
 
+def clean_url(url: str) -> str:
+    """A page address without personal values and without a builder's appendix."""
+    return redact_url(strip_url_appendix(url))
+
+
 def _addresses(draft: Draft) -> Refusal | None:
     wire = draft.wire
     if wire.event_source_url:
-        wire.event_source_url = redact_url(strip_url_appendix(wire.event_source_url))
-    if wire.referrer_url:
-        wire.referrer_url = redact_url(strip_url_appendix(wire.referrer_url))
+        wire.event_source_url = clean_url(wire.event_source_url)
     if wire.action_source not in ACTION_SOURCES:
         draft.flags.append(
             "invalid_action_source" if wire.action_source else "missing_action_source"
@@ -294,7 +285,7 @@ def _rare_fields(draft: Draft) -> Refusal | None:
         extra = draft.extra = draft.extra or {}
         for key, value in zip(_RARE_KEYS, rare, strict=True):
             if value is not None:
-                extra[key] = value if key == "referrer_url" else redact(value)
+                extra[key] = clean_url(value) if key == "referrer_url" else redact(value)
         if arrival.test_event_code:
             extra["test_event_code"] = redact_text(arrival.test_event_code)[:64]
         if arrival.partner_agent:

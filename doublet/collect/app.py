@@ -50,7 +50,10 @@ class Collector:
         """ASGI."""
         if scope["type"] == "http":
             try:
-                await self._answer(scope, receive, send)
+                if scope["path"] in ("/tr/", "/tr"):
+                    await answer_hit(self._intake, scope, receive, send)
+                else:
+                    await self._answer(scope, receive, send)
             except Exception:
                 # A bug of ours must not hang the client, and must not tell it anything either.
                 logger.exception("request-failed path=%s", scope["path"][:100])
@@ -60,9 +63,7 @@ class Collector:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if path in ("/tr/", "/tr"):
-            await answer_hit(self._intake, scope, receive, send)
-        elif pixel_id := pixel_of(path):
+        if pixel_id := pixel_of(path):
             await answer_events(self._intake, scope, receive, send, pixel_id)
         elif path == "/px.js":
             await self._pixel_script(scope, send)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Pairs = list[tuple[str, str]]
 HeaderList = list[tuple[bytes, bytes]]
+
+_escape_beyond_ascii = re.compile(rb"%[89a-fA-F]").search
 
 
 def header(scope: Scope, name: bytes) -> str:
@@ -50,15 +53,13 @@ async def read_body(receive: Receive, size_bytes_max: int) -> bytes | None:
 def parse_pairs(query: bytes) -> Pairs | Refusal:
     """Decode a query string or an urlencoded body.
 
-    The fast parser drops what is not UTF-8 without a word; such input shows as a non-ASCII byte
-    or as a name that still holds its `=`, and goes the slow way, which says what is wrong.
+    The fast parser drops what is not UTF-8 without a word. That can only happen where there is a
+    byte beyond ASCII, raw or as an escape; a name that still holds its `=` then gives it away, and
+    the input goes the slow way, which says what is wrong.
     """
     if query.isascii():
         pairs = parse_query_string(query, "&")
-        for name, _ in pairs:
-            if "=" in name:
-                break
-        else:
+        if not _escape_beyond_ascii(query) or not any("=" in name for name, _ in pairs):
             return pairs
     try:
         return parse_qsl(
