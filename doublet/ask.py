@@ -53,9 +53,8 @@ def read_overview(
     until: date | None,
 ) -> list[OverviewRow]:
     """The overview from whoever has the database."""
-    given = {"account": account.account_id, "pixel": pixel_id}
-    given |= {"since": since and since.isoformat(), "until": until and until.isoformat()}
-    parameters = {name: value for name, value in given.items() if value}
+    given = {"account": account.account_id, "pixel": pixel_id, "since": since, "until": until}
+    parameters = {name: str(value) for name, value in given.items() if value}
     rows = ask_worker(settings, "GET", "/overview.json", parameters)
     if rows is not None:
         return msgspec.convert(rows, list[OverviewRow])
@@ -66,7 +65,7 @@ def read_overview(
 @contextmanager
 def _own_engine(settings: Settings) -> Iterator[Engine]:
     """The database of a server that is not running, with its models as they were left."""
-    from doublet.worker import Freshener
+    from doublet.rounds import Freshener
 
     freshener = Freshener(settings)
     try:

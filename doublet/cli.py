@@ -312,7 +312,7 @@ def _run_rounds(
     with err.status("Working …") as status:
         result = ask_worker(chosen, "POST", path)
         if result is None:
-            from doublet.worker import Freshener
+            from doublet.rounds import Freshener
 
             totals = {"loaded": 0, "modelled": 0}
 

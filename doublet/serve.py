@@ -13,8 +13,8 @@ from collections.abc import Callable
 from types import FrameType
 
 from doublet.catalog import Catalog
-from doublet.collect.health import STATE_FILE
 from doublet.errors import OperatorError
+from doublet.health import STATE_FILE
 from doublet.processes import FileLock, check_port
 from doublet.settings import SETTINGS, Settings
 

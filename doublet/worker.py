@@ -1,6 +1,6 @@
 """The worker: keeps lake and models fresh, and serves every reader from the same database.
 
-One thread loads and models in rounds; the web application answers from others, over a local
+Threads of their own load and tidy in rounds; the web application answers from others, over a local
 socket that the collectors hand requests to.
 """
 
@@ -11,11 +11,8 @@ import hmac
 import logging
 import os
 import secrets
-import shutil
 import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,130 +25,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from doublet import models
 from doublet.catalog import Catalog
-from doublet.collect.health import State, write_state
-from doublet.engine.duckdb import DuckDBEngine
-from doublet.lake import Lake
-from doublet.log.disk import DiskLog
-from doublet.processes import FileLock
+from doublet.rounds import Freshener, Rounds
 from doublet.settings import Settings
 from doublet.web import create_app
 
 logger = logging.getLogger(__name__)
-
-_CLEAN_UP_ROUNDS = 30
-
-
-class Freshener:
-    """Log → lake → models. Its methods may be called from any thread; rounds never overlap."""
-
-    def __init__(self, settings: Settings, *, wait_s: float = 0.0) -> None:
-        """Open everything. Raises LockedError when another process has the database."""
-        self._settings = settings
-        self._lock = FileLock(settings.run_folder / "worker.lock", str(settings.data), wait_s)
-        shutil.rmtree(settings.tmp_folder, ignore_errors=True)
-        self.engine = DuckDBEngine(
-            settings.warehouse_file,
-            settings.tmp_folder / "duckdb",
-            memory_limit_mib=settings.engine_memory_limit_mib,
-            threads=settings.engine_threads,
-        )
-        self._log = DiskLog(settings.log_folder)
-        self._log.settle_abandoned()
-        connection = self.engine.connection.cursor()
-        self._lake = Lake(settings.lake_folder, settings.tmp_folder, connection)
-        models.prepare(self.engine, self._lake.events)
-        self._round = threading.Lock()
-        self._tidied = 0
-
-    def freshen(self, on_progress: Callable[[str, int], None] | None = None) -> tuple[int, int]:
-        """Load and model all there is; how many records were loaded and copies modelled."""
-        loaded = modelled = 0
-        with self._round:
-            more = True
-            while more:
-                step = self._lake.load(self._log)
-                if on_progress is not None and step.rows:
-                    on_progress("loaded", step.rows)
-                done = models.refresh(
-                    self.engine,
-                    self._lake.events,
-                    self._settings.load_rows_max,
-                    (lambda rows: on_progress("modelled", rows)) if on_progress else None,
-                )
-                loaded, modelled = loaded + step.rows, modelled + done.copies
-                more = step.more
-                self.problem = step.problem
-        return loaded, modelled
-
-    problem = ""
-
-    def rebuild(self, on_progress: Callable[[str, int], None] | None = None) -> int:
-        """Make the models anew from the lake; how many copies they now hold."""
-        with self._round:
-            self._lake.load(self._log)
-            return models.rebuild(
-                self.engine,
-                self._lake.events,
-                self._settings.load_rows_max,
-                (lambda rows: on_progress("modelled", rows)) if on_progress else None,
-            ).copies
-
-    def tidy(self) -> None:
-        """Compact small files, free the log, now and then shorten the Delta logs."""
-        with self._round:
-            seen = models.seen_files(self.engine)
-            models.adopt(self.engine, self._lake.compact(seen))
-            self._lake.free_log(self._log, self._settings.log_retention_h)
-            self._tidied += 1
-            if self._tidied % _CLEAN_UP_ROUNDS == 1:
-                self._lake.clean_up(self._settings.vacuum_retention_h)
-
-    def close(self) -> None:
-        """Finish the round under way and give the database back."""
-        with self._round:
-            self.engine.close()
-            self._lock.release()
-
-
-class Rounds:
-    """The worker's thread: freshen every `load_interval_s`, tidy every `compact_interval_s`."""
-
-    def __init__(self, freshener: Freshener, settings: Settings) -> None:
-        self._freshener = freshener
-        self._settings = settings
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
-        self._fresh_at = time.monotonic()
-        self._tidied_at = time.monotonic()
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the round under way."""
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            problem = ""
-            try:
-                self._freshener.freshen()
-                problem = self._freshener.problem
-                self._fresh_at = time.monotonic()
-                if time.monotonic() - self._tidied_at >= self._settings.compact_interval_s:
-                    self._tidied_at = time.monotonic()
-                    self._freshener.tidy()
-            except Exception as error:
-                # What failed is tried again; the log keeps everything until it succeeds.
-                logger.exception("round-failed")
-                problem = f"{type(error).__name__} while loading or modelling."
-            lag_s = time.monotonic() - self._fresh_at
-            write_state(self._settings.run_folder, State(time.time(), lag_s, lag_s, problem))
-            self._stop.wait(self._settings.load_interval_s)
 
 
 class OperatorKey:

@@ -98,6 +98,13 @@ class Pipeline:
             pass
         return models.refresh(self.engine, self.lake.events, self.rows_max)
 
+    def compact(self) -> None:
+        """Merge what is small in `events`, as the worker does."""
+        table = self.lake.events
+        for group in table.mergeable(models.seen_files(self.engine)):
+            made = table.replace(group, table.merge(self.engine.connection.cursor(), group))
+            models.adopt(self.engine, made, [file.path for file in group])
+
     def table(self, name: str, order: str) -> list[dict[str, Any]]:
         """All rows of a derived table."""
         return self.engine.query(f"select * from {name} order by {order}")

@@ -178,8 +178,10 @@ def test_parameters_come_in_the_order_of_the_known_library(
 def test_custom_data_travels_as_text_and_json(site: Recorder, context: BrowserContext) -> None:
     page, _ = open_page(context, site.origin())
     page.evaluate(
-        """fbq('track', 'Purchase', {value: 12.5, currency: 'EUR', contents: [{id: 'ä/1', quantity: 2}],
-        gift: true, gone: undefined, none: null, call: () => 1, at: new Date(0)}, {eventID: 'o-1'})"""
+        """fbq('track', 'Purchase', {
+            value: 12.5, currency: 'EUR', contents: [{id: 'ä/1', quantity: 2}], gift: true,
+            gone: undefined, none: null, call: () => 1, at: new Date(0),
+        }, {eventID: 'o-1'})"""
     )
     hit = site.wait_for(2)[1]
     custom = {name: value for name, value in hit.items() if name.startswith("cd[")}

@@ -9,7 +9,6 @@ import msgspec
 
 from doublet import pixel
 from doublet.collect.events import answer_events, pixel_of
-from doublet.collect.health import health
 from doublet.collect.hits import answer_hit
 from doublet.collect.intake import Intake, refuse
 from doublet.collect.proxy import Proxy
@@ -23,6 +22,7 @@ from doublet.collect.request import (
     json_headers,
     respond,
 )
+from doublet.health import health
 from doublet.refusal import Reason, Refusal
 from doublet.settings import Settings
 

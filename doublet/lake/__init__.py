@@ -11,7 +11,6 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Container
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files as package_files
@@ -52,6 +51,7 @@ class Lake:
         self._scratch = scratch / "load"
         self.events = Table(folder / "events", EVENTS)
         self.refused = Table(folder / "refused", REFUSED)
+        self.tables = (self.events, self.refused)
 
     def load(self, log: Log, size_bytes_max: int = 64 << 20) -> Loaded:
         """Load what the log has beyond the tables' positions, at most about `size_bytes_max`.
@@ -117,11 +117,6 @@ class Lake:
             paths.append(str(path))
         return paths
 
-    def compact(self, among: Container[str]) -> list[str]:
-        """Merge small files; of `events` only those with paths in `among`. Its new paths."""
-        self.refused.compact(self._connection)
-        return self.events.compact(self._connection, among)
-
     def free_log(self, log: Log, retention_h: float) -> None:
         """Delete log segments that are loaded and old enough."""
         positions = {p: self.events.position(p) for p in log.partitions()}
@@ -129,7 +124,7 @@ class Lake:
 
     def clean_up(self, vacuum_retention_h: float) -> None:
         """Shorten the Delta logs, delete files that compaction replaced."""
-        for table in (self.events, self.refused):
+        for table in self.tables:
             table.clean_up(vacuum_retention_h)
 
 

@@ -175,46 +175,47 @@ class Table:
 
     # --- tidying ------------------------------------------------------------------------------
 
-    def compact(
-        self, connection: duckdb.DuckDBPyConnection, among: Container[str] | None = None
-    ) -> list[str]:
-        """Merge small neighbouring files, sorted by pixel and event_time; the new files' paths.
-
-        `among` restricts it to files with these paths.
+    def mergeable(self, among: Container[str] | None = None) -> list[list[File]]:
+        """Groups of small neighbouring files that `merge` should make one; `among` restricts them
+        to files with these paths.
 
         Files of about the same size (a power of ten of rows) are merged as soon as there are
         eight, so that each row is rewritten a few times in its life only, and neighbours in time
         stay neighbours (a log-structured merge tree's tiers: O'Neil et al. 1996).
         """
-        made: list[str] = []
-        files = [file for file in self.files() if among is None or file.path in among]
-        for group in _mergeable(files):
-            paths = {"paths": [file.path for file in group]}
-            actions = self.copy(
-                connection, self._merge_sql(), paths, group[0].received_date, "zstd"
+        return _mergeable([file for file in self.files() if among is None or file.path in among])
+
+    def merge(self, connection: duckdb.DuckDBPyConnection, group: list[File]) -> list[AddAction]:
+        """Write the rows of a group, sorted by pixel and event_time, as one file.
+
+        Files never change, so this may run beside loading; `replace` commits what it made.
+        """
+        paths = {"paths": [file.path for file in group]}
+        return self.copy(connection, self._merge_sql(), paths, group[0].received_date, "zstd")
+
+    def replace(self, group: list[File], actions: list[AddAction]) -> list[str]:
+        """Commit merged files in place of a group; their paths, none when another was first."""
+        now_ms = int(time.time() * 1000)
+        removed = [
+            RemoveAction(
+                str(Path(file.path).relative_to(self.folder.absolute())),
+                False,
+                now_ms,
+                file.size_bytes,
+                {PARTITION: file.received_date},
             )
-            now_ms = int(time.time() * 1000)
-            removed = [
-                RemoveAction(
-                    str(Path(file.path).relative_to(self.folder.absolute())),
-                    False,
-                    now_ms,
-                    file.size_bytes,
-                    {PARTITION: file.received_date},
-                )
-                for file in group
-            ]
-            for action in actions:
-                action.data_change = False
-            try:
-                self._commit([*actions, *removed], [])
-            except CommitFailedError as error:
-                logger.info("compaction-lost table=%s error=%s", self.folder.name, error)
-                self.discard(actions)
-                self._delta.update_incremental()
-                return made
-            made += [str(self.folder.absolute() / action.path) for action in actions]
-        return made
+            for file in group
+        ]
+        for action in actions:
+            action.data_change = False
+        try:
+            self._commit([*actions, *removed], [])
+        except CommitFailedError as error:
+            logger.info("compaction-lost table=%s error=%s", self.folder.name, error)
+            self.discard(actions)
+            self._delta.update_incremental()
+            return []
+        return [str(self.folder.absolute() / action.path) for action in actions]
 
     def _merge_sql(self) -> str:
         names = ", ".join(column.name for column in self.columns)

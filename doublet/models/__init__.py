@@ -116,10 +116,12 @@ def rebuild(
     return Refreshed(copies, keys, 0)
 
 
-def adopt(engine: Engine, paths: Iterable[str]) -> None:
-    """Count files as seen: compaction made them from files that were."""
+def adopt(engine: Engine, made: Iterable[str], replaced: Iterable[str]) -> None:
+    """Count merged files as seen in place of those they were made from."""
     with engine.transaction() as tx:
-        for path in paths:
+        for path in replaced:
+            tx.run("delete from lake_files where path = $path", {"path": path})
+        for path in made:
             tx.run("insert into lake_files values ($path)", {"path": path})
 
 

@@ -1,0 +1,164 @@
+"""Rounds: log → lake → models, again and again; and the tidying of what that leaves behind."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+from doublet import models
+from doublet.engine.duckdb import DuckDBEngine
+from doublet.health import State, write_state
+from doublet.lake import Lake
+from doublet.lake.table import Table
+from doublet.log.disk import DiskLog
+from doublet.processes import FileLock
+from doublet.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_CLEAN_UP_ROUNDS = 30
+
+
+class Freshener:
+    """Log → lake → models. Its methods may be called from any thread; rounds never overlap."""
+
+    def __init__(self, settings: Settings, *, wait_s: float = 0.0) -> None:
+        """Open everything. Raises LockedError when another process has the database."""
+        self._settings = settings
+        self._lock = FileLock(settings.run_folder / "worker.lock", str(settings.data), wait_s)
+        shutil.rmtree(settings.tmp_folder, ignore_errors=True)
+        self.engine = DuckDBEngine(
+            settings.warehouse_file,
+            settings.tmp_folder / "duckdb",
+            memory_limit_mib=settings.engine_memory_limit_mib,
+            threads=settings.engine_threads,
+        )
+        self._log = DiskLog(settings.log_folder)
+        self._log.settle_abandoned()
+        connection = self.engine.connection.cursor()
+        self._lake = Lake(settings.lake_folder, settings.tmp_folder, connection)
+        models.prepare(self.engine, self._lake.events)
+        self._merging = self.engine.connection.cursor()
+        self._round = threading.Lock()
+        self._tidying = threading.Lock()
+        self._tidied = 0
+        self.problem = ""
+        """What hinders loading; empty while all is well."""
+
+    def freshen(self, on_progress: Callable[[str, int], None] | None = None) -> tuple[int, int]:
+        """Load and model all there is; how many records were loaded and copies modelled."""
+        loaded = modelled = 0
+        with self._round:
+            more = True
+            while more:
+                step = self._lake.load(self._log)
+                if on_progress is not None and step.rows:
+                    on_progress("loaded", step.rows)
+                done = models.refresh(
+                    self.engine,
+                    self._lake.events,
+                    self._settings.load_rows_max,
+                    (lambda rows: on_progress("modelled", rows)) if on_progress else None,
+                )
+                loaded, modelled = loaded + step.rows, modelled + done.copies
+                more = step.more
+                self.problem = step.problem
+        return loaded, modelled
+
+    def rebuild(self, on_progress: Callable[[str, int], None] | None = None) -> int:
+        """Make the models anew from the lake; how many copies they now hold."""
+        with self._round:
+            self._lake.load(self._log)
+            return models.rebuild(
+                self.engine,
+                self._lake.events,
+                self._settings.load_rows_max,
+                (lambda rows: on_progress("modelled", rows)) if on_progress else None,
+            ).copies
+
+    def tidy(self) -> None:
+        """Compact small files, free the log, now and then shorten the Delta logs.
+
+        Loading goes on while files are merged; only the commits take turns with it.
+        """
+        with self._tidying:
+            for table in self._lake.tables:
+                self._compact(table)
+            with self._round:
+                self._lake.free_log(self._log, self._settings.log_retention_h)
+                self._tidied += 1
+                if self._tidied % _CLEAN_UP_ROUNDS == 1:
+                    self._lake.clean_up(self._settings.vacuum_retention_h)
+
+    def _compact(self, table: Table) -> None:
+        is_modelled = table is self._lake.events
+        with self._round:
+            groups = table.mergeable(models.seen_files(self.engine) if is_modelled else None)
+        for group in groups:
+            actions = table.merge(self._merging, group)
+            with self._round:
+                made = table.replace(group, actions)
+                if made and is_modelled:
+                    models.adopt(self.engine, made, [file.path for file in group])
+
+    def close(self) -> None:
+        """Finish the round under way and give the database back."""
+        with self._tidying, self._round:
+            self.engine.close()
+            self._lock.release()
+
+
+class Rounds:
+    """The worker's threads: freshen every `load_interval_s`, tidy every `compact_interval_s`."""
+
+    def __init__(self, freshener: Freshener, settings: Settings) -> None:
+        self._freshener = freshener
+        self._settings = settings
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._freshen, name="freshen", daemon=True),
+            threading.Thread(target=self._tidy, name="tidy", daemon=True),
+        ]
+        self._tidying_problem = ""
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End after the rounds under way, and a last one for what has just been accepted."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._attempt(self._freshener.freshen)
+
+    def _freshen(self) -> None:
+        fresh_at = time.monotonic()
+        while True:
+            problem = self._attempt(self._freshener.freshen) or self._freshener.problem
+            if not problem:
+                fresh_at = time.monotonic()
+            lag_s = time.monotonic() - fresh_at
+            state = State(time.time(), lag_s, lag_s, problem or self._tidying_problem)
+            self._attempt(partial(write_state, self._settings.run_folder, state))
+            if self._stop.wait(self._settings.load_interval_s):
+                return
+
+    def _tidy(self) -> None:
+        while not self._stop.wait(self._settings.compact_interval_s):
+            self._tidying_problem = self._attempt(self._freshener.tidy)
+
+    @staticmethod
+    def _attempt(work: Callable[[], object]) -> str:
+        """What failed is tried again in the next round; the log keeps everything until then."""
+        try:
+            work()
+        except Exception as error:
+            logger.exception("round-failed")
+            return f"{type(error).__name__} in the worker; its log says more."
+        return ""
