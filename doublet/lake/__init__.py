@@ -62,7 +62,7 @@ class Lake:
         chunks, problem, room = [], "", size_bytes_max
         for partition in log.partitions():
             try:
-                chunk = log.read(partition, self.events.position(partition), max(room, 1 << 20))
+                chunk = log.read(partition, self.events.position(partition), room)
             except CorruptError as error:
                 logger.error("log-damaged %s", error)
                 problem = str(error)
@@ -85,6 +85,7 @@ class Lake:
         if any(b'"record_type":"refused"' in chunk.lines for chunk in chunks):
             actions = self._copy("refused", self.refused, paths, positions, dates)
             if not self.refused.append(actions, positions):
+                self.events.update()
                 return 0
             refused = _rows(actions)
         actions = self._copy("events", self.events, paths, positions, dates)
