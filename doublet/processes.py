@@ -52,24 +52,35 @@ class FileLock:
         os.close(self._file)
 
 
-def check_port(host: str, port: int) -> None:
-    """Raises OperatorError when somebody listens there already.
+def check_port(host: str, port: int, wait_s: float = 2.0, flag: str = "--port") -> None:
+    """Raises OperatorError when somebody listens there already and goes on doing so; `flag` is
+    what sets the port.
 
     The collectors share their port with SO_REUSEPORT, so that binding it a second time would
-    succeed without a word and split the traffic.
+    succeed without a word and split the traffic. A server that was just killed may take a moment
+    to be gone.
     """
+    give_up_at = time.monotonic() + wait_s
+    while (error := _bind(host, port)) is not None:
+        if error.errno != errno.EADDRINUSE:
+            raise OperatorError(
+                f"Cannot listen on {host}:{port}: {error.strerror}.",
+                "Choose an address of this machine with --host.",
+            ) from error
+        if time.monotonic() >= give_up_at:
+            raise OperatorError(
+                f"Port {port} on {host} is taken.",
+                f"Stop the other program, or choose another with {flag}.",
+            ) from error
+        time.sleep(0.05)
+
+
+def _bind(host: str, port: int) -> OSError | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            raise OperatorError(
-                f"Port {port} on {host} is taken."
-                if taken
-                else f"Cannot listen on {host}:{port}: {error.strerror}.",
-                "Stop the other program, or choose another with --port."
-                if taken
-                else "Choose an address of this machine with --host.",
-            ) from error
+            return error
+    return None

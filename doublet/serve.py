@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from doublet.catalog import Catalog
-from doublet.errors import OperatorError
+from doublet.errors import DoubletError, OperatorError
 from doublet.health import STATE_FILE
 from doublet.processes import FileLock, check_port
 from doublet.settings import SETTINGS, Settings
@@ -21,7 +21,9 @@ from doublet.settings import SETTINGS, Settings
 logger = logging.getLogger(__name__)
 
 _STOP_S = 30.0
-_RESTART_S = 0.5
+_RESTART_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_STEADY_S = 30.0
+_START_ATTEMPTS = 4
 _OPERATOR_EXIT = OperatorError.exit_code
 
 
@@ -31,6 +33,8 @@ class Part:
     def __init__(self, command: str, arguments: list[str]) -> None:
         self.command = command
         self._arguments = arguments
+        self._restart_at: float | None = None
+        self.early_deaths = 0
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -39,7 +43,23 @@ class Part:
             [sys.executable, "-m", "doublet", self.command, *self._arguments],
             start_new_session=True,
         )
+        self._restart_at = None
+        self._started_at = time.monotonic()
         return self.process
+
+    def replace_if_dead(self) -> None:
+        """Start it again after its end; the more often it dies early, the later."""
+        now = time.monotonic()
+        if self.process.poll() is None:
+            return
+        if self._restart_at is None:
+            is_early = now - self._started_at < _STEADY_S
+            self.early_deaths = self.early_deaths + 1 if is_early else 1
+            logger.error("part-died part=%s code=%s", self.command, self.process.returncode)
+            pause_s = _RESTART_S[min(self.early_deaths, len(_RESTART_S)) - 1]
+            self._restart_at = now + pause_s
+        elif now >= self._restart_at:
+            self.start()
 
     def stop(self) -> None:
         """Ask it to end, wait, insist."""
@@ -83,8 +103,10 @@ class Supervisor:
             parts += [Part(command, [*flags(settings), *rest]) for command, *rest in self._more]
             if self._wait_until_ready(parts) and on_ready is not None:
                 on_ready()
-            while not self._stopping.wait(0.2):
-                self._replace_dead(parts)
+            # From here on nothing that befalls one part may close the doors.
+            while not self._stopping.wait(0.1):
+                for part in parts:
+                    part.replace_if_dead()
         finally:
             # Collectors first: what they have accepted is then loaded by the worker's last round.
             for part in reversed(parts):
@@ -98,9 +120,10 @@ class Supervisor:
         """Until the worker has reported and the port answers."""
         import httpx
 
-        url = f"http://{_reachable(self._settings.host)}:{self._settings.port}/health"
+        url = f"http://{reachable(self._settings.host)}:{self._settings.port}/health"
         while not self._stopping.wait(0.05):
-            self._replace_dead(parts)
+            for part in parts:
+                _check_start(part)
             try:
                 if httpx.get(url, timeout=2).json()["status"] != "starting":
                     return True
@@ -108,19 +131,20 @@ class Supervisor:
                 continue
         return False
 
-    def _replace_dead(self, parts: list[Part]) -> None:
-        for part in parts:
-            code = part.process.poll()
-            if code is None:
-                continue
-            if code == _OPERATOR_EXIT:
-                raise OperatorError(
-                    f"`doublet {part.command}` cannot work here.", "Its message is printed above."
-                )
-            logger.error("part-died part=%s code=%s", part.command, code)
-            time.sleep(_RESTART_S)
-            if not self._stopping.is_set():
-                part.start()
+
+def _check_start(part: Part) -> None:
+    """Raises when a part cannot start here; one that was killed is started again."""
+    code = part.process.poll()
+    if code == _OPERATOR_EXIT:
+        raise OperatorError(
+            f"`doublet {part.command}` cannot work here.", "Its message is printed above."
+        )
+    part.replace_if_dead()
+    if part.early_deaths >= _START_ATTEMPTS:
+        raise DoubletError(
+            f"`doublet {part.command}` ended {part.early_deaths} times while starting.",
+            "Its messages are printed above; please report them.",
+        )
 
 
 def flags(settings: Settings) -> list[str]:
@@ -134,7 +158,7 @@ def flags(settings: Settings) -> list[str]:
     return [f"--parent={os.getpid()}", *(f"--set={pair}" for pair in changed)]
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
     """An address under which this machine reaches a listening address."""
     if host in ("0.0.0.0", "::", ""):
         return "127.0.0.1"

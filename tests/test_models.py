@@ -227,6 +227,19 @@ def test_compaction_changes_no_table(pipeline: Pipeline) -> None:
     assert 7 == len(pipeline.events())
 
 
+def test_one_id_for_a_thousand_events_counts_all_and_costs_fifty(pipeline: Pipeline) -> None:
+    values = [{"value": n, "currency": "USD"} for n in range(1000)]
+    pipeline.append([make_record(NOON + n, custom_data=values[n]) for n in range(1000)])
+    pipeline.refresh()
+    pipeline.append([make_record(NOON + HOUR, user_data={"em": [sha256("late")]})])
+    pipeline.refresh()
+    row = _only(pipeline)
+    assert (0, 1001) == (row["browser_copies"], row["server_copies"])
+    assert (Decimal(0), "first") == (row["value"], row["kept_rule"])
+    assert datetime.fromtimestamp((NOON + HOUR) / 1e6, UTC) == row["last_received_at"]
+    assert [sha256("mary@example.com")] == row["user_data"]["em"]
+
+
 def test_changed_model_texts_make_the_tables_anew(pipeline: Pipeline) -> None:
     pipeline.append([make_record()])
     pipeline.refresh()

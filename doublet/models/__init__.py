@@ -153,11 +153,10 @@ def _step(tx: Transaction, table: Table, batch: list[File]) -> tuple[int, int]:
         "create or replace temp table changed_copies as select * from copies "
         "semi join new_events using (pixel_id, event_key)"
     )
+    tx.run(f"create or replace temp table chains as {model_sql('chains')}")
     _find_changed(tx, table)
-    for model in MODELS[1:]:
-        if model.temporary:
-            tx.run(f"create or replace temp table {model.name} as {model_sql(model.name)}")
-        else:
+    for model in MODELS:
+        if model.key:
             _replace(tx, model)
     _mark_seen(tx, batch)
     ((copies, keys),) = tx.run(
@@ -198,11 +197,11 @@ def _find_new(tx: Transaction, table: Table, batch: list[File]) -> None:
 
 
 def _find_changed(tx: Transaction, table: Table) -> None:
-    """Full rows of all copies of the changed keys, as `changed_events`: the new ones, and older
-    ones from just those lake files that hold a moment at which one was received."""
+    """Full rows of the copies in `chains`, as `changed_events`: the new ones, and older ones from
+    just those lake files that hold a moment at which one was received."""
     tx.run("create or replace temp table changed_events as select * from new_events")
     older = tx.run(
-        "select distinct received_at from changed_copies "
+        "select distinct received_at from chains "
         "anti join new_events using (log_slot, log_offset) order by received_at"
     )
     if not older:
@@ -210,7 +209,7 @@ def _find_changed(tx: Transaction, table: Table) -> None:
     named = _files_holding(table.files(), [row[0] for row in older])
     tx.run(
         f"insert into changed_events select * from {table.read_sql()} as lake_rows "
-        "semi join (select * from changed_copies anti join new_events using (log_slot, log_offset))"
+        "semi join (select * from chains anti join new_events using (log_slot, log_offset))"
         " as older using (log_slot, log_offset)",
         {"paths": [file.path for file in named]},
     )

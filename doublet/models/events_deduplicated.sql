@@ -1,15 +1,19 @@
 -- One row per event that happened: its copies from browser and server made one.
--- Key: (pixel_id, event_key, anchor_at). Sources: the temporary tables `chains` (every copy of a
--- changed key with its chain and rank) and `changed_events` (their full rows).
+-- Key: (pixel_id, event_key, anchor_at). Sources: the temporary tables `chains` (the copies of the
+-- changed keys with chain and rank) and `changed_events` (their full rows).
 -- The kept copy (rank 1) gives every field; where it has null, the next copy by rank gives it.
--- Hashed user data are the union of all copies'. A null delay_s means that one side is missing.
+-- Hashed user data are the union of the copies'. A null delay_s means that one side is missing.
 with
 copies as (
   select
     chains.anchor_at,
     chains.rank,
     chains.arrival,
-    chains.copies,
+    chains.browser_copies,
+    chains.server_copies,
+    chains.browser_first_at,
+    chains.server_first_at,
+    chains.last_received_at,
     changed_events.account_id,
     changed_events.pixel_id,
     changed_events.event_key,
@@ -40,11 +44,6 @@ unions as (
     pixel_id,
     event_key,
     anchor_at,
-    count(case when source = 'browser' then 1 end) as browser_copies,
-    count(case when source = 'server' then 1 end) as server_copies,
-    min(case when source = 'browser' then received_at end) as browser_first_at,
-    min(case when source = 'server' then received_at end) as server_first_at,
-    max(received_at) as last_received_at,
     bool_or(is_test) as is_test,
     nullif(list_sort(list_distinct(flatten(list(flags)))), []) as flags,
     nullif(list_sort(list_distinct(flatten(list(user_data.em)))), []) as em,
@@ -87,7 +86,11 @@ filled as (
     anchor_at,
     rank,
     arrival,
-    copies,
+    browser_copies,
+    server_copies,
+    browser_first_at,
+    server_first_at,
+    last_received_at,
     source,
     received_at,
     log_slot,
@@ -128,7 +131,7 @@ select
   cast(filled.pixel_id as varchar) as pixel_id,
   cast(filled.event_key as bigint) as event_key,
   cast(filled.anchor_at as timestamptz) as anchor_at,
-  cast(unions.last_received_at as timestamptz) as last_received_at,
+  cast(filled.last_received_at as timestamptz) as last_received_at,
   cast(filled.event_name as varchar) as event_name,
   cast(filled.event_id as varchar) as event_id,
   cast(filled.event_time as bigint) as event_time,
@@ -137,7 +140,7 @@ select
   cast(filled.source as varchar) as kept_source,
   cast(
     case
-      when filled.copies = 1 then 'only'
+      when filled.browser_copies + filled.server_copies = 1 then 'only'
       when filled.arrival = 1 then 'first'
       else 'browser_preferred'
     end as varchar
@@ -146,11 +149,11 @@ select
   cast(filled.log_slot as integer) as kept_log_slot,
   cast(filled.log_offset as bigint) as kept_log_offset,
   cast(
-    date_diff('microsecond', unions.browser_first_at, unions.server_first_at) / 1000000.0
+    date_diff('microsecond', filled.browser_first_at, filled.server_first_at) / 1000000.0
     as double
   ) as delay_s,
-  cast(unions.browser_copies as integer) as browser_copies,
-  cast(unions.server_copies as integer) as server_copies,
+  cast(filled.browser_copies as integer) as browser_copies,
+  cast(filled.server_copies as integer) as server_copies,
   cast(filled.value as decimal(18, 4)) as value,
   cast(filled.currency as varchar) as currency,
   cast(filled.order_id as varchar) as order_id,
