@@ -117,6 +117,10 @@ class Catalog:
             raise OperatorError(
                 f"The catalog cannot be written: {error.orig}.", "Check its folder and disk."
             ) from error
+        except sa.exc.IntegrityError as error:
+            raise OperatorError(
+                f"The catalog does not allow this: {error.orig}.", "Is there such an account?"
+            ) from error
 
     def _rows(self, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
         with self._engine.connect() as connection:
@@ -132,7 +136,7 @@ class Catalog:
             raise OperatorError(
                 f"Unknown time zone {time_zone!r}.", "Use an IANA name such as Europe/Berlin."
             ) from error
-        if len(currency) != 3 or not currency.isalpha():
+        if len(currency) != 3 or not currency.isascii() or not currency.isalpha():
             raise OperatorError(f"Unknown currency {currency!r}.", "Use a code such as EUR.")
         account = Account(f"act_{_digits(15)}", name, time_zone, currency.upper())
         with self._write() as connection:
@@ -173,7 +177,10 @@ class Catalog:
     # --- pixels -------------------------------------------------------------------------------
 
     def create_pixel(self, account_id: str, name: str) -> tuple[Pixel, str]:
-        """Make a pixel and an access token of its account; the token cannot be shown again."""
+        """Make a pixel and an access token of its account; the token cannot be shown again.
+
+        Raises OperatorError when there is no such account.
+        """
         pixel = Pixel(_digits(16), account_id, name)
         access_token = f"dbl_{secrets.token_urlsafe(32)}"
         now = int(time.time())

@@ -105,14 +105,18 @@ encode = _encoder.encode
 """Canonical JSON of a record: UTF-8, one line, keys in the order of the struct."""
 
 
-_plain_decimal = re.compile(r"[0-9]{1,14}(\.[0-9]{1,18})?").fullmatch
+_MONEY_MAX = 10**14
+_MONEY_STEP = Decimal("0.0001")
+_plain_decimal = re.compile(r"[0-9]{1,14}(\.[0-9]{1,4})?").fullmatch
 
 
 def money(number: object) -> str | None:
     """A `value` from the wire as a plain decimal text, None when it is not a sensible number.
 
-    >>> money(49.9), money(" 12.50 "), money("12,50"), money(1e30)
-    ('49.9', '12.50', None, None)
+    Every result fits decimal(18,4): one that did not would stop the loading of all others.
+
+    >>> money(49.9), money(" 12.50 "), money("12,50"), money(1e30), money("1e-7")
+    ('49.9', '12.50', None, None, '0.0000')
     """
     kind = type(number)
     if kind is str:
@@ -121,16 +125,18 @@ def money(number: object) -> str | None:
             return str(text)
     elif kind is float or kind is int:
         text = repr(number)
-        if 0.001 <= number < 10**14:  # type: ignore[operator]
+        if 0.001 <= number < _MONEY_MAX:  # type: ignore[operator]
             return text
     else:
         return None
-    if not text.isascii() or len(text) > 40:
+    if not text.isascii() or len(text) > 40 or "_" in text:
         return None
     try:
         exact = Decimal(text)
+        if not exact.is_finite() or abs(exact) >= _MONEY_MAX:
+            return None
+        # Rounded before it is written out: as text, 1e-9999999 would be ten million characters.
+        exact = exact.quantize(_MONEY_STEP)
     except ArithmeticError:
         return None
-    if not exact.is_finite() or abs(exact) >= 10**14:
-        return None
-    return f"{exact:f}"
+    return f"{exact:f}" if abs(exact) < _MONEY_MAX else None

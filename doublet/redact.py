@@ -158,7 +158,7 @@ def _redact_dict(value: dict[str, Any]) -> dict[str, Any]:
             renamed = renamed or verdict == RENAME
             clean = _redact_sensitive(item) if verdict == REMOVE else redact(item)
         elif kind is str:
-            if not ("@" in item or "=" in item or "%" in item or '":' in item):
+            if not ("@" in item or "=" in item or "%" in item or '"' in item):
                 continue
             clean = _redact_string(item)
         elif kind is list:
@@ -179,7 +179,7 @@ def _redact_list(value: list[Any]) -> list[Any]:
     for index, item in enumerate(value):
         kind = type(item)
         if kind is str:
-            if not ("@" in item or "=" in item or "%" in item or '":' in item):
+            if not ("@" in item or "=" in item or "%" in item or '"' in item):
                 continue
             clean: Any = _redact_string(item)
         elif kind is dict:
@@ -200,7 +200,7 @@ def _redact_sensitive(item: Any) -> Any:
 
 
 def _redact_string(text: str) -> str:
-    if text[:1] in ("{", "[") and '":' in text:
+    if '"' in text and text.lstrip()[:1] in ("{", "["):
         return _redact_json(text)
     if text.startswith(("/", "?")) or text[:8].lower().startswith(("http://", "https://")):
         return redact_url(text)

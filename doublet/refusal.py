@@ -38,8 +38,14 @@ class Reason(Enum):
     TOO_DEEP = _invalid(
         None, "Nested too deeply", "Flatten custom_data; a few levels of nesting are enough."
     )
+    COMPRESSED = _invalid(
+        None,
+        "Compressed body",
+        "Send the body as it is, without Content-Encoding.",
+        415,
+    )
     TOO_LARGE = _invalid(
-        None, "Request too large", "Send fewer events per request, at most 1000.", 413
+        None, "Request too large", "Send fewer events per request, and less in each.", 413
     )
     TOO_MANY_EVENTS = _invalid(None, "Too many events", "Send at most 1000 events per request.")
     NO_EVENTS = _invalid(
@@ -95,8 +101,16 @@ class Reason(Enum):
     EVENT_NAME_MISSING = _invalid(
         None, "Missing event name", "Name the event: `ev` on /tr, `event_name` on /events."
     )
+    PARAMETER_INVALID = _invalid(
+        None, "Invalid parameter", "Correct the named parameter, or leave it out."
+    )
     METHOD_NOT_ALLOWED = Row(
-        405, "GraphMethodException", 100, None, "Method not allowed", "See the documentation."
+        405,
+        "GraphMethodException",
+        100,
+        None,
+        "Method not allowed",
+        "Pages are read with GET, hits are sent with GET or POST, events with POST.",
     )
     NOT_FOUND = Row(
         404, "GraphMethodException", 2500, None, "Unknown path", "Check the address you called."

@@ -120,7 +120,7 @@ class Supervisor:
         """Until the worker has reported and the port answers."""
         import httpx
 
-        url = f"http://{reachable(self._settings.host)}:{self._settings.port}/health"
+        url = f"{self._settings.local_url}/health"
         while not self._stopping.wait(0.05):
             for part in parts:
                 _check_start(part)
@@ -156,10 +156,3 @@ def flags(settings: Settings) -> list[str]:
         if getattr(settings, setting.name) != getattr(plain, setting.name)
     ]
     return [f"--parent={os.getpid()}", *(f"--set={pair}" for pair in changed)]
-
-
-def reachable(host: str) -> str:
-    """An address under which this machine reaches a listening address."""
-    if host in ("0.0.0.0", "::", ""):
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import ipaddress
 import os
 import tempfile
 import tomllib
@@ -129,7 +130,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def url(self) -> str:
         """Address under which browsers reach this server, without a trailing slash."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        return self.public_url.rstrip("/") or self.local_url
+
+    @property
+    def local_url(self) -> str:
+        """Address under which this machine itself reaches this server."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 class Setting(NamedTuple):
@@ -155,6 +162,16 @@ SETTINGS: tuple[Setting, ...] = tuple(
     for name, hint in get_type_hints(Settings, include_extras=True).items()
     if name in Settings.__struct_fields__
 )
+
+
+def settings_file() -> str:
+    """A `doublet.toml` that holds every default and what it means."""
+    lines = ["# Every setting with its default; keep the lines you change.", ""]
+    for setting in SETTINGS:
+        value = setting.default if setting.type in ("int", "float") else f'"{setting.default}"'
+        lines += [f"# {setting.help}", f"{setting.name} = {value}", ""]
+    return "\n".join(lines)
+
 
 _NAMES = tuple(setting.name for setting in SETTINGS)
 
@@ -185,7 +202,19 @@ def load_settings(
                 f"{name}={getattr(settings, name)!r} names a kind this version does not know.",
                 "Leave it empty to use the embedded one.",
             )
+    _check_networks(settings.trusted_proxies)
     return settings
+
+
+def _check_networks(networks: str) -> None:
+    for part in filter(None, map(str.strip, networks.split(","))):
+        try:
+            ipaddress.ip_network(part, strict=False)
+        except ValueError as error:
+            raise SettingsError(
+                f"trusted_proxies: {part!r} is no address or network.",
+                "Write for example 10.0.0.0/8, 192.0.2.7.",
+            ) from error
 
 
 def _from_file(file: Path | None) -> tuple[str, dict[str, Any]]:

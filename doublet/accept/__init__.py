@@ -7,13 +7,14 @@ becomes a record too (`refused`).
 
 from __future__ import annotations
 
-from doublet.accept.events import accept_events, read_request
+from doublet.accept.events import UNREADABLE, accept_events, read_request
 from doublet.accept.hits import accept_hit, read_hit
 from doublet.accept.refused import hashed_payload, refused_record
 from doublet.accept.steps import STEPS, Arrival, is_suspect
 
 __all__ = [
     "STEPS",
+    "UNREADABLE",
     "Arrival",
     "accept_events",
     "accept_hit",

@@ -58,7 +58,9 @@ def _accept_all(events: Sequence[WireEvent | str], arrival: Arrival) -> list[byt
         record = event_record(wire, arrival, index, None)
         if isinstance(record, Refusal):
             return Refusal(
-                record.reason, f"Event {index}: {record.message}", f"data.{index}.{record.field}"
+                record.reason,
+                f"Event {index}: {record.message}",
+                f"data.{index}.{record.field}".rstrip("."),
             )
         records.append(record)
     return records

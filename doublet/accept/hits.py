@@ -12,6 +12,7 @@ from doublet.accept.record import event_record
 from doublet.accept.steps import Arrival, clean_url
 from doublet.accept.user_data import HASHED
 from doublet.event import WireEvent
+from doublet.redact import redact
 from doublet.refusal import Refusal
 
 # Parameters that are kept as they are; whatever else arrives is dropped, since it may hold
@@ -37,9 +38,9 @@ def read_hit(pairs: Iterable[tuple[str, str]]) -> Hit:
         if name[-1:] != "]":
             fields.setdefault(name, value)
         elif name[:3] == "cd[":
-            custom[name[3:-1]] = _structured(value) if value[:1] in ("[", "{") else value
+            custom.setdefault(name[3:-1], _structured(value) if value[:1] in ("[", "{") else value)
         elif name[:3] == "ud[":
-            user[name[3:-1]] = value
+            user.setdefault(name[3:-1], value)
         else:
             fields.setdefault(name, value)
     return Hit(fields, custom, user)
@@ -72,6 +73,9 @@ def accept_hit(hit: Hit, arrival: Arrival) -> bytes | Refusal:
         action_source="website",
         event_source_url=fields.get("dl") or arrival.referer,
     )
+    if arrival.suspect:
+        # Before they are cut, since half an address no longer looks like one.
+        fields |= redact({key: fields[key] for key in EXTRA_KEYS if key in fields})
     extra = {key: fields[key][:_EXTRA_LENGTH_MAX] for key in EXTRA_KEYS if key in fields}
     if fields.get("rl"):
         extra["referrer_url"] = clean_url(fields["rl"])

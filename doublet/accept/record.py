@@ -7,7 +7,10 @@ from typing import Any
 
 from doublet.accept.steps import STEPS, Arrival, Draft
 from doublet.event import Event, WireEvent, encode
-from doublet.refusal import Refusal
+from doublet.refusal import Reason, Refusal
+
+RECORD_SIZE_BYTES_MAX = 1 << 20
+"""A record is larger than the input: control characters become escapes, short ids hashes."""
 
 
 def event_key(pixel_id: str, event_name: str, unique: str) -> int:
@@ -36,7 +39,7 @@ def event_record(
     # Without an id an event is its own: slot, microsecond and index are unique for ever. The
     # newline keeps such a key apart from every id that a client could send.
     unique = draft.event_id or f"\n{arrival.slot}\n{arrival.received_at}\n{index}"
-    return encode(
+    record = encode(
         Event(
             "event",
             arrival.account_id,
@@ -58,3 +61,9 @@ def event_record(
             draft.flags or None,
         )
     )
+    if len(record) > RECORD_SIZE_BYTES_MAX:
+        return Refusal(
+            Reason.TOO_LARGE,
+            f"The event takes {len(record)} bytes, at most {RECORD_SIZE_BYTES_MAX} are allowed.",
+        )
+    return record

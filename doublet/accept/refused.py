@@ -20,6 +20,7 @@ from doublet.refusal import Refusal
 
 _PIXEL_ID_LENGTH_MAX = 20
 _KEY_LENGTH_MAX = 100
+_PAYLOAD_SIZE_BYTES_MAX = 16 << 20
 _KNOWN = frozenset(WireEvent.__struct_fields__)
 _URLS = ("event_source_url", "referrer_url")
 
@@ -44,23 +45,21 @@ def refused_record(refusal: Refusal, arrival: Arrival, body: bytes, payload: Any
 
 
 def hashed_payload(body: bytes) -> Any:
-    """The events of a JSON body with every personal value hashed, None when it is unreadable.
+    """The events of a JSON body, or of a form's `data`, with every personal value hashed; None
+    when they are unreadable.
 
     Keys that are not in Meta's tables keep their names and lose their values.
     """
     try:
         data = msgspec.json.decode(body)
-        data = data.get("data") if isinstance(data, dict) else None
+        data = data.get("data") if isinstance(data, dict) else data
         data = msgspec.json.decode(data) if isinstance(data, str) else data
         if not isinstance(data, list):
             return None
         payload = [_hashed_event(element) for element in data[:EVENTS_PER_REQUEST_MAX]]
-        return payload if len(encode_any(payload)) <= 2 * len(body) + 10_000 else None
+        return payload if len(encode(payload)) <= _PAYLOAD_SIZE_BYTES_MAX else None
     except UNREADABLE:
         return None
-
-
-encode_any = msgspec.json.encode
 
 
 def _hashed_event(element: Any) -> Any:

@@ -14,7 +14,7 @@ import msgspec
 
 from doublet.accept.user_data import clean_user_data, is_too_broad
 from doublet.event import Source, WireEvent, money
-from doublet.normalize import strip_url_appendix
+from doublet.normalize import sha256_hex, strip_url_appendix
 from doublet.redact import redact, redact_text, redact_url
 from doublet.refusal import Reason, Refusal
 
@@ -77,8 +77,14 @@ class Arrival(msgspec.Struct):
 
 
 def is_suspect(body: bytes) -> bool:
-    """Whether raw input may hold an e-mail address, plain, percent-encoded or JSON-escaped."""
-    return b"@" in body or b"%40" in body or b"\\u" in body
+    """Whether raw input may hold an e-mail address: plain, percent-encoded (also more than once),
+    or as a JSON escape, which in a form is percent-encoded itself."""
+    # Looking for one byte is many times as fast as looking for several, and often enough.
+    if b"@" in body or (b"\\" in body and b"\\u" in body):
+        return True
+    return b"%" in body and (
+        b"%40" in body or b"2540" in body or b"%5Cu" in body or b"%5cu" in body
+    )
 
 
 class Draft:
@@ -111,7 +117,7 @@ def _event_name(draft: Draft) -> Refusal | None:
         return Refusal(Reason.EVENT_NAME_MISSING, "event_name is empty.", "event_name")
     if len(name) > EVENT_NAME_LENGTH_MAX:
         return _too_long("event_name", name, EVENT_NAME_LENGTH_MAX)
-    if "@" in name:
+    if "@" in name or "%" in name:
         draft.wire.event_name = redact_text(name)
     return None
 
@@ -123,7 +129,10 @@ def _event_id(draft: Draft) -> Refusal | None:
     text = event_id if type(event_id) is str else str(event_id)
     if len(text) > EVENT_ID_LENGTH_MAX:
         return _too_long("event_id", text, EVENT_ID_LENGTH_MAX)
-    draft.event_id = redact_text(text) if "@" in text else text
+    if ("@" in text or "%" in text) and redact_text(text) is not text:
+        # Two ids with an address in them must stay two.
+        text = sha256_hex(text)
+    draft.event_id = text
     return None
 
 
@@ -198,6 +207,7 @@ def _custom_data(draft: Draft) -> Refusal | None:
     custom = draft.wire.custom_data
     if not custom:
         return None
+    order_id = custom.get("order_id")
     if draft.arrival.suspect or not _is_harmless(custom):
         draft.wire.custom_data = custom = redact(custom)
     value = custom.get("value")
@@ -210,24 +220,41 @@ def _custom_data(draft: Draft) -> Refusal | None:
         draft.currency = _currency(currency)
         if draft.currency is None:
             draft.flags.append("invalid_currency")
-    order_id = custom.get("order_id")
     if order_id is not None and order_id != "":
-        draft.order_id = str(order_id)[:EVENT_ID_LENGTH_MAX]
+        text = str(custom["order_id"])
+        if type(order_id) is str and text is not order_id:
+            text = sha256_hex(order_id)
+        draft.order_id = text[:EVENT_ID_LENGTH_MAX]
     return None
 
 
 def _is_harmless(custom: dict[str, Any]) -> bool:
-    """Whether only well-known keys occur, and no text is a URL that could carry others."""
+    """Whether only well-known keys occur, no deeper than in contents, and no text could carry
+    others in a URL (`=`, `%`) or in JSON (`"`)."""
     if not custom.keys() <= _HARMLESS_KEYS:
         return False
     for value in custom.values():
         kind = type(value)
         if kind is str:
-            if "://" in value:
+            if "=" in value or "%" in value or '"' in value:
                 return False
         elif kind is list:
             for entry in value:
-                if type(entry) is dict and not entry.keys() <= _HARMLESS_KEYS:
+                kind = type(entry)
+                if kind is dict:
+                    if not entry.keys() <= _HARMLESS_KEYS:
+                        return False
+                    for item in entry.values():
+                        kind = type(item)
+                        if kind is str:
+                            if "=" in item or "%" in item or '"' in item:
+                                return False
+                        elif kind is dict or kind is list:
+                            return False
+                elif kind is str:
+                    if "=" in entry or "%" in entry or '"' in entry:
+                        return False
+                elif kind is list:
                     return False
         elif kind is dict:
             return False

@@ -19,6 +19,7 @@ from doublet.redact import redact_text
 
 USER_AGENT_LENGTH_MAX = 1024
 PLAIN_LENGTH_MAX = 256
+VALUES_MAX = 100
 
 HASHED = frozenset(HASHED_KEYS)
 
@@ -40,12 +41,18 @@ def _user_agent(value: str) -> str | None:
     return redact_text(value.strip())[:USER_AGENT_LENGTH_MAX] or None
 
 
+def _click_id(value: str) -> str | None:
+    """A click id is never changed; one that holds an address is none."""
+    cleaned = clean_fbc(value)
+    return cleaned if cleaned and redact_text(cleaned) is cleaned else None
+
+
 _RULES: dict[str, Callable[[str], str | None]] = {
     **dict.fromkeys(PLAIN_KEYS, _plain),
     "client_ip_address": clean_ip,
     "client_user_agent": _user_agent,
     "fbp": clean_fbp,
-    "fbc": clean_fbc,
+    "fbc": _click_id,
 }
 
 
@@ -65,11 +72,15 @@ def clean_user_data(user_data: dict[str, Any], flags: list[str]) -> dict[str, An
             ):
                 kept[key] = value
                 continue
+            if type(value) is list and len(value) > VALUES_MAX:
+                flags.append(f"too_many_{key}")
+                value = value[:VALUES_MAX]
             cleaned = hashes(key, value)
         elif key in _RULES:
             cleaned = _RULES[key](text) if (text := _text(value)) else None
         else:
-            flags.append("unknown_user_data")
+            if "unknown_user_data" not in flags:
+                flags.append("unknown_user_data")
             continue
         if cleaned is not None:
             kept[key] = cleaned

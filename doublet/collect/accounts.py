@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 
 from doublet.catalog import Catalog, Directory, token_sha256
+from doublet.errors import BusyError
 
 logger = logging.getLogger(__name__)
 
-_REREAD_S = 1.0
+_REREAD_S = 0.25
 _REFRESH_S = 5.0
 
 
 class Accounts:
     """The directory as of at most a few seconds ago.
 
-    An unknown pixel or token makes it look again, at most once a second, before it is refused.
+    An unknown pixel or token waits until the catalog was read again, which happens at most four
+    times a second, and is refused only then: what exists is never refused. While the catalog
+    cannot be read, nobody can tell; then BusyError is raised.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -25,10 +29,11 @@ class Accounts:
         self._directory = Directory({}, {})
         self._read_at = float("-inf")
         self._refreshing: asyncio.Task[None] | None = None
+        self._rereading: asyncio.Task[bool] | None = None
 
     async def open(self) -> None:
         """Read the catalog, and again every few seconds from now on."""
-        await self._reread()
+        await self._read()
         self._refreshing = asyncio.create_task(self._refresh())
 
     def of_known_pixel(self, pixel_id: str) -> str | None:
@@ -38,7 +43,8 @@ class Accounts:
     async def of_pixel(self, pixel_id: str) -> str | None:
         """The account of a pixel, None when nobody has it."""
         found = self._directory.account_of_pixel.get(pixel_id)
-        if found is None and await self._looked_again():
+        if found is None:
+            await self._look_again()
             found = self._directory.account_of_pixel.get(pixel_id)
         return found
 
@@ -46,21 +52,30 @@ class Accounts:
         """The account of an access token, None for an unknown one."""
         digest = token_sha256(access_token)
         found = self._directory.account_of_token.get(digest)
-        if found is None and await self._looked_again():
+        if found is None:
+            await self._look_again()
             found = self._directory.account_of_token.get(digest)
         return found
 
-    async def _looked_again(self) -> bool:
-        if time.monotonic() - self._read_at < _REREAD_S:
-            return False
+    async def _look_again(self) -> None:
+        """Wait for a reading that begins from now on; all who wait share it."""
+        if self._rereading is None:
+            self._rereading = asyncio.create_task(self._reread())
+        # A client that hangs up must not take the reading away from the others.
+        if not await asyncio.shield(self._rereading):
+            raise BusyError("The catalog cannot be read.", "Look at its database.")
+
+    async def _reread(self) -> bool:
+        await asyncio.sleep(max(0.0, self._read_at + _REREAD_S - time.monotonic()))
+        self._rereading = None
         try:
-            await self._reread()
+            await self._read()
         except Exception as error:
             logger.error("catalog-unreadable error=%s", error)
             return False
         return True
 
-    async def _reread(self) -> None:
+    async def _read(self) -> None:
         self._read_at = time.monotonic()
         loop = asyncio.get_running_loop()
         self._directory = await loop.run_in_executor(None, self._catalog.directory)
@@ -69,10 +84,12 @@ class Accounts:
         """What is revoked must stop working, also when nobody asks for anything unknown."""
         while True:
             await asyncio.sleep(_REFRESH_S)
-            await self._looked_again()
+            with suppress(BusyError):
+                await self._look_again()
 
     def close(self) -> None:
         """Stop reading."""
-        if self._refreshing is not None:
-            self._refreshing.cancel()
+        for task in (self._refreshing, self._rereading):
+            if task is not None:
+                task.cancel()
         self._catalog.close()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from doublet.accept import Arrival, accept_events, is_suspect, read_request
+import msgspec
+
+from doublet.accept import UNREADABLE, Arrival, accept_events, is_suspect, read_request
 from doublet.collect.intake import Intake, refuse, unknown_pixel
 from doublet.collect.request import (
     Receive,
     Scope,
     Send,
+    explain,
     header,
     json_headers,
     parse_form,
@@ -17,6 +20,7 @@ from doublet.collect.request import (
     read_body,
     respond,
 )
+from doublet.errors import BusyError
 from doublet.event import EventsRequest
 from doublet.refusal import Reason, Refusal, fbtrace_id
 
@@ -43,12 +47,15 @@ async def answer_events(
         refusal = Refusal(Reason.METHOD_NOT_ALLOWED, "Events are sent with POST.")
         await refuse(send, refusal, trace_id)
         return
-    body = await read_body(receive, intake.body_size_bytes_max)
-    if body is None:
-        refusal = await intake.set_aside(intake.too_large(), arrival, b"")
-        await refuse(send, refusal, trace_id)
-        return
-    outcome = await _take(intake, scope, arrival, body)
+    outcome: int | Refusal
+    try:
+        body = await read_body(receive, intake.body_size_bytes_max, intake.room)
+        if isinstance(body, Refusal):
+            outcome = await intake.set_aside(body, arrival, b"")
+        else:
+            outcome = await _take(intake, scope, arrival, body)
+    except BusyError as error:
+        outcome = Refusal(Reason.BUSY, error.message)
     if isinstance(outcome, Refusal):
         await refuse(send, outcome, trace_id)
         return
@@ -66,9 +73,14 @@ async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> 
         return await intake.set_aside(query, arrival, body)
     parameters = dict(query)
     request = _read(body, header(scope, b"content-type"), parameters)
-    token = _token(scope, parameters, request)
+    if isinstance(request, Refusal):
+        request = explain(request, scope)
+    token = _token(scope, parameters, request, body)
     owner = await intake.accounts.of_token(token) if token else None
     if owner is None:
+        if not token and isinstance(request, Refusal):
+            # The token may well have been in what cannot be read.
+            return await intake.set_aside(request, arrival, body)
         message = (
             "Invalid OAuth access token - Cannot parse access token"
             if token
@@ -85,13 +97,14 @@ async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> 
     arrival.received_at = intake.appender.clock.stamp()
     records = accept_events(request, arrival)
     if isinstance(records, Refusal):
-        return await intake.set_aside(records, arrival, body, proven=True)
+        form = request.data.encode() if isinstance(request.data, str) else None
+        return await intake.set_aside(records, arrival, body, proven=True, form=form)
     return await intake.append(records) or len(records)
 
 
 def _read(body: bytes, content_type: str, parameters: dict[str, str]) -> EventsRequest | Refusal:
     """The request in a JSON body or a form; parameters in the query fill what is missing."""
-    if content_type.startswith(_FORMS):
+    if content_type.lower().startswith(_FORMS):
         pairs = parse_form(body, content_type)
         if isinstance(pairs, Refusal):
             return pairs
@@ -108,11 +121,26 @@ def _read(body: bytes, content_type: str, parameters: dict[str, str]) -> EventsR
     return request
 
 
-def _token(scope: Scope, parameters: dict[str, str], request: EventsRequest | Refusal) -> str:
+def _token(
+    scope: Scope, parameters: dict[str, str], request: EventsRequest | Refusal, body: bytes
+) -> str:
     """From the query, the Authorization header or the body; empty when there is none."""
     if parameters.get("access_token"):
         return parameters["access_token"]
     scheme, _, bearer = header(scope, b"authorization").partition(" ")
     if scheme.lower() == "bearer" and bearer:
         return bearer.strip()
-    return (request.access_token or "") if isinstance(request, EventsRequest) else ""
+    if isinstance(request, EventsRequest):
+        return request.access_token or ""
+    try:
+        # Whose request it is decides what becomes of it, also where its events are wrong.
+        return _decode_credentials(body).access_token
+    except UNREADABLE:
+        return ""
+
+
+class _Credentials(msgspec.Struct):
+    access_token: str = ""
+
+
+_decode_credentials = msgspec.json.Decoder(_Credentials).decode

@@ -10,6 +10,7 @@ from doublet.collect.request import (
     Receive,
     Scope,
     Send,
+    explain,
     header,
     parse_form,
     parse_pairs,
@@ -43,16 +44,19 @@ async def answer_hit(intake: Intake, scope: Scope, receive: Receive, send: Send)
     method = scope["method"]
     raw: bytes = scope["query_string"]
     pairs: Pairs | Refusal
-    if method == "GET":
-        pairs = parse_pairs(raw)
-    elif method == "POST":
-        pairs, raw = await _posted(intake, scope, receive)
-    elif method == "HEAD":
+    if method == "HEAD":
         await respond(send, 200, _IMAGE)
         return
-    else:
-        pairs = Refusal(Reason.METHOD_NOT_ALLOWED, "Hits are sent with GET or POST.")
-    refusal = await _take(intake, scope, pairs, raw)
+    try:
+        if method == "GET":
+            pairs = parse_pairs(raw)
+        elif method == "POST":
+            pairs, raw = await _posted(intake, scope, receive)
+        else:
+            pairs = Refusal(Reason.METHOD_NOT_ALLOWED, "Hits are sent with GET or POST.")
+        refusal = await _take(intake, scope, pairs, raw)
+    except BusyError as error:
+        refusal = Refusal(Reason.BUSY, error.message)
     if refusal is not None:
         await refuse(send, refusal)
     elif method == "GET":
@@ -63,7 +67,7 @@ async def answer_hit(intake: Intake, scope: Scope, receive: Receive, send: Send)
 
 
 async def _take(intake: Intake, scope: Scope, pairs: Pairs | Refusal, raw: bytes) -> Refusal | None:
-    """Make one hit durable, or say why not."""
+    """Make one hit durable, or say why not. Raises BusyError when there is no room."""
     arrival = Arrival("", "", "browser", 0, intake.appender.slot)
     if isinstance(pairs, Refusal):
         return await intake.set_aside(pairs, arrival, raw)
@@ -86,21 +90,18 @@ async def _take(intake: Intake, scope: Scope, pairs: Pairs | Refusal, raw: bytes
     record = accept_hit(hit, arrival)
     if isinstance(record, Refusal):
         return await intake.set_aside(record, arrival, raw)
-    try:
-        await intake.appender.submit((record,))
-    except BusyError as error:
-        return Refusal(Reason.BUSY, error.message)
+    await intake.appender.submit((record,))
     return None
 
 
 async def _posted(intake: Intake, scope: Scope, receive: Receive) -> tuple[Pairs | Refusal, bytes]:
     """The parameters of a POST, from body and query."""
     query: bytes = scope["query_string"]
-    body = await read_body(receive, intake.body_size_bytes_max)
-    if body is None:
-        return intake.too_large(), b""
+    body = await read_body(receive, intake.body_size_bytes_max, intake.room)
+    if isinstance(body, Refusal):
+        return body, b""
     pairs = parse_form(body, header(scope, b"content-type"))
     if query and not isinstance(pairs, Refusal):
         more = parse_pairs(query)
         pairs = more if isinstance(more, Refusal) else more + pairs
-    return pairs, body + query
+    return explain(pairs, scope) if isinstance(pairs, Refusal) else pairs, body + query

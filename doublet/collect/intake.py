@@ -8,12 +8,14 @@ from doublet.accept import Arrival, hashed_payload, refused_record
 from doublet.catalog import Catalog
 from doublet.collect.accounts import Accounts
 from doublet.collect.appender import Appender
-from doublet.collect.request import HeaderList, Proxies, Send, json_headers, respond
+from doublet.collect.request import HeaderList, Proxies, Room, Send, json_headers, respond
 from doublet.errors import BusyError
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits
 from doublet.refusal import Reason, Refusal, graph_error
 from doublet.settings import Settings
+
+_BODIES_SIZE_BYTES_MAX = 64 << 20
 
 
 class Intake:
@@ -31,6 +33,7 @@ class Intake:
         self.accounts = Accounts(Catalog(settings.catalog_url))
         self.proxies = Proxies(settings.trusted_proxies)
         self.body_size_bytes_max = settings.body_size_bytes_max
+        self.room = Room(max(_BODIES_SIZE_BYTES_MAX, 2 * settings.body_size_bytes_max))
 
     async def append(self, records: list[bytes]) -> Refusal | None:
         """Return when the records are durable; a refusal means that none of them is stored."""
@@ -41,24 +44,25 @@ class Intake:
         return None
 
     async def set_aside(
-        self, refusal: Refusal, arrival: Arrival, body: bytes, *, proven: bool = False
+        self,
+        refusal: Refusal,
+        arrival: Arrival,
+        body: bytes,
+        *,
+        proven: bool = False,
+        form: bytes | None = None,
     ) -> Refusal:
         """Keep a refused request as a record; hand the refusal back for the answer.
 
-        `proven` says that an access token named the account, so that the content is worth keeping.
+        `proven` says that an access token named the account, so that the content is worth keeping;
+        `form` is the field of a form that holds it.
         """
         arrival.received_at = self.appender.clock.stamp()
         if not proven:
             arrival.account_id = ""
-        payload = hashed_payload(body) if proven else None
+        payload = hashed_payload(form or body) if proven else None
         record = refused_record(refusal, arrival, body, payload)
         return await self.append([record]) or refusal
-
-    def too_large(self) -> Refusal:
-        """The refusal of a body over the limit."""
-        return Refusal(
-            Reason.TOO_LARGE, f"The request body is larger than {self.body_size_bytes_max} bytes."
-        )
 
     def close(self) -> None:
         """Write what is queued and let go."""

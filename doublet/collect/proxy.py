@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from doublet.collect.request import (
     HeaderList,
@@ -27,6 +28,7 @@ _DROPPED = frozenset(
     b"x-forwarded-for x-forwarded-proto forwarded".split()
 )
 _TIMEOUT_S = 60.0
+_PRINTABLE = bytes(range(0x21, 0x7F))
 
 
 class Proxy:
@@ -44,15 +46,17 @@ class Proxy:
         if self._client is None:
             transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
             self._client = httpx.AsyncClient(transport=transport, timeout=_TIMEOUT_S)
+        path = scope.get("raw_path", scope["path"].encode()).partition(b"?")[0]
         query = scope["query_string"]
-        url = httpx.URL(
-            "http://worker",
-            raw_path=scope.get("raw_path", scope["path"].encode()).partition(b"?")[0]
-            + (b"?" + query if query else b""),
-        )
+        # Clients do send bytes that an address may not hold; the worker gets them escaped.
+        target = quote(path + (b"?" + query if query else b""), safe=_PRINTABLE).encode()
         body = None if scope["method"] in ("GET", "HEAD") else _body(receive)
         request = self._client.build_request(
-            scope["method"], url, headers=self._headers(scope), content=body
+            scope["method"],
+            "http://worker/",
+            headers=self._headers(scope),
+            content=body,
+            extensions={"target": target},
         )
         try:
             answer = await self._client.send(request, stream=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -14,6 +15,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
+from doublet.errors import BusyError
 from doublet.refusal import Reason, Refusal
 
 Scope = MutableMapping[str, Any]
@@ -22,6 +24,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Pairs = list[tuple[str, str]]
 HeaderList = list[tuple[bytes, bytes]]
+
+BODY_TIMEOUT_S = 60.0
+"""A client that sends slower than this would hold its place for ever."""
 
 _escape_beyond_ascii = re.compile(rb"%[89a-fA-F]").search
 
@@ -34,20 +39,56 @@ def header(scope: Scope, name: bytes) -> str:
     return ""
 
 
-async def read_body(receive: Receive, size_bytes_max: int) -> bytes | None:
-    """The whole body, None as soon as it is larger than allowed."""
+class Room:
+    """Bytes that all bodies which are still arriving may hold at once in this process."""
+
+    def __init__(self, size_bytes_max: int) -> None:
+        self.left = size_bytes_max
+
+
+async def read_body(
+    receive: Receive, size_bytes_max: int, room: Room, timeout_s: float = BODY_TIMEOUT_S
+) -> bytes | Refusal:
+    """The whole body; it is refused when it is larger than allowed, or does not arrive whole.
+
+    Raises BusyError when there is no room for it just now.
+    """
     message = await receive()
     body = message.get("body", b"")
-    if not message.get("more_body") and len(body) <= size_bytes_max:
-        return bytes(body)
+    if message["type"] == "http.request" and not message.get("more_body"):
+        return bytes(body) if len(body) <= size_bytes_max else _too_large(size_bytes_max)
     parts, size = [body], len(body)
-    while size <= size_bytes_max and message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-    return b"".join(parts) if size <= size_bytes_max else None
+    room.left -= size
+    try:
+        async with asyncio.timeout(timeout_s):
+            while size <= size_bytes_max:
+                if room.left < 0:
+                    raise BusyError("Too many large requests at once.", "Try again later.")
+                if message["type"] != "http.request":
+                    return Refusal(Reason.MALFORMED_BODY, "The body ended before its length.")
+                if not message.get("more_body"):
+                    return b"".join(parts)
+                message = await receive()
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                room.left -= len(parts[-1])
+    except TimeoutError:
+        return Refusal(Reason.MALFORMED_BODY, f"The body took longer than {timeout_s:g} s.")
+    finally:
+        room.left += size
+    return _too_large(size_bytes_max)
+
+
+def _too_large(size_bytes_max: int) -> Refusal:
+    return Refusal(Reason.TOO_LARGE, f"The request body is larger than {size_bytes_max} bytes.")
+
+
+def explain(refusal: Refusal, scope: Scope) -> Refusal:
+    """The refusal of a body that cannot be read; compression is the likeliest cause."""
+    encoding = header(scope, b"content-encoding").strip().lower()
+    if encoding in ("", "identity"):
+        return refusal
+    return Refusal(Reason.COMPRESSED, "The body is compressed, which is not supported.")
 
 
 def parse_pairs(query: bytes) -> Pairs | Refusal:
@@ -73,7 +114,7 @@ def parse_pairs(query: bytes) -> Pairs | Refusal:
 
 def parse_form(body: bytes, content_type: str) -> Pairs | Refusal:
     """Decode an urlencoded or multipart body; file parts count as text."""
-    if not content_type.startswith("multipart/"):
+    if content_type[:10].lower() != "multipart/":
         return parse_pairs(body)
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
@@ -150,18 +191,22 @@ class Proxies:
             ip = ipaddress.ip_address(address)
         except ValueError:
             return False
+        # Seen through a socket that serves both families (RFC 4291, section 2.5.5.2).
+        ip = getattr(ip, "ipv4_mapped", None) or ip
         return any(ip in network for network in self._networks)
 
     def client_ip(self, scope: Scope) -> str | None:
         """The peer, or the last address before it that no trusted proxy vouches for.
 
-        Walks X-Forwarded-For from the right: entries further left are the client's own claim.
+        Walks X-Forwarded-For from the right, over all headers of that name: entries further left
+        are the client's own claim, and some proxies add theirs as a header of its own.
         """
         peer = scope.get("client")
         address: str | None = peer[0] if peer else None
         if not self._networks or address is None or not self.trusts(address):
             return address
-        chain = [part.strip() for part in header(scope, b"x-forwarded-for").split(",")]
+        lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        chain = [part.strip() for part in b",".join(lines).decode("latin-1").split(",")]
         for entry in reversed([part for part in chain if part]):
             address = entry
             if not self.trusts(entry):

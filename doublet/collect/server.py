@@ -27,7 +27,8 @@ def run_collectors(settings: Settings) -> None:
         loop=Loops.auto,
         runtime_mode=RuntimeModes.st,
         backlog=2048,
-        # One request holds at most one body; together they stay within the memory bound.
+        # Requests that may wait at once; what their large bodies hold together has a bound of its
+        # own (`Room`).
         backpressure=1024,
         websockets=False,
         log_enabled=True,

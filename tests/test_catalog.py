@@ -1,0 +1,119 @@
+"""The catalog: accounts, pixels, tokens; whose is what."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from doublet.catalog import Account, Catalog, token_sha256
+from doublet.errors import OperatorError
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    made = Catalog(f"sqlite:///{tmp_path / 'deep' / 'catalog.sqlite'}")
+    made.migrate()
+    yield made
+    made.close()
+
+
+def test_a_new_catalog_is_empty_and_may_be_migrated_again(catalog: Catalog) -> None:
+    catalog.create_account("Shop")
+    catalog.migrate()
+    assert ["Shop"] == [account.name for account in catalog.accounts()]
+    assert ({}, {}) == (
+        catalog.directory().account_of_pixel,
+        catalog.directory().account_of_token,
+    )
+
+
+def test_ids_and_tokens_have_the_forms_that_clients_expect(catalog: Catalog) -> None:
+    account = catalog.create_account("Shop", "Europe/Berlin", "eur")
+    pixel, token = catalog.create_pixel(account.account_id, "Site")
+    assert re.fullmatch(r"act_[1-9][0-9]{14}", account.account_id)
+    assert re.fullmatch(r"[1-9][0-9]{15}", pixel.pixel_id)
+    assert re.fullmatch(r"dbl_[A-Za-z0-9_-]{43}", token)
+    assert Account(account.account_id, "Shop", "Europe/Berlin", "EUR") == account
+    assert ([account], [pixel]) == (catalog.accounts(), catalog.pixels())
+
+
+def test_the_plain_token_is_nowhere_on_the_disk(catalog: Catalog, tmp_path: Path) -> None:
+    account = catalog.create_account("Shop")
+    _, token = catalog.create_pixel(account.account_id, "Site")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [] == [path for path in files if token[4:].encode() in path.read_bytes()]
+    assert any(token_sha256(token).encode() in path.read_bytes() for path in files)
+
+
+def test_the_directory_says_whose_each_pixel_and_token_is(catalog: Catalog) -> None:
+    ours, theirs = catalog.create_account("Ours"), catalog.create_account("Theirs")
+    made = [(a, *catalog.create_pixel(a.account_id, "Site")) for a in (ours, theirs, ours)]
+    directory = catalog.directory()
+    assert {p.pixel_id: a.account_id for a, p, _ in made} == directory.account_of_pixel
+    assert {token_sha256(t): a.account_id for a, _, t in made} == directory.account_of_token
+    assert [made[1][1]] == catalog.pixels(theirs.account_id)
+    assert [a for a, _, _ in made] == [catalog.account_of_token(t) for _, _, t in made]
+    assert [None] * 3 == [catalog.account_of_token(t) for t in ("", "dbl_x", "\ud800")]
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "Europe", "", "../etc/passwd", "A\0"])
+def test_an_unknown_time_zone_is_refused(catalog: Catalog, zone: str) -> None:
+    with pytest.raises(OperatorError, match="Unknown time zone"):
+        catalog.create_account("Shop", zone)
+
+
+@pytest.mark.parametrize("currency", ["", "EURO", "E1R", "ÄÖÜ", "€€€"])
+def test_an_impossible_currency_is_refused(catalog: Catalog, currency: str) -> None:
+    with pytest.raises(OperatorError, match="Unknown currency"):
+        catalog.create_account("Shop", currency=currency)
+
+
+def test_an_account_is_found_by_id_or_name_or_because_it_is_the_only_one(catalog: Catalog) -> None:
+    with pytest.raises(OperatorError, match="known: none yet"):
+        catalog.account(None)
+    one = catalog.create_account("One")
+    assert [one] * 3 == [catalog.account(name) for name in (None, "One", one.account_id)]
+    catalog.create_account("Two")
+    with pytest.raises(OperatorError, match="More than one account fits") as caught:
+        catalog.account(None)
+    assert "Two" in str(caught.value)
+    assert "--account" in caught.value.hint
+    with pytest.raises(OperatorError, match="no account 'Three'"):
+        catalog.account("Three")
+
+
+def test_a_pixel_of_no_account_cannot_be_made(catalog: Catalog) -> None:
+    with pytest.raises(OperatorError):
+        catalog.create_pixel("act_1", "Site")
+    assert ([], {}) == (catalog.pixels(), catalog.directory().account_of_token)
+
+
+def test_what_one_process_makes_another_sees(catalog: Catalog) -> None:
+    other = Catalog(catalog.url)
+    account = catalog.create_account("Shop")
+    pixel, _ = catalog.create_pixel(account.account_id, "Site")
+    assert {pixel.pixel_id: account.account_id} == other.directory().account_of_pixel
+    other.close()
+
+
+def test_many_threads_may_write_at_once(catalog: Catalog) -> None:
+    account = catalog.create_account("Shop")
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda n: catalog.create_pixel(account.account_id, str(n)), range(40)))
+    assert {pixel.pixel_id for pixel, _ in made} == set(catalog.directory().account_of_pixel)
+
+
+def test_a_catalog_that_is_locked_for_long_says_so(catalog: Catalog) -> None:
+    path = catalog.url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path)) as other:
+        catalog.create_account("Before")
+        other.execute("begin exclusive")
+        with pytest.raises(OperatorError, match="cannot be written"):
+            catalog.create_account("Shop")
+    catalog.create_account("After")
