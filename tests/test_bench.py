@@ -1,0 +1,102 @@
+"""The benchmarks run, and their counts add up; what they measure is not judged here."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCH = Path(__file__).parent.parent / "bench"
+
+pytestmark = pytest.mark.slow
+
+
+def run_bench(
+    script: str, *arguments: str, path: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A benchmark as a person runs it; `path` replaces the folders that hold programs."""
+    environment = {**os.environ, "PATH": os.environ["PATH"] if path is None else path}
+    return subprocess.run(
+        [sys.executable, str(BENCH / script), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
+
+
+def read_result(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """What a successful run with --json printed."""
+    assert 0 == done.returncode, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def test_the_payload_is_what_its_script_makes() -> None:
+    lines = (BENCH / "events.jsonl").read_text("utf-8").splitlines()
+    code = "import make_events, sys; sys.stdout.write(make_events.make_lines())"
+    made = subprocess.run(
+        [sys.executable, "-c", code], cwd=BENCH, capture_output=True, text=True, check=True
+    )
+    assert made.stdout.splitlines() == lines
+    for line in lines:
+        event = json.loads(line)
+        hashed = [value for value in event["user_data"].values() if isinstance(value, list)]
+        assert (7, 2) == (len(hashed), len(event["custom_data"]["contents"]))
+        assert "event_time" not in event
+    assert 1150 < sum(map(len, lines)) / len(lines) < 1300
+
+
+def test_collect_answers_only_200_and_logs_every_answered_event() -> None:
+    if not shutil.which("wrk") or not (shutil.which("nginx") or Path("/usr/sbin/nginx").exists()):
+        # Only this benchmark needs them, so not even a full check installs them.
+        pytest.skip("wrk or nginx is not installed: apt-get install wrk nginx-light")
+    cases = ("--case=0", "--case=2")
+    done = run_bench("collect.py", "--seconds=0.5", "--rounds=1", "--json", *cases)
+    rows = read_result(done)["rows"]
+    servers = [row["server"] for row in rows]
+    assert ["doublet", "nginx", "empty granian", "doublet", "nginx"] == servers
+    for row in rows:
+        assert row["requests_per_s"] * row["events_per_request"] == pytest.approx(
+            row["events_per_s"]
+        )
+        assert row["cpu_us_per_event"] > 0
+        assert row["pss_peak_bytes"] > 0
+    for row in (rows[0], rows[3]):
+        spare = row["connections"] * row["events_per_request"]
+        assert 0 < row["answered_events"] <= row["logged_events"] <= row["answered_events"] + spare
+
+
+def test_collect_says_what_to_install_when_wrk_is_missing(tmp_path: Path) -> None:
+    done = run_bench("collect.py", path=str(tmp_path))
+    assert 3 == done.returncode
+    assert "apt-get install wrk" in done.stderr
+
+
+def test_load_loads_and_models_every_record() -> None:
+    result = read_result(run_bench("load.py", "--events=3000", "--json"))
+    rows = {step["step"]: step["rows"] for step in result["steps"]}
+    assert {
+        "accept and append": 3000,
+        "read bare": 3000,
+        "load": 3000,
+        "model": 3000,
+        "load late copies": 1500,
+        "model late copies": 1500,
+    } == rows
+    assert (1500, 4500) == (result["events_deduplicated"], result["copies_deduplicated"])
+    assert result["lake_bytes_per_record"] > 0
+    assert all(step["rows_per_s"] > 0 for step in result["steps"])
+
+
+def test_memory_sums_over_all_processes_of_a_server() -> None:
+    result = read_result(run_bench("memory.py", "--workers=1", "--seconds=1", "--json"))
+    parts = sorted(row["part"] for row in result["processes"])
+    assert ["collect", "collect", "serve", "work"] == parts
+    assert sum(row["pss_bytes"] for row in result["processes"]) == result["pss_bytes"]
