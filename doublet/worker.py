@@ -87,7 +87,7 @@ async def _serve(settings: Settings, freshener: Freshener) -> None:
     socket = settings.worker_socket
     socket.unlink(missing_ok=True)
     server = Server(
-        app, uds=socket, interface=Interfaces.ASGINL, log_level=LogLevels.warning, backlog=256
+        app, uds=socket, interface=Interfaces.ASGINL, log_level=LogLevels.error, backlog=256
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
