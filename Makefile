@@ -14,8 +14,8 @@ test: check browser
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/installed-test
-	@$(BIN)/ruff format --check doublet tests bench
-	@$(BIN)/ruff check doublet tests bench
+	@$(BIN)/ruff format --check doublet tests bench scripts
+	@$(BIN)/ruff check doublet tests bench scripts
 	@$(BIN)/mypy
 
 bench: $(VENV)/installed-test

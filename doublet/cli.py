@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import os
@@ -15,11 +14,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from doublet import __version__
 from doublet.errors import DoubletError
-from doublet.settings import SETTINGS, Settings, load_settings
+from doublet.settings import SETTINGS, Settings, load_settings, settings_file
 
 app = typer.Typer(
     name="doublet",
@@ -36,7 +36,7 @@ app.add_typer(account_app, name="account")
 app.add_typer(report_app, name="report")
 
 out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder that holds everything.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -72,11 +72,19 @@ def version() -> None:
 
 
 @app.command()
-def settings(as_json: AsJson = False) -> None:
+def settings(
+    as_json: AsJson = False,
+    as_toml: Annotated[bool, typer.Option("--toml", help="Print a whole doublet.toml.")] = False,
+) -> None:
     """List every setting with its default and meaning.
 
     Give one as a flag (--set name=value), as DOUBLET_NAME in the environment, or in doublet.toml.
+
+    Example: doublet settings --toml > doublet.toml
     """
+    if as_toml:
+        print(settings_file())
+        return
     if as_json:
         _print_json([setting._asdict() for setting in SETTINGS])
         return
@@ -170,6 +178,21 @@ def demo(
     run_demo(
         chosen, shop_port=shop_port, seconds=seconds, shoppers=shoppers, seed=seed, console=err
     )
+
+
+@app.command("demo-shop", hidden=True)
+def demo_shop(
+    shop_port: Annotated[int, typer.Option()],
+    data: Data = None,
+    pairs: SetOption = None,
+    parent: ParentOption = 0,
+) -> None:
+    """Run only the demo's shop; `doublet demo` starts it."""
+    logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
+    chosen = _begin_part(data, pairs, parent)
+    from doublet.demo.shop_server import run_shop
+
+    run_shop(chosen, shop_port)
 
 
 # --- accounts and pixels ---------------------------------------------------------------------
@@ -346,6 +369,7 @@ def report_overview(
 
     Example: doublet report overview --since 2026-11-01 --json
     """
+    from doublet import reports
     from doublet.ask import read_overview
 
     chosen = _settings(data, pairs)
@@ -357,31 +381,14 @@ def report_overview(
         until=until.date() if until else None,
     )
     if as_json:
-        _print_json(
-            [
-                {
-                    **msgspec.structs.asdict(row),
-                    "value": {k: float(v) for k, v in row.value.items()},
-                }
-                for row in rows
-            ]
-        )
+        print(msgspec.json.format(reports.as_json(rows), indent=2).decode())
     elif as_csv:
-        _print_csv(rows)
+        print(reports.as_csv(rows, reports.OverviewRow), end="")
     else:
         _print_overview(rows)
 
 
 _COUNTS = ("browser", "server", "events", "both", "browser_only", "server_only")
-
-
-def _print_csv(rows: list[Any]) -> None:
-    currencies = sorted({currency for row in rows for currency in row.value})
-    writer = csv.writer(sys.stdout)
-    writer.writerow(["event_name", *_COUNTS, *(f"value_{currency}" for currency in currencies)])
-    for row in rows:
-        counts = [getattr(row, name) for name in _COUNTS]
-        writer.writerow([row.event_name, *counts, *(row.value.get(c, "") for c in currencies)])
 
 
 def _print_overview(rows: list[Any]) -> None:
@@ -402,9 +409,9 @@ def main() -> None:
     try:
         app()
     except DoubletError as error:
-        err.print(f"[bold red]Error:[/] {error.message}", markup=True)
+        err.print("[bold red]Error:[/]", escape(error.message))
         if error.hint:
-            err.print(error.hint, markup=False)
+            err.print(escape(error.hint))
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os._exit(0)

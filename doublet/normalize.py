@@ -86,6 +86,10 @@ _cookie = re.compile(
     r"fb\.(?P<index>[0-9]{1,3})\.(?P<time>[0-9]{1,16})\.(?P<payload>[^.\s\x00-\x1f\x7f]+)"
     r"(?:\.(?:A[Qgw]|B[AQg]|[^.\s]{8}))?"
 ).fullmatch
+# What nearly every browser sends: already in the form that `_rebuild` gives.
+_canonical_cookie = re.compile(
+    r"fb\.(?:0|[1-9][0-9]{0,2})\.(?:0|[1-9][0-9]{0,15})\.[A-Za-z0-9_-]+"
+).fullmatch
 _fbp_payload = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
@@ -160,6 +164,8 @@ def clean_fbp(text: str) -> str | None:
     >>> clean_fbp("fb.1.1596403881668.1116446470.AQ")
     'fb.1.1596403881668.1116446470'
     """
+    if _canonical_cookie(text) and "__DOT__" not in text:
+        return text
     found = _cookie(text.strip())
     return _rebuild(found) if found and _fbp_payload(found["payload"]) else None
 
@@ -171,6 +177,8 @@ def clean_fbc(text: str) -> str | None:
     in it as `__DOT__`, which is undone here, so clean a value once. A creation time in seconds, as
     some shop plug-ins write it, is kept. Source: Meta, fbp and fbc parameters.
     """
+    if _canonical_cookie(text) and "__DOT__" not in text:
+        return text
     found = _cookie(text.strip())
     return _rebuild(found) if found else None
 
@@ -184,6 +192,8 @@ def clean_ip(text: str) -> str | None:
     >>> clean_ip(" 2001:DB8:0::1.AQQBAQMC"), clean_ip("203.0.113.256")
     ('2001:db8::1', None)
     """
+    if _ipv4(text):
+        return text
     bare = strip_appendix(text.strip())
     if _ipv4(bare):
         return bare

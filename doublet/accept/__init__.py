@@ -10,7 +10,7 @@ from __future__ import annotations
 from doublet.accept.events import UNREADABLE, accept_events, read_request
 from doublet.accept.hits import accept_hit, read_hit
 from doublet.accept.refused import hashed_payload, refused_record
-from doublet.accept.steps import STEPS, Arrival, is_suspect
+from doublet.accept.steps import STEPS, Arrival, is_suspect, is_suspect_hit
 
 __all__ = [
     "STEPS",
@@ -20,6 +20,7 @@ __all__ = [
     "accept_hit",
     "hashed_payload",
     "is_suspect",
+    "is_suspect_hit",
     "read_hit",
     "read_request",
     "refused_record",

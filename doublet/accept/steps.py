@@ -6,7 +6,9 @@ same fault is only flagged.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -76,6 +78,9 @@ class Arrival(msgspec.Struct):
     suspect: bool = True
 
 
+_escaped_at_text = re.compile(r"%(?:25)*(?:40|5[Cc]u)").search
+
+
 def is_suspect(body: bytes) -> bool:
     """Whether raw input may hold an e-mail address: plain, percent-encoded (also more than once),
     or as a JSON escape, which in a form is percent-encoded itself."""
@@ -84,6 +89,16 @@ def is_suspect(body: bytes) -> bool:
         return True
     return b"%" in body and (
         b"%40" in body or b"2540" in body or b"%5Cu" in body or b"%5cu" in body
+    )
+
+
+def is_suspect_hit(pairs: Sequence[tuple[str, str]]) -> bool:
+    """The same for decoded parameters, which have lost one level of percent-encoding."""
+    text = "\n".join(chain.from_iterable(pairs))
+    return (
+        "@" in text
+        or ("%" in text and _escaped_at_text(text) is not None)
+        or ("\\" in text and "\\u" in text)
     )
 
 

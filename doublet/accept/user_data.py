@@ -60,24 +60,29 @@ def clean_user_data(user_data: dict[str, Any], flags: list[str]) -> dict[str, An
     """Hashed keys as lists of SHA-256 hex, the others as clean text; faults go to `flags`."""
     kept: dict[str, Any] = {}
     for key, value in user_data.items():
-        if value is None or value == "":
+        kind = type(value)
+        if kind is list:
+            # The common cases first: one hash, or for browsers the same as plain text.
+            if len(value) == 1 and type(value[0]) is str and is_sha256(value[0]) and key in HASHED:
+                kept[key] = value
+                continue
+        elif kind is str:
+            if len(value) == 64 and is_sha256(value) and key in HASHED:
+                kept[key] = [value]
+                continue
+            if not value:
+                continue
+        elif value is None:
             continue
         cleaned: Any
         if key in HASHED:
-            if (
-                type(value) is list
-                and len(value) == 1
-                and type(value[0]) is str
-                and is_sha256(value[0])
-            ):
-                kept[key] = value
-                continue
             if type(value) is list and len(value) > VALUES_MAX:
                 flags.append(f"too_many_{key}")
                 value = value[:VALUES_MAX]
             cleaned = hashes(key, value)
         elif key in _RULES:
-            cleaned = _RULES[key](text) if (text := _text(value)) else None
+            text = value if kind is str else _text(value)
+            cleaned = _RULES[key](text) if text else None
         else:
             if "unknown_user_data" not in flags:
                 flags.append("unknown_user_data")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from doublet.accept import Arrival, accept_hit, is_suspect, read_hit
+from doublet.accept import Arrival, accept_hit, is_suspect_hit, read_hit
 from doublet.collect.intake import Intake, refuse, unknown_pixel
 from doublet.collect.request import (
     HeaderList,
@@ -80,7 +80,7 @@ async def _take(intake: Intake, scope: Scope, pairs: Pairs | Refusal, raw: bytes
         return await intake.set_aside(unknown_pixel(pixel_id), arrival, raw)
     arrival.account_id = account_id
     arrival.client_ip = intake.proxies.client_ip(scope)
-    arrival.suspect = is_suspect(raw)
+    arrival.suspect = is_suspect_hit(pairs)
     for name, value in scope["headers"]:
         if name == b"user-agent":
             arrival.user_agent = value.decode("latin-1")

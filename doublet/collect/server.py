@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -49,4 +50,9 @@ def _load(settings: Settings, parent_pid: int) -> Any:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     from doublet.collect.app import Collector
 
+    # What is loaded by now stays for ever, and requests leave few cycles behind; without this a
+    # batch of a thousand events is looked through for them again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     return Collector(settings)
