@@ -1,0 +1,52 @@
+"""The dashboard: pages made on the server, each with `.json` and `.csv` twins.
+
+Every answer about an account needs that account's access token, or the operator's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from doublet.catalog import Catalog
+from doublet.engine import Engine
+from doublet.web import access, assets, chart, overview, refused
+from doublet.web.protection import Protection
+
+
+def create_app(
+    catalog: Catalog,
+    engine: Engine,
+    *,
+    is_operator: Callable[[str], bool],
+    cache: Path,
+    public_url: str,
+) -> Starlette:
+    """The application. `cache` is a folder for what is made once, `public_url` the address under
+    which browsers reach this server."""
+    door = access.Access(catalog, is_operator)
+    files = assets.Assets(cache)
+    app = Starlette(
+        routes=[
+            Route("/", _front_page),
+            *door.routes(),
+            *overview.routes(door, catalog, engine, files, public_url),
+            *chart.routes(door, catalog, engine),
+            *files.routes(),
+        ],
+        middleware=[Middleware(Protection)],
+        exception_handlers=refused.HANDLERS,
+    )
+    # A redirect from /overview/ would have to guess scheme and host behind the collector.
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _front_page(request: Request) -> Response:
+    return RedirectResponse("/overview", 303)

@@ -1,0 +1,51 @@
+"""Templates made into answers. Everything that a template prints is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from doublet.web import assets
+
+_templates = Environment(
+    loader=PackageLoader("doublet.web", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def _money(amount: Decimal) -> str:
+    return f"{amount:,.2f}"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _share(part: int, whole: int) -> str:
+    """A share of a whole as people read it: never 0 % or 100 % where that is not the truth."""
+    if whole == 0:
+        return "0 %"
+    percent = 100 * part / whole
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    if 99.9 < percent < 100:
+        return "> 99.9 %"
+    return f"{percent:.1f} %".replace(".0 %", " %")
+
+
+_templates.filters.update(money=_money, count=_count)
+_templates.globals.update(share=_share, asset=assets.address)
+
+
+def answer(
+    template: str, status: int = 200, *, headers: Mapping[str, str] | None = None, **context: Any
+) -> HTMLResponse:
+    """A template, filled in."""
+    return HTMLResponse(_templates.get_template(template).render(context), status, headers)

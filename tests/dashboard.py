@@ -1,0 +1,101 @@
+"""The dashboard over real tables and a real socket, for tests: two shops that must not see each
+other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.applications import Starlette
+
+from doublet.catalog import Account, Catalog
+from doublet.web import create_app
+from tests.factories import NOON, SECOND, Pipeline, make_record
+from tests.server import served
+
+OPERATOR = "opr_test"
+PUBLIC_URL = "https://events.shop.example"
+HOSTILE = "<script>alert(1)</script>"
+
+
+@dataclass
+class Shop:
+    """An account with one pixel and its token."""
+
+    account: Account
+    pixel_id: str
+    token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What proves that one may read this account."""
+        return {"authorization": f"Bearer {self.token}"}
+
+
+class Site:
+    """The application with all it needs in one folder, answering at `url`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.pipeline = Pipeline(folder)
+        self.catalog = Catalog(f"sqlite:///{folder / 'catalog.sqlite'}")
+        self.catalog.migrate()
+        self.ours, self.theirs = self.shop("Our shop"), self.shop("Their shop")
+        self.app: Starlette = create_app(
+            self.catalog,
+            self.pipeline.engine,
+            is_operator=OPERATOR.__eq__,
+            cache=folder / "web",
+            public_url=PUBLIC_URL,
+        )
+        self._serving = served(self.app)
+        self.url = self._serving.__enter__()
+        self.client = httpx.Client(base_url=self.url, timeout=60)
+        self.received = NOON
+
+    def shop(self, name: str) -> Shop:
+        """A new account with its pixel and token."""
+        account = self.catalog.create_account(name, "Europe/Berlin", "EUR")
+        pixel, token = self.catalog.create_pixel(account.account_id, name)
+        return Shop(account, pixel.pixel_id, token)
+
+    def fill(self) -> None:
+        """A few events of both shops. Those of the other one can be told by name and value."""
+        self.add(self.ours, ("browser", "1"), ("server", "1"), ("server", "1"), ("server", "2"))
+        self.add(
+            self.ours, ("browser", "3"), event_name=HOSTILE, custom_data={"content_ids": ["x"]}
+        )
+        self.add(self.theirs, ("server", "9"), event_name="TheirEvent", custom_data={"value": 7777})
+
+    def add(self, shop: Shop, *copies: tuple[str, str], **fields: Any) -> None:
+        """Copies (source, event id) of one shop, a second apart, written and modelled."""
+        records = []
+        for source, event_id in copies:
+            self.received += SECOND
+            records.append(
+                make_record(
+                    self.received,
+                    source,
+                    account_id=shop.account.account_id,
+                    pixel_id=shop.pixel_id,
+                    event_id=event_id,
+                    **fields,
+                )
+            )
+        self.pipeline.append(records)
+        self.pipeline.refresh()
+
+    def get(
+        self, path: str, shop: Shop | None = None, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        """What a shop's token gets, or nobody's; cookies of earlier answers are not sent."""
+        self.client.cookies.clear()
+        return self.client.get(path, headers={**(shop.headers if shop else {}), **(headers or {})})
+
+    def close(self) -> None:
+        """Stop answering and give everything back."""
+        self.client.close()
+        self._serving.__exit__(None, None, None)
+        self.catalog.close()
+        self.pipeline.close()

@@ -1,0 +1,400 @@
+"""The dashboard: what its pages and their twins show, and to whom."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.routing import Route
+
+from doublet.web import create_app
+from tests.dashboard import HOSTILE, OPERATOR, PUBLIC_URL, Site
+from tests.server import served
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def filled(site: Site) -> Site:
+    site.fill()
+    return site
+
+
+# --- reports over HTTP -----------------------------------------------------------------------
+
+
+def test_the_overview_is_json_with_numbers(filled: Site) -> None:
+    answer = filled.get("/overview.json", filled.ours)
+    assert "application/json" == answer.headers["content-type"]
+    purchase = {"event_name": "Purchase", "browser": 1, "server": 3, "events": 2, "both": 1}
+    purchase |= {"browser_only": 0, "server_only": 1, "value": {"USD": 21.0}}
+    hostile = {"event_name": HOSTILE, "browser": 1, "server": 0, "events": 1, "both": 0}
+    hostile |= {"browser_only": 1, "server_only": 0, "value": {}}
+    assert [purchase, hostile] == answer.json()
+
+
+def test_the_overview_is_csv(filled: Site) -> None:
+    answer = filled.get("/overview.csv", filled.ours)
+    expected = [
+        "event_name,browser,server,events,both,browser_only,server_only,value_USD",
+        "Purchase,1,3,2,1,0,1,21.0000",
+        f"{HOSTILE},1,0,1,0,1,0,",
+    ]
+    assert expected == answer.text.splitlines()
+    assert "text/csv; charset=utf-8" == answer.headers["content-type"]
+
+
+def test_the_timeline_has_twins_with_the_same_filters(filled: Site) -> None:
+    rows = filled.get("/timeline.json", filled.ours).json()
+    assert 3 == sum(row["events"] for row in rows)
+    assert "2026-05-28T22:26:40+02:00" == rows[0]["start"]
+    only = filled.get("/timeline.json?event_name=Purchase", filled.ours).json()
+    assert (1, 0, 1) == tuple(
+        sum(row[side] for row in only) for side in ("both", "browser_only", "server_only")
+    )
+    lines = filled.get("/timeline.csv", filled.ours).text.splitlines()
+    assert len(rows) + 1 == len(lines)
+    assert [] == filled.get("/timeline.json?until=2026-05-27", filled.ours).json()
+
+
+def test_the_page_shows_the_figures_escaped(filled: Site) -> None:
+    page = filled.get("/overview", filled.ours).text
+    assert "&lt;script&gt;alert(1)" in page
+    assert HOSTILE not in page
+    assert '<td class="number strong">2</td>' in page
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert "Saved by the server side 33.3 % 1 event the browser alone would have missed" in text
+    assert "Repeats removed 2 of 5 copies received" in text
+    assert "Purchase value 21.00 USD; each purchase counted once" in text
+
+
+def test_filters_reach_every_link_of_the_page(filled: Site) -> None:
+    query = f"pixel={filled.ours.pixel_id}&since=2026-05-01&until=2026-06-01"
+    page = filled.get(f"/overview?{query}", filled.ours).text
+    links = re.findall(r'"(/(?:overview|timeline)\.[^"]+)"', page)
+    assert 7 == len(links)
+    assert all(query in link.replace("&amp;", "&") for link in links)
+
+
+def test_an_empty_account_is_told_what_to_do(site: Site) -> None:
+    page = site.get("/overview", site.ours).text
+    assert "Waiting for the first event" in page
+    assert f"curl &#39;{PUBLIC_URL}/v25.0/{site.ours.pixel_id}/events&#39;" in page
+    assert f"{PUBLIC_URL}/px.js" in page
+    assert site.ours.token not in page
+    filtered = site.get("/overview?since=2026-01-01", site.ours).text
+    assert "Nothing fits these filters" in filtered
+
+
+# --- bad input -------------------------------------------------------------------------------
+
+_IMPOSSIBLE = [
+    ("since=0000-00-00", "since"),
+    ("since=2026-02-30", "since"),
+    ("since=yesterday", "since"),
+    ("until=20260101", "until"),
+    ("until=２０２６-01-01", "until"),
+    ("until=%00", "until"),
+    ("since=%ff%fe", "since"),
+    ("since=2026-01-02&until=2026-01-01", "until"),
+    ("pixel=1", "pixel"),
+    ("pixel=%00", "pixel"),
+    ("pixel=" + "9" * 50_000, "pixel"),
+    ("pixel=%27%3B+drop+table+copies", "pixel"),
+    ("account=act_1", "account"),
+]
+
+
+@pytest.mark.parametrize(("query", "name"), _IMPOSSIBLE)
+@pytest.mark.parametrize("path", ["/overview.json", "/overview.csv", "/timeline.json"])
+def test_a_bad_parameter_is_named(site: Site, path: str, query: str, name: str) -> None:
+    answer = site.get(f"{path}?{query}", site.ours)
+    assert 400 == answer.status_code
+    error = answer.json()["error"]
+    assert 100 == error["code"]
+    assert [[name]] == error["error_data"]["blame_field_specs"]
+    assert name in error["message"]
+    assert len(error["message"]) < 200
+    page = site.get(f"/overview?{query}", site.ours)
+    assert 400 == page.status_code
+    assert "text/html; charset=utf-8" == page.headers["content-type"]
+    assert f"{name} is" in page.text or f"{name} (" in page.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "since=&until=&pixel=",
+        "since=0001-01-01&until=9999-12-31",
+        "event_name=%00",
+        "a=%ff&a=b",
+        "&&=",
+    ],
+)
+def test_odd_but_possible_parameters_are_answered(filled: Site, query: str) -> None:
+    for path in ("/overview", "/overview.json", "/overview.csv", "/timeline.json"):
+        assert 200 == filled.get(f"{path}?{query}", filled.ours).status_code
+
+
+def test_unknown_paths_and_methods_are_refused_in_the_form_that_is_read(site: Site) -> None:
+    answer = site.get("/nothing/here")
+    assert (404, 2500) == (answer.status_code, answer.json()["error"]["code"])
+    assert "not_found" == answer.headers["x-doublet-refused"]
+    page = site.get("/overview/", headers={"accept": "text/html,*/*;q=0.1"})
+    assert 404 == page.status_code
+    assert "<h1" in page.text
+    answer = site.client.post("/overview.json")
+    assert 405 == answer.status_code
+    assert {"GET", "HEAD"} == set(answer.headers["allow"].split(", "))
+    assert "error" in answer.json()
+    assert 404 == site.get("/static/nothing.js").status_code
+    assert 404 == site.get("/static/..%2f__init__.py").status_code
+
+
+# --- access ----------------------------------------------------------------------------------
+
+
+def _routes(site: Site) -> list[tuple[str, str]]:
+    """Every route of the application, with the methods that it takes."""
+    found = []
+    for route in site.app.routes:
+        assert isinstance(route, Route), "a new kind of route: say here how to call it"
+        path = route.path.replace("{name}", "doublet.css")
+        assert "{" not in path, "a new parameter: say here what to put in"
+        found += [(method, path) for method in sorted(route.methods or ())]
+    return found
+
+
+def test_no_route_shows_rows_of_another_account(filled: Site) -> None:
+    ours, theirs = filled.ours, filled.theirs
+    secrets = (
+        "TheirEvent",
+        "7777",
+        theirs.token,
+        theirs.pixel_id,
+        theirs.account.account_id,
+        "Their shop",
+    )
+    values = ("", theirs.pixel_id, theirs.account.account_id, theirs.account.name, "TheirEvent")
+    queries = ["", *(f"?{name}={value}" for name in ("pixel", "account") for value in values)]
+    queries.append("?event_name=TheirEvent")
+    called = set()
+    for method, path in _routes(filled):
+        is_open = path in ("/", "/login", "/logout") or path.startswith("/static/")
+        for query, token in product(queries, ("", "dbl_foreign", ours.token)):
+            filled.client.cookies.clear()
+            headers = {"authorization": f"Bearer {token}"} if token else {}
+            answer = filled.client.request(method, path + query, headers=headers)
+            asked = query.partition("=")[2]
+            # What was asked for may be named when it is refused, but not in an answer.
+            shown = answer.text.replace(asked, "") if answer.status_code >= 400 else answer.text
+            called_with = (method, path, query, token, answer.status_code)
+            assert answer.status_code < 500, called_with
+            assert not [text for text in secrets if text in shown], called_with
+            assert is_open or token == ours.token or answer.status_code == 401, called_with
+        called.add(path)
+    assert {"/overview", "/overview.json", "/timeline.svg", "/login"} <= called
+    # The same figures are there for those they belong to, so that the test does look for them.
+    assert "TheirEvent" in filled.get("/overview", theirs).text
+
+
+def test_a_foreign_pixel_is_answered_like_an_unknown_one(filled: Site) -> None:
+    foreign = filled.get(f"/overview.json?pixel={filled.theirs.pixel_id}", filled.ours)
+    unknown = filled.get("/overview.json?pixel=1234567890123456", filled.ours)
+    assert 400 == foreign.status_code == unknown.status_code
+
+    def told(answer: httpx.Response, pixel_id: str) -> str:
+        return re.sub(r'"fbtrace_id":"[^"]+"', "", answer.text).replace(pixel_id, "PIXEL")
+
+    assert told(foreign, filled.theirs.pixel_id) == told(unknown, "1234567890123456")
+
+
+def test_without_a_token_pages_offer_to_sign_in_and_twins_refuse(site: Site) -> None:
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic eDp5"}):
+        page = site.get("/overview?since=2026-01-01", None, headers)
+        assert 401 == page.status_code
+        assert '<form method="post" action="/login"' in page.text
+        assert 'value="/overview?since=2026-01-01"' in page.text
+        for path in ("/overview.json", "/overview.csv", "/timeline.svg"):
+            answer = site.get(path, None, {**headers, "accept": "text/html"})
+            assert (401, 190) == (answer.status_code, answer.json()["error"]["code"])
+
+
+def test_a_page_opened_with_a_token_moves_it_to_a_cookie(site: Site) -> None:
+    address = f"/overview?since=2026-01-01&access_token={site.ours.token}"
+    answer = site.get(address, headers={"x-forwarded-proto": "https"})
+    assert (303, "/overview?since=2026-01-01") == (answer.status_code, answer.headers["location"])
+    cookie = answer.headers["set-cookie"]
+    for attribute in ("HttpOnly", "SameSite=lax", "Path=/", "Secure", "Max-Age=2592000"):
+        assert attribute in cookie
+    assert "Secure" not in site.get(address).headers["set-cookie"]
+    cookies = {"cookie": f"doublet_token={site.ours.token}"}
+    assert 200 == site.get("/overview", headers=cookies).status_code
+    assert [] == site.get("/overview.json", headers=cookies).json()
+    wrong = site.get("/overview?access_token=wrong")
+    assert 401 == wrong.status_code
+    assert "set-cookie" not in wrong.headers
+    twin = site.get(f"/overview.json?access_token={site.ours.token}")
+    assert (200, False) == (twin.status_code, "set-cookie" in twin.headers)
+
+
+def test_signing_in_and_out(site: Site) -> None:
+    form = {"access_token": f" {site.ours.token} ", "next": "/overview?since=2026-01-01"}
+    answer = site.client.post("/login", data=form)
+    assert (303, "/overview?since=2026-01-01") == (answer.status_code, answer.headers["location"])
+    assert 200 == site.client.get("/overview").status_code
+    answer = site.client.post("/logout")
+    assert (303, "/overview") == (answer.status_code, answer.headers["location"])
+    assert 401 == site.client.get("/overview").status_code
+    wrong = site.client.post("/login", data={"access_token": "wrong"})
+    assert 401 == wrong.status_code
+    assert "This access token is not valid." in wrong.text
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "/\\evil.example", "https://evil.example", "", "/a\r\nb: c", "ü"]
+)
+def test_signing_in_leads_nowhere_else(site: Site, target: str) -> None:
+    answer = site.client.post("/login", data={"access_token": site.ours.token, "next": target})
+    assert "/overview" == answer.headers["location"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+    ],
+)
+def test_another_site_signs_nobody_in_or_out(site: Site, headers: dict[str, str]) -> None:
+    form = {"access_token": site.ours.token}
+    for answer in (
+        site.client.post("/login", data=form, headers=headers),
+        site.client.post("/logout", headers=headers),
+        site.get(f"/overview?access_token={site.ours.token}", headers=headers),
+    ):
+        assert 401 == answer.status_code
+        assert "set-cookie" not in answer.headers
+
+
+def test_forms_are_bounded(site: Site) -> None:
+    assert 413 == site.client.post("/login", content=b"a" * 20_000).status_code
+    assert 400 == site.client.post("/login", content=b"a=b&" * 30).status_code
+    assert 401 == site.client.post("/login", content=b"access_token=%ff%00").status_code
+
+
+def test_the_operator_reads_any_account_by_name_of_its_id(filled: Site) -> None:
+    headers = {"authorization": f"Bearer {OPERATOR}"}
+    account_id = filled.theirs.account.account_id
+    rows = filled.get(f"/overview.json?account={account_id}", headers=headers).json()
+    assert ["TheirEvent"] == [row["event_name"] for row in rows]
+    page = filled.get(f"/overview?account={account_id}", headers=headers).text
+    assert f'<input type="hidden" name="account" value="{account_id}">' in page
+    assert f"/timeline.json?account={account_id}" in page
+    missing = filled.get("/overview.json", headers=headers)
+    assert (400, "account") == (
+        missing.status_code,
+        missing.json()["error"]["error_data"]["blame_field_specs"][0][0],
+    )
+    choice = filled.get("/overview", headers=headers)
+    assert 400 == choice.status_code
+    assert f'href="/overview?account={account_id}"' in choice.text
+
+
+def test_every_answer_carries_the_protecting_headers(filled: Site) -> None:
+    for path in ("/", "/overview", "/overview.json", "/nothing", "/static/doublet.css"):
+        for shop in (None, filled.ours):
+            headers = filled.get(path, shop).headers
+            policy = headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            assert "nosniff" == headers["x-content-type-options"]
+            assert "same-origin" == headers["referrer-policy"]
+            if not path.startswith("/static/"):
+                assert "no-store" == headers["cache-control"]
+
+
+def test_a_bug_is_answered_without_its_traceback(site: Site) -> None:
+    site.pipeline.close()
+    answer = site.get("/overview.json", site.ours)
+    assert (500, 1) == (answer.status_code, answer.json()["error"]["code"])
+    assert "Traceback" not in answer.text
+    assert "no-store" == answer.headers["cache-control"]
+
+
+# --- files and charts ------------------------------------------------------------------------
+
+
+def test_files_have_an_etag_and_may_be_kept_under_their_digest(site: Site) -> None:
+    page = site.get("/overview", site.ours).text
+    addresses = set(re.findall(r'"(/static/[^"]+)"', page))
+    assert {"/static/doublet.css", "/static/doublet.svg", "/static/overview.js"} == {
+        address.partition("?")[0] for address in addresses
+    }
+    for address in addresses:
+        answer = site.get(address)
+        assert "immutable" in answer.headers["cache-control"]
+        plain = site.get(address.partition("?")[0], headers={"accept-encoding": "identity"})
+        assert ("no-cache", answer.content) == (plain.headers["cache-control"], plain.content)
+        again = site.get(address, headers={"if-none-match": answer.headers["etag"]})
+        assert (304, b"") == (again.status_code, again.content)
+
+
+def test_the_chart_library_is_made_once_and_kept(site: Site, tmp_path: Path) -> None:
+    first = site.get("/static/vega.js")
+    assert 200 == first.status_code
+    assert b"vegaEmbed" in first.content
+    (kept,) = (tmp_path / "web").iterdir()
+    assert first.content == kept.read_bytes()
+    kept.write_bytes(b"// kept")
+    app = create_app(
+        site.catalog, site.pipeline.engine, is_operator=bool, cache=kept.parent, public_url=""
+    )
+    with served(app) as url:
+        assert b"// kept" == httpx.get(f"{url}/static/vega.js").content
+
+
+def test_the_chart_is_a_picture_without_script(filled: Site) -> None:
+    for scheme in ("light", "dark"):
+        answer = filled.get(f"/timeline.svg?scheme={scheme}", filled.ours)
+        assert "image/svg+xml" == answer.headers["content-type"]
+        colours = _schemes()[scheme]["range"]["category"]
+        assert all(colour in answer.text for colour in colours)
+        assert answer.text.startswith("<svg")
+    assert 400 == filled.get("/timeline.svg?scheme=pink", filled.ours).status_code
+
+
+def _schemes() -> Any:
+    return json.loads(_package_file("charts/schemes.json"))
+
+
+def _package_file(name: str) -> str:
+    return (Path(__file__).parent.parent / "doublet" / "web" / name).read_text("utf-8")
+
+
+def test_charts_and_style_sheet_have_the_same_colours() -> None:
+    light, dark = _package_file("static/doublet.css").split("@media (prefers-color-scheme: dark)")
+    for scheme, text in (("light", light), ("dark", dark)):
+        sides = ("both", "browser-only", "server-only")
+        styled = [re.search(rf"--{side}: (#\w+);", text) for side in sides]
+        assert _schemes()[scheme]["range"]["category"] == [m and m[1] for m in styled]
+
+
+def test_scripts_are_short_modules_without_code_made_from_text() -> None:
+    for name in ("overview.js", "chart.js"):
+        text = _package_file(f"static/{name}")
+        assert len(text.splitlines()) <= 200
+        assert not re.search(r"innerHTML\s*=[^=]|\beval\b|new Function|insertAdjacentHTML", text)
