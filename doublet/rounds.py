@@ -108,6 +108,7 @@ class Freshener:
     def close(self) -> None:
         """Finish the round under way and give the database back."""
         with self._tidying, self._round:
+            self._lake.close()
             self.engine.close()
             self._lock.release()
 

@@ -75,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 1.0
     load_rows_max: Annotated[
         int, _meta("Events loaded or modelled in one step; bounds memory.", ge=1)
-    ] = 100_000
+    ] = 50_000
     compact_interval_s: Annotated[
         float, _meta("Pause between two tidyings of the lake.", "live", gt=0)
     ] = 60.0

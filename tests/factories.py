@@ -115,4 +115,5 @@ class Pipeline:
 
     def close(self) -> None:
         """Give the database back."""
+        self.lake.close()
         self.engine.close()

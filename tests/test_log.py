@@ -110,7 +110,7 @@ def test_a_format_of_the_future_is_refused(tmp_path: Path) -> None:
     (path,) = segment.segments(tmp_path / "0")
     header, _, _ = path.read_bytes().partition(b"\n")
     header = header.replace(b'"version":1', b'"version":2')
-    path.write_bytes(segment.frame(header + b"\n", 0))
+    path.write_bytes(segment.frame(header + b"\n", 0, 0))
     with pytest.raises(CorruptError, match="version 2"):
         _open(tmp_path)
 

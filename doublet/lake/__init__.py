@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import time
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ import msgspec
 from deltalake.transaction import AddAction
 
 from doublet.errors import CorruptError
+from doublet.lake.ahead import ReadAhead
 from doublet.lake.columns import EVENTS, REFUSED, user_data_type
 from doublet.lake.table import Table
 from doublet.log import Chunk, Log
@@ -52,6 +54,7 @@ class Lake:
         self.events = Table(folder / "events", EVENTS)
         self.refused = Table(folder / "refused", REFUSED)
         self.tables = (self.events, self.refused)
+        self._ahead = ReadAhead()
 
     def load(self, log: Log, size_bytes_max: int = 64 << 20) -> Loaded:
         """Load what the log has beyond the tables' positions, at most about `size_bytes_max`.
@@ -59,21 +62,14 @@ class Lake:
         The position of `events` is the loader's own; `refused` commits first and skips what it
         already holds, so that a crash in between repeats nothing.
         """
-        chunks, problem, room = [], "", size_bytes_max
-        for partition in log.partitions():
-            try:
-                chunk = log.read(partition, self.events.position(partition), room)
-            except CorruptError as error:
-                logger.error("log-damaged %s", error)
-                problem = str(error)
-                continue
-            if chunk is not None:
-                chunks.append(chunk)
-                room -= len(chunk.lines)
-                if room <= 0:
-                    break
-        rows = self._load(chunks) if chunks else 0
-        return Loaded(rows, room <= 0, problem)
+        since = {p: self.events.position(p) for p in log.partitions()}
+        found = self._ahead.read(log, since, size_bytes_max)
+        rows = self._load(found.chunks) if found.chunks else 0
+        return Loaded(rows, found.more, found.problem)
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._ahead.close()
 
     def _load(self, chunks: list[Chunk]) -> int:
         paths = self._stage(chunks)
@@ -82,14 +78,15 @@ class Lake:
         # After a crash between the two commits `refused` already holds some of the records.
         repeating = any(self.refused.position(p) > self.events.position(p) for p in positions)
         refused = 0
-        if any(b'"record_type":"refused"' in chunk.lines for chunk in chunks):
+        if any(_holds_refused(part) for chunk in chunks for part in chunk.parts):
             actions = self._copy("refused", self.refused, paths, positions, dates)
             if not self.refused.append(actions, positions):
                 self.events.update()
                 return 0
             refused = _rows(actions)
         actions = self._copy("events", self.events, paths, positions, dates)
-        rows, records = _rows(actions) + refused, _records(chunks)
+        rows = _rows(actions) + refused
+        records = sum(chunk.records for chunk in chunks)
         if rows != records and not (repeating and rows < records):
             raise CorruptError(
                 f"{records} records of the log became {rows} rows.",
@@ -114,7 +111,8 @@ class Lake:
         paths = []
         for chunk in chunks:
             path = self._scratch / f"{chunk.partition}.jsonl"
-            path.write_bytes(chunk.lines)
+            with path.open("wb") as file:
+                file.writelines(chunk.parts)
             paths.append(str(path))
         return paths
 
@@ -133,17 +131,10 @@ def _rows(actions: list[AddAction]) -> int:
     return sum(json.loads(action.stats)["numRecords"] for action in actions)
 
 
-def _records(chunks: list[Chunk]) -> int:
-    """How many records the chunks hold; a record's own text cannot contain a newline."""
-    return sum(
-        chunk.lines.count(_RECORD_LINE) + chunk.lines.startswith(_RECORD) for chunk in chunks
-    )
-
-
 def _received_dates(chunks: list[Chunk]) -> list[str]:
     """All UTC dates on which the chunks' records were received; time rises within a chunk."""
-    first = min(_received_at(chunk.lines, chunk.lines.find(_RECORD)) for chunk in chunks)
-    last = max(_received_at(chunk.lines, chunk.lines.rfind(_RECORD)) for chunk in chunks)
+    first = min(_received_at(_first_record(chunk)) for chunk in chunks)
+    last = max(_received_at(_last_record(chunk)) for chunk in chunks)
     day = datetime.fromtimestamp(first / 1e6, UTC).date()
     end = datetime.fromtimestamp(last / 1e6, UTC).date()
     dates = []
@@ -153,10 +144,29 @@ def _received_dates(chunks: list[Chunk]) -> list[str]:
     return dates
 
 
-def _received_at(lines: bytes, start: int) -> int:
-    record = msgspec.json.decode(lines[start : lines.index(b"\n", start)])
-    return int(record["received_at"])
+def _first_record(chunk: Chunk) -> bytes:
+    found = _find_record(chunk.parts[0])
+    assert found is not None, "a part without a record"
+    return found[0]
 
 
+def _last_record(chunk: Chunk) -> bytes:
+    end = len(chunk.parts[-1])
+    size = _TAIL_BYTES
+    while True:
+        tail = bytes(chunk.parts[-1][max(0, end - size) :])
+        at = tail.rfind(_RECORD_LINE) + 1
+        if at or size >= end:
+            return tail[at : tail.index(b"\n", at)]
+        size *= 8
+
+
+def _received_at(record: bytes) -> int:
+    return int(msgspec.json.decode(record)["received_at"])
+
+
+_TAIL_BYTES = 1 << 16
+_find_record = re.compile(rb'\{"log_offset":[^\n]*').search
+_holds_refused = re.compile(rb'"record_type":"refused"').search
 _RECORD = b'{"log_offset":'
 _RECORD_LINE = b"\n" + _RECORD

@@ -27,7 +27,7 @@ select
 from read_ndjson(
   $paths,
   filename = true,
-  maximum_object_size = 33554432,
+  maximum_object_size = 2097152,
   columns = {
     log_offset: 'bigint',
     record_type: 'varchar',

@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 PARTITION = "received_date"
 _QUIET = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _NOT_UNDERSTOOD = ("delta.enableDeletionVectors", "delta.columnMapping.mode")
+# Small row groups are written by all threads at once.
+LOADED = "compression snappy, row_group_size 20480"
+MERGED = "compression zstd"
 MERGED_FILES_MIN = 8
 MERGED_ROWS_MAX = 2_000_000
 
@@ -117,7 +120,7 @@ class Table:
         sql: str,
         parameters: Mapping[str, Any],
         received_date: str,
-        compression: str = "snappy",
+        options: str = LOADED,
     ) -> list[AddAction]:
         """Write the rows of a SELECT that were received on one date as a Parquet file, synced,
         not yet part of the table; no file when there are none."""
@@ -127,7 +130,7 @@ class Table:
         rows = connection.execute(
             f"copy (select * exclude ({PARTITION}) from ({sql}) where {PARTITION} = "
             f"cast($received_date as date)) to '{_quoted(path)}' "
-            f"(format parquet, compression {compression}, return_stats true)",
+            f"(format parquet, {options}, return_stats true)",
             {**parameters, "received_date": received_date},
         ).fetchall()
         (_, count, size_bytes, _, statistics, *_) = rows[0] if rows else ("", 0, 0, 0, {})
@@ -191,7 +194,7 @@ class Table:
         Files never change, so this may run beside loading; `replace` commits what it made.
         """
         paths = {"paths": [file.path for file in group]}
-        return self.copy(connection, self._merge_sql(), paths, group[0].received_date, "zstd")
+        return self.copy(connection, self._merge_sql(), paths, group[0].received_date, MERGED)
 
     def replace(self, group: list[File], actions: list[AddAction]) -> list[str]:
         """Commit merged files in place of a group; their paths, none when another was first."""

@@ -19,13 +19,24 @@ OnCommit = Callable[[list[Any], BusyError | None], None]
 class Chunk(NamedTuple):
     """Verified, durable records of one partition.
 
-    `lines` is JSON lines; every record bears its `log_offset`, lines without `record_type` are
-    the log's own and to be skipped.
+    `parts` are JSON lines, one after the other; every record bears its `log_offset`, lines without
+    `record_type` are the log's own and to be skipped. `records` is how many the writer counted.
     """
 
     partition: int
     next_position: int
-    lines: bytes
+    parts: list[memoryview]
+    records: int
+
+    @property
+    def lines(self) -> bytes:
+        """All parts in one piece."""
+        return b"".join(self.parts)
+
+    @property
+    def size_bytes(self) -> int:
+        """How long the lines are."""
+        return sum(map(len, self.parts))
 
 
 class Writer(Protocol):

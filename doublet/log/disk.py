@@ -43,14 +43,15 @@ class DiskLog:
     def read(self, partition: int, position: int, size_bytes_max: int) -> Chunk | None:
         """Verified records from `position` on; see `doublet.log.Log`."""
         place = self._places.pop((partition, position), None) or self._find(partition, position)
-        parts: list[bytes] = []
-        next_position, room = position, size_bytes_max
+        parts: list[memoryview] = []
+        next_position, room, records = position, size_bytes_max, 0
         while place is not None and room > 0:
             lines, found = _read_groups(place, room)
             if found:
-                if b'{"log_offset":' in lines:
+                if any(group.records for group in found):
                     parts.append(lines)
                     room -= len(lines)
+                    records += sum(group.records for group in found)
                 next_position = found[-1].next_offset
                 place = _Place(place.path, found[-1].end)
                 continue
@@ -66,7 +67,7 @@ class DiskLog:
             place = _Place(following, 0)
         if place is not None:
             self._places[partition, next_position] = place
-        return Chunk(partition, next_position, b"".join(parts)) if parts else None
+        return Chunk(partition, next_position, parts, records) if parts else None
 
     def _find(self, partition: int, position: int) -> _Place | None:
         """The place of a position that this instance has not handed out itself."""
@@ -76,10 +77,10 @@ class DiskLog:
         before = [path for path in paths if segment.first_offset(path) <= position]
         path = before[-1] if before else paths[0]
         at = 0
-        for end, next_offset in segment.groups(path.read_bytes()):
-            if next_offset > position:
+        for group in segment.groups(path.read_bytes()):
+            if group.next_offset > position:
                 break
-            at = end
+            at = group.end
         return _Place(path, at)
 
     def _after(self, path: Path) -> Path | None:
@@ -113,12 +114,12 @@ def _nobody_waits(tokens: list[Any], error: BusyError | None) -> None:
     """The commit callback of a writer that gets no submissions."""
 
 
-def _read_groups(place: _Place, size_bytes_max: int) -> tuple[bytes, list[segment.Group]]:
+def _read_groups(place: _Place, size_bytes_max: int) -> tuple[memoryview, list[segment.Group]]:
     """The complete groups at `place`: at least one if there is one."""
     try:
         file = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return b"", []
+        return memoryview(b""), []
     try:
         size = size_bytes_max
         while True:
@@ -128,11 +129,11 @@ def _read_groups(place: _Place, size_bytes_max: int) -> tuple[bytes, list[segmen
                 break
             size *= 2
         if not found:
-            return b"", []
+            return memoryview(b""), []
         # A group may be complete in memory and not yet on the disk. Were it loaded now and lost
         # in a power cut, its offsets would be given out again.
         os.fdatasync(file)
-        return data[: found[-1].end - place.at], found
+        return memoryview(data)[: found[-1].end - place.at], found
     finally:
         os.close(file)
 

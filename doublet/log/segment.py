@@ -36,13 +36,15 @@ class Trailer(msgspec.Struct):
 
     crc32: int
     next_offset: int
+    records: int
 
 
 class Group(NamedTuple):
-    """A verified group: where it ends in the segment, and the offset after it."""
+    """A verified group: where it ends in the segment, the offset after it, its records."""
 
     end: int
     next_offset: int
+    records: int
 
 
 _encode = msgspec.json.encode
@@ -65,15 +67,16 @@ def first_offset(path: Path) -> int:
     return int(path.stem)
 
 
-def frame(lines: bytes, next_offset: int) -> bytes:
+def frame(lines: bytes, next_offset: int, records: int) -> bytes:
     """Complete a group: `lines` (each with its newline) and the trailer that vouches for them."""
-    return b'%s{"crc32":%d,"next_offset":%d}\n' % (lines, zlib.crc32(lines), next_offset)
+    trailer = (zlib.crc32(lines), next_offset, records)
+    return b'%s{"crc32":%d,"next_offset":%d,"records":%d}\n' % (lines, *trailer)
 
 
 def frame_header(slot: int, offset: int, previous_size_bytes: int) -> bytes:
     """The first group of a new segment: its header."""
     header = Header(FORMAT, VERSION, slot, offset, previous_size_bytes)
-    return frame(_encode(header) + b"\n", offset)
+    return frame(_encode(header) + b"\n", offset, 0)
 
 
 def stamp(records: Sequence[bytes], offset: int) -> bytes:
@@ -99,23 +102,23 @@ def read_header(path: Path) -> Header | None:
     return header
 
 
-def groups(data: bytes | memoryview, start: int = 0) -> Iterator[Group]:
+def groups(data: bytes, start: int = 0) -> Iterator[Group]:
     """The complete groups in `data`, which begins at a group's beginning.
 
     Stops at the first that is torn. `start` is added to the positions that are returned.
     """
-    buffer = bytes(data)
+    whole = memoryview(data)
     begin = 0
     while True:
-        at = buffer.find(_TRAILER_START, begin)
-        end = buffer.find(b"\n", at + 1) + 1 if at >= 0 else 0
+        at = data.find(_TRAILER_START, begin)
+        end = data.find(b"\n", at + 1) + 1 if at >= 0 else 0
         if not end:
             return
         try:
-            trailer = _decode_trailer(buffer[at + 1 : end])
+            trailer = _decode_trailer(data[at + 1 : end])
         except (msgspec.MsgspecError, UnicodeError):
             return
-        if zlib.crc32(memoryview(buffer)[begin : at + 1]) != trailer.crc32:
+        if zlib.crc32(whole[begin : at + 1]) != trailer.crc32:
             return
-        yield Group(start + end, trailer.next_offset)
+        yield Group(start + end, trailer.next_offset, trailer.records)
         begin = end

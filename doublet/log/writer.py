@@ -207,7 +207,7 @@ class DiskWriter:
         try:
             if not self._sound or self._is_due(offset):
                 self._begin_segment(offset)
-            data = segment.frame(segment.stamp(records, offset), self._offset)
+            data = segment.frame(segment.stamp(records, offset), self._offset, len(records))
             self._files.write(self._file, data, self._size)
             self._files.sync(self._file)
         except OSError as error:
@@ -291,7 +291,7 @@ class DiskWriter:
         self._begin_first(floor)
 
     def _resume(self, path: Path, data: bytes, found: list[segment.Group]) -> None:
-        end, self._offset = found[-1]
+        end, self._offset, _ = found[-1]
         self._file = self._files.open(path)
         if end < len(data):
             logger.warning("torn-tail slot=%d bytes=%d", self.slot, len(data) - end)

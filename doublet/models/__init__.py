@@ -69,8 +69,7 @@ def prepare(engine: Engine, table: Table) -> bool:
 def _make_tables(tx: Transaction, table: Table) -> None:
     """Empty tables with the columns that the models' texts yield."""
     tx.run("create or replace table lake_files (path varchar)")
-    for name in ("new_events", "changed_events"):
-        tx.run(f"create or replace temp table {name} as select * from {table.empty_sql()}")
+    tx.run(f"create or replace temp table changed_events as select * from {table.empty_sql()}")
     tx.run(f"create or replace table copies as {model_sql('copies')}")
     tx.run("create or replace temp table changed_copies as select * from copies")
     for model in MODELS[1:]:
@@ -148,22 +147,23 @@ def _batch(files: Sequence[File], rows_max: int) -> list[File]:
 def _step(tx: Transaction, table: Table, batch: list[File]) -> tuple[int, int]:
     """One refresh over a batch of files; how many copies were new and how many keys changed."""
     _find_new(tx, table, batch)
-    tx.run(f"insert into copies {model_sql('copies')}")
+    tx.run(f"create or replace temp table new_copies as {model_sql('copies')}")
+    tx.run("insert into copies select * from new_copies")
     tx.run(
         "create or replace temp table changed_copies as select * from copies "
-        "semi join new_events using (pixel_id, event_key)"
+        "semi join new_copies using (pixel_id, event_key)"
     )
     tx.run(f"create or replace temp table chains as {model_sql('chains')}")
-    _find_changed(tx, table)
+    _find_older(tx, table)
     for model in MODELS:
         if model.key:
             _replace(tx, model)
     _mark_seen(tx, batch)
     ((copies, keys),) = tx.run(
-        "select (select count(*) from new_events), "
-        "(select count(*) from (select distinct pixel_id, event_key from new_events))"
+        "select (select count(*) from new_copies), "
+        "(select count(*) from (select distinct pixel_id, event_key from new_copies))"
     )
-    for name in ("new_events", "changed_copies", "changed_events", "chains"):
+    for name in ("new_copies", "changed_copies", "changed_events", "chains"):
         tx.run(f"drop table {name}")
     return copies, keys
 
@@ -171,20 +171,20 @@ def _step(tx: Transaction, table: Table, batch: list[File]) -> tuple[int, int]:
 def _replace(tx: Transaction, model: Model) -> None:
     matches = " and ".join(f"{model.name}.{k} = changed.{k}" for k in model.key)
     tx.run(
-        f"delete from {model.name} using (select distinct {', '.join(model.key)} from new_events) "
+        f"delete from {model.name} using (select distinct {', '.join(model.key)} from new_copies) "
         f"as changed where {matches}"
     )
     tx.run(f"insert into {model.name} {model_sql(model.name)}")
 
 
 def _find_new(tx: Transaction, table: Table, batch: list[File]) -> None:
-    """The batch's rows that are not modelled yet, as `new_events`.
+    """The batch's rows that are not modelled yet, as `changed_events`.
 
     A file that is not in `lake_files` may still hold modelled rows, when it was compacted by
     somebody else; (slot, offset) tells.
     """
     tx.run(
-        "create or replace temp table new_events as "
+        "create or replace temp table changed_events as "
         f"select * from {table.read_sql()} as lake_rows anti join ("
         "select log_slot, log_offset from copies where received_at between $first and $last"
         ") as known using (log_slot, log_offset)",
@@ -196,20 +196,19 @@ def _find_new(tx: Transaction, table: Table, batch: list[File]) -> None:
     )
 
 
-def _find_changed(tx: Transaction, table: Table) -> None:
-    """Full rows of the copies in `chains`, as `changed_events`: the new ones, and older ones from
-    just those lake files that hold a moment at which one was received."""
-    tx.run("create or replace temp table changed_events as select * from new_events")
+def _find_older(tx: Transaction, table: Table) -> None:
+    """Add to `changed_events` the older copies in `chains`, from just those lake files that hold
+    a moment at which one was received."""
     older = tx.run(
         "select distinct received_at from chains "
-        "anti join new_events using (log_slot, log_offset) order by received_at"
+        "anti join new_copies using (log_slot, log_offset) order by received_at"
     )
     if not older:
         return
     named = _files_holding(table.files(), [row[0] for row in older])
     tx.run(
         f"insert into changed_events select * from {table.read_sql()} as lake_rows "
-        "semi join (select * from chains anti join new_events using (log_slot, log_offset))"
+        "semi join (select * from chains anti join new_copies using (log_slot, log_offset))"
         " as older using (log_slot, log_offset)",
         {"paths": [file.path for file in named]},
     )
