@@ -74,7 +74,7 @@ class Part:
 
 
 class Supervisor:
-    """Starts the parts, replaces those that die, stops all on SIGINT or SIGTERM."""
+    """Starts the parts, replaces those that die, stops all on SIGINT, SIGTERM or SIGHUP."""
 
     def __init__(self, settings: Settings, *more: tuple[str, ...]) -> None:
         """`more` are further parts: a command of `doublet` and its arguments each."""
@@ -95,8 +95,10 @@ class Supervisor:
         check_port(settings.host, settings.port)
         Catalog(settings.catalog_url).migrate()
         (settings.run_folder / STATE_FILE).unlink(missing_ok=True)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # Whoever started the server with nohup wants it to outlive the terminal.
+            if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:
+                signal.signal(number, self._on_signal)
         parts: list[Part] = []
         try:
             parts += [Part(command, flags(settings)) for command in ("work", "collect")]

@@ -53,6 +53,14 @@ def test_an_empty_folder_is_enough_and_one_signal_ends_everything(tmp_path: Path
         assert not is_listening(server.port)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_end_it_too(tmp_path: Path, number: signal.Signals) -> None:
+    with RunningServer(tmp_path) as server:
+        assert 200 == hit(server, "a")
+        assert 0 == server.stop(number)
+        server.wait_until_gone()
+
+
 def test_an_event_is_on_the_report_within_five_seconds(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
         for event_id in ("a", "b", "c"):
