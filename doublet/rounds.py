@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from doublet import models
-from doublet.engine.duckdb import DuckDBEngine
+from doublet.engine.duckdb import DuckDBEngine, connect
 from doublet.health import State, write_state
 from doublet.lake import Lake
 from doublet.lake.table import Table
@@ -42,7 +42,10 @@ class Freshener:
         connection = self.engine.connection.cursor()
         self._lake = Lake(settings.lake_folder, settings.tmp_folder, connection)
         models.prepare(self.engine, self._lake.events)
-        self._merging = self.engine.connection.cursor()
+        # A database of its own: merging must not take memory from the refresh beside it.
+        self._merging = connect(
+            None, settings.tmp_folder / "merge", settings.merge_memory_limit_mib, threads=1
+        )
         self._round = threading.Lock()
         self._tidying = threading.Lock()
         self._tidied = 0
@@ -109,6 +112,7 @@ class Freshener:
         """Finish the round under way and give the database back."""
         with self._tidying, self._round:
             self._lake.close()
+            self._merging.close()
             self.engine.close()
             self._lock.release()
 

@@ -85,6 +85,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine_memory_limit_mib: Annotated[
         int, _meta("Memory that DuckDB may use; larger work spills to disk.", ge=64)
     ] = 384
+    merge_memory_limit_mib: Annotated[
+        int, _meta("Memory that merging small files of the lake may use beside it.", ge=64)
+    ] = 128
     engine_threads: Annotated[int, _meta("Threads that DuckDB may use.", ge=1)] = 2
 
     @property

@@ -14,6 +14,28 @@ from doublet.engine import NOTHING
 from doublet.errors import LockedError
 
 
+def connect(
+    file: Path | None, scratch: Path, memory_limit_mib: int, threads: int
+) -> duckdb.DuckDBPyConnection:
+    """A database in a file or (None) in memory only, within limits, with days in UTC."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect(
+        str(file or ":memory:"),
+        config={
+            "memory_limit": f"{memory_limit_mib}MiB",
+            "threads": str(threads),
+            "temp_directory": str(scratch),
+            # Files are read once; keeping their bytes would only hold memory.
+            "enable_external_file_cache": "false",
+            "autoinstall_known_extensions": "false",
+            # Every text orders what it wants ordered; the rest need not wait for its turn.
+            "preserve_insertion_order": "false",
+        },
+    )
+    connection.execute("set global timezone = 'UTC'")
+    return connection
+
+
 class DuckDBTransaction:
     """See `doublet.engine.Transaction`."""
 
@@ -32,21 +54,8 @@ class DuckDBEngine:
         self, file: Path, scratch: Path, *, memory_limit_mib: int = 384, threads: int = 2
     ) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        scratch.mkdir(parents=True, exist_ok=True)
         try:
-            self.connection = duckdb.connect(
-                str(file),
-                config={
-                    "memory_limit": f"{memory_limit_mib}MiB",
-                    "threads": str(threads),
-                    "temp_directory": str(scratch),
-                    # Files are read once; keeping their bytes would only hold memory.
-                    "enable_external_file_cache": "false",
-                    "autoinstall_known_extensions": "false",
-                    # Every text orders what it wants ordered; the rest need not wait for its turn.
-                    "preserve_insertion_order": "false",
-                },
-            )
+            self.connection = connect(file, scratch, memory_limit_mib, threads)
         except duckdb.IOException as error:
             if "lock" not in str(error).lower():
                 raise
@@ -54,7 +63,6 @@ class DuckDBEngine:
                 f"{file} is in use by another process.",
                 "Ask the running server, or stop it first.",
             ) from error
-        self.connection.execute("set global timezone = 'UTC'")
         self._writing = threading.Lock()
 
     def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
