@@ -33,6 +33,7 @@ STATE_FILE = "worker.json"
 
 def write_state(folder: Path, state: State) -> None:
     """Replace the note in one step."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     scratch = folder / f"{STATE_FILE}.new"
     scratch.write_bytes(msgspec.json.encode(state))
     scratch.replace(folder / STATE_FILE)

@@ -15,6 +15,7 @@ from doublet.health import State, write_state
 from doublet.lake import Lake
 from doublet.lake.table import Table
 from doublet.log.disk import DiskLog
+from doublet.log.writer import Limits, fresh_offset
 from doublet.processes import FileLock
 from doublet.settings import Settings
 
@@ -37,7 +38,7 @@ class Freshener:
             memory_limit_mib=settings.engine_memory_limit_mib,
             threads=settings.engine_threads,
         )
-        self._log = DiskLog(settings.log_folder)
+        self._log = DiskLog(settings.log_folder, Limits(first_offset=fresh_offset()))
         self._log.settle_abandoned()
         connection = self.engine.connection.cursor()
         self._lake = Lake(settings.lake_folder, settings.tmp_folder, connection)

@@ -150,11 +150,7 @@ def _check_start(part: Part) -> None:
 
 
 def flags(settings: Settings) -> list[str]:
-    """The settings that differ from their defaults, as flags for a part; and who its parent is."""
-    plain = Settings()
-    changed = [
-        f"{setting.name}={getattr(settings, setting.name)}"
-        for setting in SETTINGS
-        if getattr(settings, setting.name) != getattr(plain, setting.name)
-    ]
-    return [f"--parent={os.getpid()}", *(f"--set={pair}" for pair in changed)]
+    """Every setting as a flag for a part, so that its own environment and doublet.toml, which
+    count less, have no say; and who its parent is."""
+    pairs = (f"{setting.name}={getattr(settings, setting.name)}" for setting in SETTINGS)
+    return [f"--parent={os.getpid()}", *(f"--set={pair}" for pair in pairs)]

@@ -65,20 +65,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, _meta("Age at which a log segment is closed even if it is small.", gt=0)
     ] = 3600.0
     log_retention_h: Annotated[
-        float, _meta("How long a log segment is kept after it was loaded.", "live", ge=0)
+        float, _meta("How long a log segment is kept after it was loaded.", ge=0)
     ] = 24.0
     disk_free_bytes_min: Annotated[
         int, _meta("Free disk space below which events are answered with 503.", ge=0)
     ] = 256 * MIB
     load_interval_s: Annotated[
-        float, _meta("Pause between two looks for new events.", "live", gt=0, le=60)
+        float, _meta("Pause between two looks for new events.", gt=0, le=60)
     ] = 1.0
     load_rows_max: Annotated[
         int, _meta("Events loaded or modelled in one step; bounds memory.", ge=1)
     ] = 50_000
-    compact_interval_s: Annotated[
-        float, _meta("Pause between two tidyings of the lake.", "live", gt=0)
-    ] = 60.0
+    compact_interval_s: Annotated[float, _meta("Pause between two tidyings of the lake.", gt=0)] = (
+        60.0
+    )
     vacuum_retention_h: Annotated[
         float, _meta("How long files that compaction replaced are kept for readers.", ge=0)
     ] = 1.0

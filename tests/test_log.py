@@ -83,6 +83,30 @@ def test_a_torn_tail_is_cut_off_and_writing_goes_on(tmp_path: Path) -> None:
     assert [1, 2, 3] == _numbers(tmp_path)
 
 
+@pytest.mark.parametrize(("damaged", "kept"), [(1, []), (2, [1])])
+def test_damage_is_no_torn_tail_and_a_copy_of_it_is_kept(
+    tmp_path: Path, damaged: int, kept: list[int]
+) -> None:
+    _write(tmp_path, 1, 2, 3)
+    (path,) = segment.segments(tmp_path / "0")
+    data = bytearray(path.read_bytes())
+    data[data.index(b'"n":%d' % damaged)] ^= 1
+    path.write_bytes(data)
+    _write(tmp_path, 4, limits=Limits(first_offset=1000))
+    assert [*kept, 4] == _numbers(tmp_path)
+    (copy,) = (tmp_path / "0").glob("*.damaged")
+    assert bytes(data) == copy.read_bytes()
+
+
+def test_a_slot_whose_segments_are_gone_begins_beyond_them(tmp_path: Path) -> None:
+    _write(tmp_path, 1, 2, 3)
+    shutil.rmtree(tmp_path / "0")
+    _write(tmp_path, 4, limits=Limits(first_offset=1000))
+    chunk = DiskLog(tmp_path).read(0, 3, 1 << 20)
+    assert chunk is not None
+    assert (1001, 1) == (chunk.next_position, chunk.records)
+
+
 def test_a_damaged_segment_is_named_and_its_slot_stops(tmp_path: Path) -> None:
     _write(tmp_path, 1, 2, 3, limits=SMALL)
     path = segment.segments(tmp_path / "0")[1]

@@ -11,7 +11,7 @@ from doublet.collect.appender import Appender
 from doublet.collect.request import HeaderList, Proxies, Room, Send, json_headers, respond
 from doublet.errors import BusyError
 from doublet.log.disk import DiskLog
-from doublet.log.writer import Limits
+from doublet.log.writer import Limits, fresh_offset
 from doublet.refusal import Reason, Refusal, graph_error
 from doublet.settings import Settings
 
@@ -27,6 +27,7 @@ class Intake:
             settings.log_segment_size_bytes,
             settings.log_segment_age_s,
             settings.disk_free_bytes_min,
+            fresh_offset(),
         )
         log = DiskLog(settings.log_folder, limits)
         self.appender = Appender(log, asyncio.get_running_loop(), settings.log_queue_size_bytes_max)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -45,7 +46,12 @@ class Proxy:
 
         if self._client is None:
             transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
-            self._client = httpx.AsyncClient(transport=transport, timeout=_TIMEOUT_S)
+            # One client serves all visitors: a jar that kept cookies would sign them in as each
+            # other.
+            no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+            self._client = httpx.AsyncClient(
+                transport=transport, timeout=_TIMEOUT_S, cookies=no_cookies
+            )
         path = scope.get("raw_path", scope["path"].encode()).partition(b"?")[0]
         query = scope["query_string"]
         # Clients do send bytes that an address may not hold; the worker gets them escaped.

@@ -188,7 +188,7 @@ class Story:
             now = self._purchases(owner)
             if (
                 now.server - before.server >= tally.orders
-                and now.browser - before.browser >= tally.orders - tally.blocked_orders
+                and now.both - before.both >= tally.orders - tally.blocked_orders
             ):
                 return
             if time.monotonic() > give_up_at:

@@ -102,6 +102,17 @@ def read_header(path: Path) -> Header | None:
     return header
 
 
+def is_damaged(data: bytes, end: int) -> bool:
+    """Whether complete groups lie behind `end`, where the good ones stop.
+
+    One group is written at a time, and only after the one before it was synced: so a torn end
+    holds at most one trailer, as its last line. Anything else is damage, not a torn end.
+    """
+    torn = data[end:]
+    at = torn.find(_TRAILER_START)
+    return at >= 0 and torn.find(b"\n", at + 1) not in (-1, len(torn) - 1)
+
+
 def groups(data: bytes, start: int = 0) -> Iterator[Group]:
     """The complete groups in `data`, which begins at a group's beginning.
 

@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import queue
+import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -75,11 +76,23 @@ class Limits:
         segment_size_bytes: int = 64 << 20,
         segment_age_s: float = 3600.0,
         disk_free_bytes_min: int = 0,
+        first_offset: int = 0,
     ) -> None:
+        """`first_offset` is where a slot without segments begins."""
         self.queue_size_bytes_max = queue_size_bytes_max
         self.segment_size_bytes = segment_size_bytes
         self.segment_age_s = segment_age_s
         self.disk_free_bytes_min = disk_free_bytes_min
+        self.first_offset = first_offset
+
+
+def fresh_offset() -> int:
+    """Where to begin a slot without segments: microseconds since 1970.
+
+    The lake may remember offsets of segments that somebody has removed, and takes all below them
+    for loaded; the clock is beyond them, since no slot takes a million records a second for long.
+    """
+    return time.time_ns() // 1000
 
 
 def take_slot(folder: Path, slot: int) -> int | None:
@@ -278,6 +291,9 @@ class DiskWriter:
             path = paths.pop()
             data = path.read_bytes()
             found = list(segment.groups(data))
+            if segment.is_damaged(data, found[-1].end if found else 0):
+                self._keep_damaged(path)
+                floor = max(floor, self._limits.first_offset)
             if not found:
                 # Its first sync never returned, so nothing in it was answered.
                 self._files.remove(path)
@@ -288,7 +304,16 @@ class DiskWriter:
             self._offset = max(self._offset, floor)
             self.last_record = _last_record(data[: self._size]) or self._last_before(paths)
             return
-        self._begin_first(floor)
+        self._begin_first(max(floor, self._limits.first_offset))
+
+    def _keep_damaged(self, path: Path) -> None:
+        """Copy a damaged segment for a person to look at, before it is cut to its good part."""
+        kept = path.with_suffix(".damaged")
+        shutil.copyfile(path, kept)
+        with kept.open("rb") as copy:
+            os.fsync(copy.fileno())
+        self._files.sync_folder(self._place)
+        logger.error("segment-damaged slot=%d kept-as=%s", self.slot, kept)
 
     def _resume(self, path: Path, data: bytes, found: list[segment.Group]) -> None:
         end, self._offset, _ = found[-1]
