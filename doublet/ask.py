@@ -20,10 +20,14 @@ _TIMEOUT_S = 3600.0
 
 
 def ask_worker(
-    settings: Settings, method: str, path: str, parameters: dict[str, str] | None = None
+    settings: Settings,
+    method: str,
+    path: str,
+    parameters: dict[str, str] | None = None,
+    kind: Any = Any,
 ) -> Any:
-    """The running worker's JSON answer, None when no worker runs. Raises OperatorError when it
-    refuses."""
+    """The running worker's JSON answer as a `kind`, None when no worker runs. Raises OperatorError
+    when it refuses or stops while answering."""
     try:
         key = (settings.run_folder / "operator.key").read_text("ascii")
     except FileNotFoundError:
@@ -39,9 +43,19 @@ def ask_worker(
             )
         except httpx.ConnectError:
             return None
+        except httpx.TransportError as error:
+            raise OperatorError("The worker stopped while answering.", "Try again.") from error
     if answer.status_code != 200:
-        raise OperatorError(f"The worker answered {answer.status_code}: {answer.text[:300]}")
-    return answer.json()
+        raise OperatorError(f"The worker answered {answer.status_code}: {_said(answer)}")
+    return msgspec.json.decode(answer.content, type=kind)
+
+
+def _said(answer: httpx.Response) -> str:
+    """What an error answer says to people."""
+    try:
+        return str(answer.json()["error"]["error_user_msg"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:300]
 
 
 def read_overview(
@@ -55,9 +69,11 @@ def read_overview(
     """The overview from whoever has the database."""
     given = {"account": account.account_id, "pixel": pixel_id, "since": since, "until": until}
     parameters = {name: str(value) for name, value in given.items() if value}
-    rows = ask_worker(settings, "GET", "/overview.json", parameters)
+    rows: list[OverviewRow] | None = ask_worker(
+        settings, "GET", "/overview.json", parameters, list[OverviewRow]
+    )
     if rows is not None:
-        return msgspec.convert(rows, list[OverviewRow])
+        return rows
     with _own_engine(settings) as engine:
         return overview(engine, account, pixel_id=pixel_id, since=since, until=until)
 

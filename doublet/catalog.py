@@ -100,7 +100,7 @@ class Catalog:
 
         config = Config()
         config.set_main_option("script_location", "doublet:migrations")
-        with self._engine.begin() as connection:
+        with _explained(), self._engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
@@ -110,20 +110,11 @@ class Catalog:
 
     @contextmanager
     def _write(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.OperationalError as error:
-            raise OperatorError(
-                f"The catalog cannot be written: {error.orig}.", "Check its folder and disk."
-            ) from error
-        except sa.exc.IntegrityError as error:
-            raise OperatorError(
-                f"The catalog does not allow this: {error.orig}.", "Is there such an account?"
-            ) from error
+        with _explained(), self._engine.begin() as connection:
+            yield connection
 
     def _rows(self, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
-        with self._engine.connect() as connection:
+        with _explained(), self._engine.connect() as connection:
             return [tuple(row) for row in connection.execute(query)]
 
     # --- accounts -----------------------------------------------------------------------------
@@ -160,7 +151,11 @@ class Catalog:
         found = [a for a in known if account in (None, a.account_id, a.name)]
         if len(found) == 1:
             return found[0]
-        names = ", ".join(f"{a.account_id} ({a.name})" for a in known) or "none yet"
+        if not known:
+            raise OperatorError(
+                "There is no account yet.", "`doublet pixel create NAME` makes the first."
+            )
+        names = ", ".join(f"{a.account_id} ({a.name})" for a in known)
         problem = "More than one account fits" if found else f"There is no account {account!r}"
         raise OperatorError(f"{problem}; known: {names}.", "Name one with --account.")
 
@@ -210,6 +205,21 @@ class Catalog:
             dict(self._rows(sa.select(pixels.c.pixel_id, pixels.c.account_id))),
             dict(self._rows(sa.select(tokens.c.token_sha256, tokens.c.account_id))),
         )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """A database that cannot be used is the operator's affair."""
+    try:
+        yield
+    except sa.exc.IntegrityError as error:
+        raise OperatorError(
+            f"The catalog does not allow this: {error.orig}.", "Is there such an account?"
+        ) from error
+    except sa.exc.DatabaseError as error:
+        raise OperatorError(
+            f"The catalog cannot be used: {error.orig}.", "Check its folder, owner and disk."
+        ) from error
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

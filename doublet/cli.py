@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from doublet import __version__
-from doublet.errors import DoubletError
+from doublet.errors import DoubletError, OperatorError
 from doublet.settings import SETTINGS, Settings, load_settings, settings_file
 
 app = typer.Typer(
@@ -35,7 +35,8 @@ app.add_typer(pixel_app, name="pixel")
 app.add_typer(account_app, name="account")
 app.add_typer(report_app, name="report")
 
-out = Console(highlight=False)
+# Without a terminal nobody can widen the window, and a cut figure is a wrong one.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder that holds everything.")]
@@ -397,9 +398,10 @@ def _print_overview(rows: list[Any]) -> None:
         return
     table = RichTable("event")
     for title in ("browser", "server", "events", "both", "browser only", "server only", "value"):
-        table.add_column(title, justify="right")
+        figures = len(title) if title == "value" else len(title.split()[0])
+        table.add_column(title, justify="right", no_wrap=title == "value", min_width=figures)
     for row in rows:
-        value = "  ".join(f"{amount:,.2f} {c}" for c, amount in sorted(row.value.items()))
+        value = "\n".join(f"{amount:,.2f} {c}" for c, amount in sorted(row.value.items()))
         table.add_row(row.event_name, *(f"{getattr(row, name):,}" for name in _COUNTS), value)
     out.print(table)
 
@@ -415,3 +417,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os._exit(0)
+    except OSError as error:
+        # What the operating system refuses is for the operator to mend.
+        place = f": {error.filename}" if error.filename else ""
+        err.print("[bold red]Error:[/]", escape(f"{error.strerror or error}{place}."))
+        err.print("Check the folder, its owner and its disk.")
+        sys.exit(OperatorError.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -39,8 +40,18 @@ def write_state(folder: Path, state: State) -> None:
     scratch.replace(folder / STATE_FILE)
 
 
-def health(folder: Path) -> Health:
-    """Read the note; a worker that has not written for half a minute counts as gone."""
+def health(folder: Path, disk_free_bytes_min: int = 0) -> Health:
+    """Read the note; a worker that has not written for half a minute counts as gone. A disk with
+    less than `disk_free_bytes_min` free takes no events."""
+    found = _worker_health(folder)
+    disk = os.statvfs(folder.parent)
+    if disk.f_bavail * disk.f_frsize < disk_free_bytes_min or (disk.f_files and not disk.f_favail):
+        full = "The disk is nearly full: events are answered with 503."
+        return Health("degraded", found.loaded_lag_s, found.model_lag_s, full)
+    return found
+
+
+def _worker_health(folder: Path) -> Health:
     try:
         state = msgspec.json.decode((folder / STATE_FILE).read_bytes(), type=State)
     except (OSError, msgspec.MsgspecError):

@@ -199,6 +199,10 @@ def load_settings(
         _check(source, values)
         merged |= values
     settings = _convert("settings", merged)
+    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"public_url={settings.public_url!r} is no address.", "Begin it with https://."
+        )
     for name in ("log", "lake", "engine"):
         if getattr(settings, name):
             raise SettingsError(

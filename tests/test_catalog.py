@@ -75,7 +75,7 @@ def test_an_impossible_currency_is_refused(catalog: Catalog, currency: str) -> N
 
 
 def test_an_account_is_found_by_id_or_name_or_because_it_is_the_only_one(catalog: Catalog) -> None:
-    with pytest.raises(OperatorError, match="known: none yet"):
+    with pytest.raises(OperatorError, match="There is no account yet"):
         catalog.account(None)
     one = catalog.create_account("One")
     assert [one] * 3 == [catalog.account(name) for name in (None, "One", one.account_id)]
@@ -114,6 +114,6 @@ def test_a_catalog_that_is_locked_for_long_says_so(catalog: Catalog) -> None:
     with closing(sqlite3.connect(path)) as other:
         catalog.create_account("Before")
         other.execute("begin exclusive")
-        with pytest.raises(OperatorError, match="cannot be written"):
+        with pytest.raises(OperatorError, match="cannot be used"):
             catalog.create_account("Shop")
     catalog.create_account("After")

@@ -171,6 +171,62 @@ def test_commands_ask_the_running_worker(tmp_path: Path) -> None:
         assert 200 == httpx.get(f"{server.url}/tr", params=parameters).status_code
 
 
+def test_a_visitor_without_a_token_is_never_signed_in_as_another(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server:
+        for _ in range(6):
+            address = f"{server.url}/overview?access_token={server.access_token}"
+            assert "set-cookie" in httpx.get(address, timeout=30).headers
+        for _ in range(6):
+            assert 401 == httpx.get(f"{server.url}/overview.json", timeout=30).status_code
+        with httpx.Client(base_url=server.url, timeout=30) as visitor:
+            visitor.get("/overview", params={"access_token": server.access_token})
+            assert 200 == visitor.get("/overview.json").status_code
+
+
+def test_a_full_disk_is_seen_in_the_health(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, f"--set=disk_free_bytes_min={1 << 60}") as server:
+        assert 503 == send(server, "a")
+        health = httpx.get(f"{server.url}/health").json()
+        assert ("degraded", True) == (health["status"], "disk" in health["problem"])
+
+
+def test_flags_count_more_than_the_environment_in_every_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RunningServer(tmp_path) as server:
+        assert 0 == server.stop()
+    port, data = free_port(), f"--data={server.settings.data}"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    Path("doublet.toml").write_text(f'port = {free_port()}\nworkers = 4\ndata = "nowhere"\n')
+    flags = (data, f"--port={port}", "--workers=2", "--host=127.0.0.1")
+    with DoubletProcess(tmp_path / "b", "serve", *flags) as process:
+        process.wait_until(lambda: "is listening on" in process.stderr)
+        assert is_listening(port)
+        assert not Path("nowhere").exists()
+
+
+def test_what_an_operator_must_mend_is_said_without_a_traceback(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "warehouse.duckdb").write_bytes(b"garbage" * 1000)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "catalog.sqlite").write_bytes(b"garbage" * 1000)
+    cases = {
+        ("serve", f"--data={file}"): "Check the folder",
+        ("rebuild", f"--data={damaged}"): "made anew from the lake",
+        ("account", "list", f"--data={broken}"): "The catalog cannot be used",
+    }
+    for number, (command, said) in enumerate(cases.items()):
+        with DoubletProcess(tmp_path / str(number), *command) as process:
+            assert 3 == process.wait()
+            assert said in process.stderr
+            assert "Traceback" not in process.stderr
+
+
 def test_every_address_of_the_machine_can_be_served(tmp_path: Path) -> None:
     with RunningServer(tmp_path, "--host=0.0.0.0") as server:
         assert 200 == hit(server, "a")

@@ -68,7 +68,9 @@ class Collector:
         elif path == "/px.js":
             await self._pixel_script(scope, send)
         elif path == "/health":
-            body = msgspec.json.encode(health(self._settings.run_folder))
+            body = msgspec.json.encode(
+                health(self._settings.run_folder, self._settings.disk_free_bytes_min)
+            )
             await respond(send, 200, json_headers(body), body, head=scope["method"] == "HEAD")
         else:
             await self._proxy.forward(scope, receive, send)

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from doublet.engine import NOTHING
-from doublet.errors import LockedError
+from doublet.errors import CorruptError, LockedError, OperatorError
 
 
 def connect(
@@ -43,8 +43,14 @@ class DuckDBTransaction:
         self._connection = connection
 
     def run(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[tuple[Any, ...]]:
-        """Execute one statement."""
-        return self._connection.execute(sql, dict(parameters)).fetchall()
+        """Execute one statement. Raises OperatorError when it needs more memory than allowed."""
+        try:
+            return self._connection.execute(sql, dict(parameters)).fetchall()
+        except duckdb.OutOfMemoryException as error:
+            raise OperatorError(
+                "This needs more memory than engine_memory_limit_mib allows.",
+                "Raise it, e.g. --set engine_memory_limit_mib=1024.",
+            ) from error
 
 
 class DuckDBEngine:
@@ -58,7 +64,10 @@ class DuckDBEngine:
             self.connection = connect(file, scratch, memory_limit_mib, threads)
         except duckdb.IOException as error:
             if "lock" not in str(error).lower():
-                raise
+                raise CorruptError(
+                    f"{file} cannot be read as a database.",
+                    "Remove it: all it holds is made anew from the lake.",
+                ) from error
             raise LockedError(
                 f"{file} is in use by another process.",
                 "Ask the running server, or stop it first.",
