@@ -110,6 +110,7 @@ def test_a_person_signs_in_with_the_keyboard(filled: Site, browser: Browser) -> 
     ):
         page = context.new_page()
         page.goto(f"{filled.url}/overview?since=2026-05-01")
+        expect(page.locator("input[name=access_token]")).to_be_focused()
         page.keyboard.type(filled.ours.token)
         page.keyboard.press("Enter")
         expect(page.locator("#rows th").first).to_have_text("Purchase")
