@@ -310,6 +310,22 @@ def test_somebody_else_may_compact_between_two_loads(pipeline: Pipeline) -> None
     assert 9 == len(pipeline.events())
 
 
+def test_files_that_another_compaction_has_replaced_are_not_replaced_again(
+    pipeline: Pipeline,
+) -> None:
+    for n in range(8):
+        pipeline.append([make_record(NOON + n * SECOND, event_id=f"o.{n}")])
+        pipeline.refresh()
+    table = pipeline.lake.events
+    (group,) = table.mergeable()
+    other = Table(table.folder, EVENTS)
+    assert 1 == len(other.replace(group, other.merge(duckdb.connect(), group)))
+    # This snapshot now holds the other's commit, so that Delta itself sees no conflict.
+    table.update()
+    assert [] == table.replace(group, other.merge(duckdb.connect(), group))
+    assert [(0, n) for n in range(8)] == rows(table)
+
+
 def test_loaded_segments_are_deleted_after_their_time(pipeline: Pipeline) -> None:
     fill(pipeline.folder, 100, 1)
     pipeline.lake.load(pipeline.log)

@@ -93,7 +93,7 @@ async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> 
     arrival.account_id = owner
     if isinstance(request, Refusal):
         return await intake.set_aside(request, arrival, body, proven=True)
-    arrival.suspect = is_suspect(body)
+    arrival.suspect = is_suspect(body) or is_suspect(scope["query_string"])
     arrival.received_at = intake.appender.clock.stamp()
     records = accept_events(request, arrival)
     if isinstance(records, Refusal):

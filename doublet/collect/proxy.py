@@ -81,6 +81,8 @@ class Proxy:
 
     def _headers(self, scope: Scope) -> HeaderList:
         headers = [(k, v) for k, v in scope["headers"] if k not in _DROPPED]
+        if scope["method"] in ("GET", "HEAD"):
+            headers = [(k, v) for k, v in headers if k != b"content-length"]
         client_ip = self._proxies.client_ip(scope)
         if client_ip:
             headers.append((b"x-forwarded-for", client_ip.encode()))

@@ -25,6 +25,7 @@ Send = Callable[[Message], Awaitable[None]]
 Pairs = list[tuple[str, str]]
 HeaderList = list[tuple[bytes, bytes]]
 
+_FIELDS_MAX = 2000
 BODY_TIMEOUT_S = 60.0
 """A client that sends slower than this would hold its place for ever."""
 
@@ -98,6 +99,8 @@ def parse_pairs(query: bytes) -> Pairs | Refusal:
     byte beyond ASCII, raw or as an escape; a name that still holds its `=` then gives it away, and
     the input goes the slow way, which says what is wrong.
     """
+    if query.count(b"&") >= _FIELDS_MAX:
+        return Refusal(Reason.MALFORMED_BODY, "The request has more than 2000 parameters.")
     if query.isascii():
         pairs = parse_query_string(query, "&")
         if not _escape_beyond_ascii(query) or not any("=" in name for name, _ in pairs):
@@ -119,6 +122,8 @@ def parse_form(body: bytes, content_type: str) -> Pairs | Refusal:
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
         return Refusal(Reason.MALFORMED_BODY, "The multipart body names no boundary.")
+    if body.count(b"--" + boundary) > _FIELDS_MAX:
+        return Refusal(Reason.MALFORMED_BODY, "The request has more than 2000 parameters.")
     try:
         return _parse_multipart(body, boundary)
     except FormParserError:

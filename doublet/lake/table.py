@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Container, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,8 +107,16 @@ class Table:
         )
         columns = [actions.column(name).to_pylist() for name in names]
         found = [
-            File(str(self.folder.absolute() / row[0]), str(row[1]), *row[2:])
-            for row in zip(*columns, strict=True)
+            # Other writers cut statistics to milliseconds (Delta protocol, Per-file Statistics).
+            File(
+                str(self.folder.absolute() / path),
+                str(received_date),
+                rows,
+                size_bytes,
+                first,
+                last + timedelta(milliseconds=1),
+            )
+            for path, received_date, rows, size_bytes, first, last in zip(*columns, strict=True)
         ]
         return sorted(found, key=lambda file: (file.first_received_at, file.path))
 
@@ -202,7 +210,16 @@ class Table:
         return self.copy(connection, sql, paths, group[0].received_date, MERGED)
 
     def replace(self, group: list[File], actions: list[AddAction]) -> list[str]:
-        """Commit merged files in place of a group; their paths, none when another was first."""
+        """Commit merged files in place of a group; their paths, none when another was first.
+
+        Delta sees no conflict with a commit that this snapshot already holds, so a group that
+        another writer has replaced meanwhile must be noticed here.
+        """
+        self._delta.update_incremental()
+        if not {file.path for file in group} <= {file.path for file in self.files()}:
+            logger.info("compaction-lost table=%s", self.folder.name)
+            self.discard(actions)
+            return []
         now_ms = int(time.time() * 1000)
         removed = [
             RemoveAction(
@@ -239,6 +256,8 @@ class Table:
     def clean_up(self, retention_h: float) -> None:
         """Checkpoint the Delta log, forget old versions, delete files nobody names."""
         self._delta.create_checkpoint()
+        # Only once it is on the disk may the commits go that it stands for.
+        _sync_log(self.folder)
         self._delta.cleanup_metadata()
         self._delta.vacuum(
             retention_hours=max(0, round(retention_h)),

@@ -339,7 +339,8 @@ class DiskWriter:
 
     @staticmethod
     def _last_before(paths: list[Path]) -> bytes | None:
-        return _last_record(paths[-1].read_bytes()) if paths else None
+        found = (_last_record(path.read_bytes()) for path in reversed(paths))
+        return next((record for record in found if record), None)
 
 
 def _last_record(data: bytes) -> bytes | None:
