@@ -6,6 +6,7 @@ DoubletError
 │   ├── SettingsError   an unknown or impossible setting
 │   ├── LockedError     another process owns the folder, slot or port
 │   ├── CorruptError    stored bytes do not match their checksum or format
+│   ├── MemoryLimitError  a statement needs more memory than the engine may use
 │   └── BusyError       no room just now: the disk is slow or nearly full (HTTP 503)
 └── DestinationError    the platform an event was relayed to (exit code 5)
 
@@ -67,6 +68,12 @@ class CorruptError(OperatorError):
     """Stored bytes are not what was written."""
 
     code = "corrupt"
+
+
+class MemoryLimitError(OperatorError):
+    """A statement needs more memory than the engine may use."""
+
+    code = "memory_limit"
 
 
 class BusyError(OperatorError):

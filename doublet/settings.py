@@ -83,7 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, _meta("How long files that compaction replaced are kept for readers.", ge=0)
     ] = 1.0
     engine_memory_limit_mib: Annotated[
-        int, _meta("Memory that DuckDB may use; larger work spills to disk.", ge=64)
+        int, _meta("Memory that DuckDB may use; larger work spills to disk.", ge=192)
     ] = 384
     merge_memory_limit_mib: Annotated[
         int, _meta("Memory that merging small files of the lake may use beside it.", ge=64)

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from doublet.engine import NOTHING
-from doublet.errors import CorruptError, LockedError, OperatorError
+from doublet.errors import CorruptError, LockedError, MemoryLimitError
 
 
 def connect(
@@ -43,11 +43,11 @@ class DuckDBTransaction:
         self._connection = connection
 
     def run(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[tuple[Any, ...]]:
-        """Execute one statement. Raises OperatorError when it needs more memory than allowed."""
+        """Execute one statement. Raises MemoryLimitError when it needs too much memory."""
         try:
             return self._connection.execute(sql, dict(parameters)).fetchall()
         except duckdb.OutOfMemoryException as error:
-            raise OperatorError(
+            raise MemoryLimitError(
                 "This needs more memory than engine_memory_limit_mib allows.",
                 "Raise it, e.g. --set engine_memory_limit_mib=1024.",
             ) from error

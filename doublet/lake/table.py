@@ -30,8 +30,8 @@ PARTITION = "received_date"
 _QUIET = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _NOT_UNDERSTOOD = ("delta.enableDeletionVectors", "delta.columnMapping.mode")
 # A writer holds a whole row group of each thread in memory.
-LOADED = "compression snappy, row_group_size 20480"
-MERGED = "compression zstd, row_group_size 20480"
+LOADED = "compression snappy, row_group_size 20480, row_group_size_bytes '8MB'"
+MERGED = "compression zstd, row_group_size 20480, row_group_size_bytes '16MB'"
 MERGED_FILES_MIN = 8
 MERGED_ROWS_MAX = 1_000_000
 

@@ -16,6 +16,7 @@ from importlib.resources import files as package_files
 from typing import NamedTuple
 
 from doublet.engine import Engine, Transaction
+from doublet.errors import MemoryLimitError
 from doublet.lake.table import File, Table
 
 
@@ -33,6 +34,9 @@ MODELS: tuple[Model, ...] = (
     Model("chains", temporary=True),
     Model("events_deduplicated", key=("pixel_id", "event_key")),
 )
+
+
+_SLICES_MAX = 4096
 
 
 class Refreshed(NamedTuple):
@@ -88,12 +92,31 @@ def refresh(
     new = _unseen(engine, table)
     while new:
         batch = _batch(new, rows_max)
-        with engine.transaction() as tx:
-            done = _step(tx, table, batch)
+        done = _sliced(engine, table, batch, rows_max)
         copies, keys, new = copies + done[0], keys + done[1], new[len(batch) :]
         if on_progress is not None:
             on_progress(done[0])
     return Refreshed(copies, keys, len(new))
+
+
+def _sliced(engine: Engine, table: Table, batch: list[File], rows_max: int) -> tuple[int, int]:
+    """A batch in as many steps as memory asks for, by key: a file may hold millions of rows, and a
+    row may be large. A slice that is done stays done, for `_find_new` leaves out what is known."""
+    slices = -(-sum(file.rows for file in batch) // rows_max)
+    copies = keys = 0
+    while True:
+        try:
+            for part in range(slices):
+                with engine.transaction() as tx:
+                    done = _step(tx, table, batch, slices, part)
+                    if part == slices - 1:
+                        _mark_seen(tx, batch)
+                copies, keys = copies + done[0], keys + done[1]
+            return copies, keys
+        except MemoryLimitError:
+            if slices >= _SLICES_MAX:
+                raise
+            slices *= 4
 
 
 def rebuild(
@@ -108,7 +131,12 @@ def rebuild(
         _make_tables(tx, table)
         while left:
             batch = _batch(left, rows_max)
-            done = _step(tx, table, batch)
+            slices = -(-sum(file.rows for file in batch) // rows_max)
+            done = (0, 0)
+            for part in range(slices):
+                more = _step(tx, table, batch, slices, part)
+                done = done[0] + more[0], done[1] + more[1]
+            _mark_seen(tx, batch)
             copies, keys, left = copies + done[0], keys + done[1], left[len(batch) :]
             if on_progress is not None:
                 on_progress(done[0])
@@ -144,26 +172,42 @@ def _batch(files: Sequence[File], rows_max: int) -> list[File]:
     return batch
 
 
-def _step(tx: Transaction, table: Table, batch: list[File]) -> tuple[int, int]:
-    """One refresh over a batch of files; how many copies were new and how many keys changed."""
-    _find_new(tx, table, batch)
+def _step(
+    tx: Transaction, table: Table, batch: list[File], slices: int = 1, part: int = 0
+) -> tuple[int, int]:
+    """One refresh over a slice of the keys of a batch of files; how many copies were new and how
+    many keys changed."""
+    _find_new(tx, table, batch, slices, part)
     tx.run(f"create or replace temp table new_copies as {model_sql('copies')}")
     tx.run("insert into copies select * from new_copies")
+    # An anchor depends on the copies before it only. So the chains that begin before the one which
+    # the first new copy meets stay as they are, however many copies they have.
     tx.run(
-        "create or replace temp table changed_copies as select * from copies "
-        "semi join new_copies using (pixel_id, event_key)"
+        "create or replace temp table changed_keys as "
+        "select pixel_id, event_key, coalesce(max(anchor_at), timestamptz '-infinity') as since_at "
+        "from (select pixel_id, event_key, min(received_at) as first_new_at "
+        "from new_copies group by all) as fresh "
+        "left join events_deduplicated as known using (pixel_id, event_key) "
+        "where anchor_at is null or anchor_at <= first_new_at group by all"
+    )
+    tx.run(
+        "insert into changed_keys select distinct pixel_id, event_key, timestamptz '-infinity' "
+        "from new_copies anti join changed_keys using (pixel_id, event_key)"
+    )
+    tx.run(
+        "create or replace temp table changed_copies as select copies.* from copies "
+        "inner join changed_keys using (pixel_id, event_key) where received_at >= since_at"
     )
     tx.run(f"create or replace temp table chains as {model_sql('chains')}")
     _find_older(tx, table)
     for model in MODELS:
         if model.key:
             _replace(tx, model)
-    _mark_seen(tx, batch)
     ((copies, keys),) = tx.run(
         "select (select count(*) from new_copies), "
         "(select count(*) from (select distinct pixel_id, event_key from new_copies))"
     )
-    for name in ("new_copies", "changed_copies", "changed_events", "chains"):
+    for name in ("new_copies", "changed_keys", "changed_copies", "changed_events", "chains"):
         tx.run(f"drop table {name}")
     return copies, keys
 
@@ -171,13 +215,13 @@ def _step(tx: Transaction, table: Table, batch: list[File]) -> tuple[int, int]:
 def _replace(tx: Transaction, model: Model) -> None:
     matches = " and ".join(f"{model.name}.{k} = changed.{k}" for k in model.key)
     tx.run(
-        f"delete from {model.name} using (select distinct {', '.join(model.key)} from new_copies) "
-        f"as changed where {matches}"
+        f"delete from {model.name} using changed_keys as changed "
+        f"where {matches} and anchor_at >= since_at"
     )
     tx.run(f"insert into {model.name} {model_sql(model.name)}")
 
 
-def _find_new(tx: Transaction, table: Table, batch: list[File]) -> None:
+def _find_new(tx: Transaction, table: Table, batch: list[File], slices: int, part: int) -> None:
     """The batch's rows that are not modelled yet, as `changed_events`.
 
     A file that is not in `lake_files` may still hold modelled rows, when it was compacted by
@@ -187,8 +231,11 @@ def _find_new(tx: Transaction, table: Table, batch: list[File]) -> None:
         "create or replace temp table changed_events as "
         f"select * from {table.read_sql()} as lake_rows anti join ("
         "select log_slot, log_offset from copies where received_at between $first and $last"
-        ") as known using (log_slot, log_offset)",
+        ") as known using (log_slot, log_offset) "
+        "where $slices = 1 or (event_key % $slices + $slices) % $slices = $part",
         {
+            "slices": slices,
+            "part": part,
             "paths": [file.path for file in batch],
             "first": min(file.first_received_at for file in batch),
             "last": max(file.last_received_at for file in batch),
