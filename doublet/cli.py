@@ -408,6 +408,8 @@ def _print_overview(rows: list[Any]) -> None:
 
 def main() -> None:
     """Run a command; expected errors print what to do and set the exit code."""
+    # What is stored is personal data, and for nobody else on this machine.
+    os.umask(0o077)
     try:
         app()
     except DoubletError as error:

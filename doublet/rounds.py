@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
+
+import duckdb
 
 from doublet import models
 from doublet.engine.duckdb import DuckDBEngine, connect
@@ -164,6 +167,10 @@ class Rounds:
         """What failed is tried again in the next round; the log keeps everything until then."""
         try:
             work()
+        except duckdb.FatalException:
+            # The database is unusable in this process; a new worker recovers it from its log.
+            logger.exception("database-lost")
+            os._exit(1)
         except Exception as error:
             logger.exception("round-failed")
             return f"{type(error).__name__} in the worker; its log says more."

@@ -130,6 +130,15 @@ def test_days_are_partitions_and_refused_requests_have_their_own_table(pipeline:
     ] == found
 
 
+@pytest.mark.parametrize("ats", [[2 * DAY, 0], [0, 3000 * DAY], [0, 1]])
+def test_a_clock_that_was_set_stops_nothing(pipeline: Pipeline, ats: list[int]) -> None:
+    for n, at in enumerate(ats):
+        pipeline.append([make_record(NOON + at, event_id=f"o.{n}")])
+    assert len(ats) == pipeline.lake.load(pipeline.log).rows
+    folders = len(list(pipeline.lake.events.folder.glob("received_date=*")))
+    assert len({at // DAY for at in ats}) == folders
+
+
 def fill(folder: Path, records: int, slots: int) -> None:
     """A log with some refused records among the events, in many small groups."""
     pipeline = Pipeline(folder)

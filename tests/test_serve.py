@@ -48,6 +48,8 @@ def test_an_empty_folder_is_enough_and_one_signal_ends_everything(tmp_path: Path
             for path in server.settings.data.iterdir()
             if not path.name.endswith(".wal")
         }
+        readable = [p for p in server.settings.data.rglob("*") if p.stat().st_mode & 0o077]
+        assert [] == [p.name for p in readable if "catalog" not in p.name]
         assert 0 == server.stop(signal.SIGTERM)
         server.wait_until_gone()
         assert not is_listening(server.port)

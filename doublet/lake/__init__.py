@@ -12,7 +12,7 @@ import logging
 import re
 import shutil
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 from functools import cache
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -132,16 +132,15 @@ def _rows(actions: list[AddAction]) -> int:
 
 
 def _received_dates(chunks: list[Chunk]) -> list[str]:
-    """All UTC dates on which the chunks' records were received; time rises within a chunk."""
-    first = min(_received_at(_first_record(chunk)) for chunk in chunks)
-    last = max(_received_at(_last_record(chunk)) for chunk in chunks)
-    day = datetime.fromtimestamp(first / 1e6, UTC).date()
-    end = datetime.fromtimestamp(last / 1e6, UTC).date()
-    dates = []
-    while day <= end:
-        dates.append(day.isoformat())
-        day += timedelta(days=1)
-    return dates
+    """All UTC dates on which the chunks' records were received."""
+    firsts = [_received_at(_first_record(chunk)) // _DAY_US for chunk in chunks]
+    lasts = [_received_at(_last_record(chunk)) // _DAY_US for chunk in chunks]
+    days = set(range(min(firsts), max(lasts) + 1))
+    if not 1 <= len(days) <= _DAYS_COMMON:
+        # Somebody has set the clock: then only the records themselves tell.
+        lines = [line for chunk in chunks for line in chunk.lines.splitlines()]
+        days = {_received_at(line) // _DAY_US for line in lines if line.startswith(_RECORD)}
+    return [(_EPOCH + timedelta(days=day)).isoformat() for day in sorted(days)]
 
 
 def _first_record(chunk: Chunk) -> bytes:
@@ -166,6 +165,9 @@ def _received_at(record: bytes) -> int:
 
 
 _TAIL_BYTES = 1 << 16
+_DAY_US = 86_400_000_000
+_DAYS_COMMON = 2
+_EPOCH = date(1970, 1, 1)
 _find_record = re.compile(rb'\{"log_offset":[^\n]*').search
 _holds_refused = re.compile(rb'"record_type":"refused"').search
 _RECORD = b'{"log_offset":'

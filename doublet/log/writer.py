@@ -184,6 +184,14 @@ class DiskWriter:
     # --- the thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except Exception:
+            # Without this thread no request would ever be answered; a new process opens the slot.
+            logger.exception("writer-lost slot=%d", self.slot)
+            os._exit(1)
+
+    def _work(self) -> None:
         while True:
             try:
                 first = self._queue.get(timeout=_IDLE_S)
