@@ -100,8 +100,8 @@ class Lake:
         wanted = [table.position(slot) for slot in range(max(positions) + 1)]
         parameters = {"paths": paths, "positions": wanted}
         actions: list[AddAction] = []
-        for date in dates:
-            actions += table.copy(self._connection, _sql(name), parameters, date)
+        for received_date in dates:
+            actions += table.copy(self._connection, _sql(name), parameters, received_date)
         return actions
 
     def _stage(self, chunks: list[Chunk]) -> list[str]:
