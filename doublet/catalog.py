@@ -19,6 +19,7 @@ import msgspec
 import sqlalchemy as sa
 
 from doublet.errors import OperatorError
+from doublet.processes import make_folder
 
 metadata = sa.MetaData()
 
@@ -88,7 +89,7 @@ class Catalog:
     def __init__(self, url: str) -> None:
         self.url = url
         if url.startswith("sqlite:///"):
-            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            make_folder(Path(url.removeprefix("sqlite:///")).parent)
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _configure_sqlite)

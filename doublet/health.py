@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 _STALE_S = 30.0
+_HINDERED = "Loading or tidying is hindered; the server's log says by what."
 
 
 class State(msgspec.Struct):
@@ -58,10 +59,13 @@ def _worker_health(folder: Path) -> Health:
         return Health("starting", None, None, "The worker has not reported yet.")
     age_s = max(0.0, time.time() - state.checked_at)
     behind = age_s if age_s > _STALE_S else 0.0
-    problem = state.problem or (f"The worker has been silent for {age_s:.0f} s." if behind else "")
+    # Everybody may ask, and the problem may name files: who runs the server reads it in full.
+    shown = _HINDERED if state.problem else ""
+    if behind and not shown:
+        shown = f"The worker has been silent for {age_s:.0f} s."
     return Health(
-        "degraded" if problem else "ok",
+        "degraded" if shown else "ok",
         round(state.loaded_lag_s + behind, 3),
         round(state.model_lag_s + behind, 3),
-        problem,
+        shown,
     )

@@ -6,12 +6,15 @@ import ctypes
 import errno
 import fcntl
 import os
+import resource
 import signal
 import socket
+import stat
 import time
 from pathlib import Path
 
 from doublet.errors import LockedError, OperatorError
+from doublet.settings import Settings
 
 _PR_SET_PDEATHSIG = 1
 
@@ -24,6 +27,58 @@ def die_with_parent(parent_pid: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(1)
+
+
+def allow_open_files(wanted: int) -> int:
+    """Let this process and those it starts open `wanted` files at once, or as many as the system
+    concedes; how many that are."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    return wanted
+
+
+def make_folder(folder: Path, mode: int = 0o700) -> None:
+    """Make a folder that outlives a power cut, and those above it; one that exists is left as it
+    is."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent, mode=0o777)
+    folder.mkdir(mode, exist_ok=True)
+    # A new entry is durable only when the folder that holds it is (fsync(2)).
+    above = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(above)
+    finally:
+        os.close(above)
+
+
+def make_data_folders(settings: Settings) -> None:
+    """Make the folders whose loss would be a loss of events."""
+    for folder in (settings.data, settings.log_folder, settings.lake_folder):
+        make_folder(folder)
+
+
+def private_socket(settings: Settings) -> Path:
+    """The path of the worker's socket, once nobody else can have put his own there.
+
+    Raises OperatorError when its folder among the temporary files, whose name can be guessed, is
+    somebody else's or open to others.
+    """
+    path = settings.worker_socket
+    folder = path.parent
+    if folder != settings.run_folder.absolute():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+        if not is_ours or found.st_mode & 0o077:
+            raise OperatorError(
+                f"{folder} is not a folder that only this user can enter.",
+                "Remove it, or choose a data folder with a shorter path with --data.",
+            )
+    return path
 
 
 class FileLock:

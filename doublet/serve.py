@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from types import FrameType
 from doublet.catalog import Catalog
 from doublet.errors import DoubletError, OperatorError
 from doublet.health import STATE_FILE
-from doublet.processes import FileLock, check_port
+from doublet.processes import FileLock, check_port, make_data_folders
 from doublet.settings import SETTINGS, Settings
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,8 @@ class Supervisor:
     def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Serve until a signal. Raises OperatorError when a part cannot work here."""
         settings = self._settings
-        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_data_folders(settings)
+        _warn_of_readers(settings)
         lock = FileLock(settings.run_folder / "serve.lock", str(settings.data))
         check_port(settings.host, settings.port)
         Catalog(settings.catalog_url).migrate()
@@ -132,6 +134,13 @@ class Supervisor:
             except (httpx.HTTPError, ValueError, KeyError):
                 continue
         return False
+
+
+def _warn_of_readers(settings: Settings) -> None:
+    mode = settings.data.stat().st_mode & 0o777
+    if mode & 0o077:
+        command = shlex.join(["chmod", "go-rwx", str(settings.data.absolute())])
+        logger.warning("data-folder-open-to-others mode=%o close-with=%r", mode, command)
 
 
 def _check_start(part: Part) -> None:

@@ -55,6 +55,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     body_size_bytes_max: Annotated[
         int, _meta("Largest request body; a larger one is refused with 413.", ge=1024)
     ] = 8 * MIB
+    body_timeout_s: Annotated[
+        float, _meta("How long a request's body may take to arrive; later it is refused.", gt=0)
+    ] = 15.0
     log_queue_size_bytes_max: Annotated[
         int, _meta("Bytes per collector that may wait for the disk; above: 503.", ge=4096)
     ] = 32 * MIB
@@ -113,12 +116,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def worker_socket(self) -> Path:
         """The worker's local socket. Its path may have 107 bytes (Linux, *unix(7)*), so that of
-        a deep data folder moves to the system's folder for temporary files."""
+        a deep data folder moves to a folder of this user among the temporary files. Whoever opens
+        it takes it from `private_socket`, which looks whose that folder is."""
         path = (self.run_folder / "worker.sock").absolute()
         if len(os.fsencode(path)) <= 100:
             return path
         digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"doublet-{digest}.sock"
+        return Path(tempfile.gettempdir()) / f"doublet-{os.getuid()}" / f"{digest}.sock"
 
     @property
     def tmp_folder(self) -> Path:

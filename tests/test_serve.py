@@ -192,6 +192,34 @@ def test_a_full_disk_is_seen_in_the_health(tmp_path: Path) -> None:
         assert ("degraded", True) == (health["status"], "disk" in health["problem"])
 
 
+def test_a_data_folder_that_others_may_read_is_pointed_out(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(0o755)
+    with RunningServer(tmp_path) as server:
+        (line,) = [line for line in server.stderr.splitlines() if "open-to-others" in line]
+        assert f"chmod go-rwx {data}" in line
+        assert 0 == server.stop()
+    data.chmod(0o700)
+    with RunningServer(tmp_path) as server:
+        assert "open-to-others" not in server.stderr
+
+
+def test_a_worker_does_not_start_where_others_could_answer_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    folder = shared / f"doublet-{os.getuid()}"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    monkeypatch.setenv("TMPDIR", str(shared))
+    data = f"--data={tmp_path / ('deep' * 30)}"
+    with DoubletProcess(tmp_path / "a", "serve", data, f"--port={free_port()}") as process:
+        assert 3 == process.wait()
+        assert "only this user can enter" in process.stderr.replace("\n", " ")
+        assert "Traceback" not in process.stderr
+
+
 def test_flags_count_more_than_the_environment_in_every_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,6 @@ from doublet.collect.intake import Intake, refuse
 from doublet.collect.proxy import Proxy
 from doublet.collect.request import (
     HeaderList,
-    Proxies,
     Receive,
     Scope,
     Send,
@@ -23,6 +22,7 @@ from doublet.collect.request import (
     respond,
 )
 from doublet.health import health
+from doublet.processes import private_socket
 from doublet.refusal import Reason, Refusal
 from doublet.settings import Settings
 
@@ -35,7 +35,7 @@ class Collector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._intake: Intake
-        self._proxy = Proxy(settings.worker_socket, Proxies(settings.trusted_proxies))
+        self._proxy: Proxy
         self._script = script = pixel.script()
         self._etag = f'"{sha256(script).hexdigest()[:16]}"'
         self._script_headers: HeaderList = [
@@ -87,6 +87,7 @@ class Collector:
         await receive()
         try:
             self._intake = Intake(self._settings)
+            self._proxy = Proxy(private_socket(self._settings), self._settings)
             await self._intake.accounts.open()
         except Exception as error:
             logger.exception("collector-start-failed")

@@ -17,7 +17,6 @@ from doublet.collect.request import (
     json_headers,
     parse_form,
     parse_pairs,
-    read_body,
     respond,
 )
 from doublet.errors import BusyError
@@ -49,7 +48,7 @@ async def answer_events(
         return
     outcome: int | Refusal
     try:
-        body = await read_body(receive, intake.body_size_bytes_max, intake.room)
+        body = await intake.read_body(receive)
         if isinstance(body, Refusal):
             outcome = await intake.set_aside(body, arrival, b"")
         else:

@@ -14,7 +14,6 @@ from doublet.collect.request import (
     header,
     parse_form,
     parse_pairs,
-    read_body,
     respond,
 )
 from doublet.errors import BusyError
@@ -97,7 +96,7 @@ async def _take(intake: Intake, scope: Scope, pairs: Pairs | Refusal, raw: bytes
 async def _posted(intake: Intake, scope: Scope, receive: Receive) -> tuple[Pairs | Refusal, bytes]:
     """The parameters of a POST, from body and query."""
     query: bytes = scope["query_string"]
-    body = await read_body(receive, intake.body_size_bytes_max, intake.room)
+    body = await intake.read_body(receive)
     if isinstance(body, Refusal):
         return body, b""
     pairs = parse_form(body, header(scope, b"content-type"))

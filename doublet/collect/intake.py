@@ -8,14 +8,24 @@ from doublet.accept import Arrival, hashed_payload, refused_record
 from doublet.catalog import Catalog
 from doublet.collect.accounts import Accounts
 from doublet.collect.appender import Appender
-from doublet.collect.request import HeaderList, Proxies, Room, Send, json_headers, respond
+from doublet.collect.request import (
+    HeaderList,
+    Proxies,
+    Receive,
+    Room,
+    Send,
+    json_headers,
+    read_body,
+    respond,
+)
 from doublet.errors import BusyError
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
 from doublet.refusal import Reason, Refusal, graph_error
 from doublet.settings import Settings
 
-_BODIES_SIZE_BYTES_MAX = 64 << 20
+BODIES_SIZE_BYTES_MAX = 64 << 20
+"""What bodies may hold at once, unless a single one may be larger than half of it."""
 
 
 class Intake:
@@ -33,8 +43,13 @@ class Intake:
         self.appender = Appender(log, asyncio.get_running_loop(), settings.log_queue_size_bytes_max)
         self.accounts = Accounts(Catalog(settings.catalog_url))
         self.proxies = Proxies(settings.trusted_proxies)
-        self.body_size_bytes_max = settings.body_size_bytes_max
-        self.room = Room(max(_BODIES_SIZE_BYTES_MAX, 2 * settings.body_size_bytes_max))
+        self._body_size_bytes_max = settings.body_size_bytes_max
+        self._body_timeout_s = settings.body_timeout_s
+        self._room = Room(max(BODIES_SIZE_BYTES_MAX, 2 * settings.body_size_bytes_max))
+
+    async def read_body(self, receive: Receive) -> bytes | Refusal:
+        """A request's body within the limits of size and time. Raises BusyError."""
+        return await read_body(receive, self._body_size_bytes_max, self._room, self._body_timeout_s)
 
     async def append(self, records: list[bytes]) -> Refusal | None:
         """Return when the records are durable; a refusal means that none of them is stored."""

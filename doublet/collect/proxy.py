@@ -1,23 +1,30 @@
-"""Everything that a collector does not answer itself goes to the worker over a local socket."""
+"""Everything that a collector does not answer itself goes to the worker over a local socket.
+
+A request's body is read whole before it takes one of the few connections to the worker; how large
+and how slow it may be is the same as for events."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from doublet.collect.intake import BODIES_SIZE_BYTES_MAX, refuse
 from doublet.collect.request import (
     HeaderList,
     Proxies,
     Receive,
+    Room,
     Scope,
     Send,
     json_headers,
+    read_body,
     respond,
 )
+from doublet.errors import BusyError
 from doublet.refusal import Reason, Refusal, graph_error
+from doublet.settings import Settings
 
 if TYPE_CHECKING:
     import httpx
@@ -33,15 +40,35 @@ _PRINTABLE = bytes(range(0x21, 0x7F))
 
 
 class Proxy:
-    """A small reverse proxy to one Unix socket; streams both ways."""
+    """A small reverse proxy to one Unix socket; streams the answers."""
 
-    def __init__(self, socket: Path, proxies: Proxies) -> None:
+    def __init__(self, socket: Path, settings: Settings) -> None:
         self._socket = socket
-        self._proxies = proxies
+        self._proxies = Proxies(settings.trusted_proxies)
+        self._body_size_bytes_max = settings.body_size_bytes_max
+        self._body_timeout_s = settings.body_timeout_s
+        # Not that of the events: a slow dashboard must not close the doors.
+        self._room = Room(max(BODIES_SIZE_BYTES_MAX, 2 * settings.body_size_bytes_max))
         self._client: httpx.AsyncClient | None = None
 
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand one request to the worker, or say that it is not there."""
+        try:
+            body = await self._read(scope, receive)
+            if isinstance(body, Refusal):
+                await refuse(send, body)
+                return
+            with self._room.hold(body):
+                await self._pass_on(scope, body, send)
+        except BusyError as error:
+            await refuse(send, Refusal(Reason.BUSY, error.message))
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | Refusal:
+        if scope["method"] in ("GET", "HEAD"):
+            return b""
+        return await read_body(receive, self._body_size_bytes_max, self._room, self._body_timeout_s)
+
+    async def _pass_on(self, scope: Scope, body: bytes, send: Send) -> None:
         import httpx
 
         if self._client is None:
@@ -56,7 +83,6 @@ class Proxy:
         query = scope["query_string"]
         # Clients do send bytes that an address may not hold; the worker gets them escaped.
         target = quote(path + (b"?" + query if query else b""), safe=_PRINTABLE).encode()
-        body = None if scope["method"] in ("GET", "HEAD") else _body(receive)
         request = self._client.build_request(
             scope["method"],
             "http://worker/",
@@ -80,9 +106,9 @@ class Proxy:
             await answer.aclose()
 
     def _headers(self, scope: Scope) -> HeaderList:
-        headers = [(k, v) for k, v in scope["headers"] if k not in _DROPPED]
-        if scope["method"] in ("GET", "HEAD"):
-            headers = [(k, v) for k, v in headers if k != b"content-length"]
+        # The length is that of the body as it was read, which may have come in chunks.
+        dropped = _DROPPED | {b"content-length"}
+        headers = [(k, v) for k, v in scope["headers"] if k not in dropped]
         client_ip = self._proxies.client_ip(scope)
         if client_ip:
             headers.append((b"x-forwarded-for", client_ip.encode()))
@@ -93,14 +119,6 @@ class Proxy:
         """Drop the connections."""
         if self._client is not None:
             await self._client.aclose()
-
-
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
-    while True:
-        message = await receive()
-        yield message.get("body", b"")
-        if not message.get("more_body"):
-            return
 
 
 async def _unavailable(send: Send) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,8 +27,6 @@ Pairs = list[tuple[str, str]]
 HeaderList = list[tuple[bytes, bytes]]
 
 _FIELDS_MAX = 2000
-BODY_TIMEOUT_S = 60.0
-"""A client that sends slower than this would hold its place for ever."""
 
 _escape_beyond_ascii = re.compile(rb"%[89a-fA-F]").search
 
@@ -46,22 +45,35 @@ class Room:
     def __init__(self, size_bytes_max: int) -> None:
         self.left = size_bytes_max
 
+    @contextmanager
+    def hold(self, body: bytes) -> Iterator[None]:
+        """Count one that has arrived too, for as long as it is kept. Raises BusyError."""
+        self.left -= len(body)
+        try:
+            if self.left < 0:
+                raise BusyError("Too many large requests at once.", "Try again later.")
+            yield
+        finally:
+            self.left += len(body)
+
 
 async def read_body(
-    receive: Receive, size_bytes_max: int, room: Room, timeout_s: float = BODY_TIMEOUT_S
+    receive: Receive, size_bytes_max: int, room: Room, timeout_s: float
 ) -> bytes | Refusal:
     """The whole body; it is refused when it is larger than allowed, or does not arrive whole.
 
     Raises BusyError when there is no room for it just now.
     """
-    message = await receive()
-    body = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body"):
-        return bytes(body) if len(body) <= size_bytes_max else _too_large(size_bytes_max)
-    parts, size = [body], len(body)
-    room.left -= size
+    parts: list[bytes] = []
+    size = 0
     try:
         async with asyncio.timeout(timeout_s):
+            message = await receive()
+            body = message.get("body", b"")
+            if message["type"] == "http.request" and not message.get("more_body"):
+                return bytes(body) if len(body) <= size_bytes_max else _too_large(size_bytes_max)
+            parts, size = [body], len(body)
+            room.left -= size
             while size <= size_bytes_max:
                 if room.left < 0:
                     raise BusyError("Too many large requests at once.", "Try again later.")

@@ -9,16 +9,37 @@ import sys
 from functools import partial
 from typing import Any
 
-from granian.constants import Interfaces, Loops, RuntimeModes
+from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
-from doublet.processes import die_with_parent
+from doublet.processes import (
+    allow_open_files,
+    die_with_parent,
+    make_data_folders,
+    private_socket,
+)
 from doublet.settings import Settings
+
+_CONNECTIONS_MAX = 16_384
+_HEADER_TIMEOUT_MS = 5_000
+_OTHER_FILES = 256
+"""What a collector opens besides: log, catalog, connections to the worker."""
+
+
+def _connections_max() -> int:
+    """As many connections as one collector may hold without running out of open files."""
+    return max(_OTHER_FILES, allow_open_files(_CONNECTIONS_MAX + _OTHER_FILES) - _OTHER_FILES)
 
 
 def run_collectors(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM; a collector that dies is replaced."""
+    """Serve until SIGINT or SIGTERM; a collector that dies is replaced.
+
+    Raises OperatorError when the worker's socket would lie in somebody else's folder.
+    """
+    make_data_folders(settings)
+    private_socket(settings)
     server = Server(
         "doublet.collect.app",
         address=settings.host,
@@ -28,9 +49,14 @@ def run_collectors(settings: Settings) -> None:
         loop=Loops.auto,
         runtime_mode=RuntimeModes.st,
         backlog=2048,
-        # Requests that may wait at once; what their large bodies hold together has a bound of its
-        # own (`Room`).
-        backpressure=1024,
+        # To tell HTTP/2 from HTTP/1.1 the server would wait for the first bytes without limit.
+        http=HTTPModes.http1,
+        # Connections per collector, silent ones too: at this many it accepts no more. What large
+        # bodies hold together has a bound of its own (`Room`).
+        backpressure=_connections_max(),
+        # Whoever connects and says nothing loses the place; an idle connection is closed after
+        # the same time, and clients open a new one.
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT_MS),
         websockets=False,
         log_enabled=True,
         log_level=LogLevels.warning,

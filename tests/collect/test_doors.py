@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from doublet.collect.request import parse_form, parse_pairs
+from doublet.health import State, write_state
 from doublet.refusal import Reason, Refusal
 from tests.collector import Collector, body_of, event
 from tests.server import RunningServer
@@ -52,3 +54,14 @@ def test_a_get_with_a_body_reaches_the_worker(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as running:
         answer = httpx.request("GET", f"{running.url}/overview.json", content=b"x", timeout=30)
         assert 401 == answer.status_code
+
+
+def test_the_public_health_names_no_files(server: Collector) -> None:
+    run_folder = server.settings.run_folder
+    write_state(run_folder, State(time.time(), 1.0, 1.0, f"{run_folder}/1.jsonl is damaged."))
+    health = server.client.get("/health").json()
+    assert "degraded" == health["status"]
+    assert "log says by what" in health["problem"]
+    assert str(run_folder.parent) not in health["problem"]
+    write_state(run_folder, State(time.time(), 1.0, 1.0))
+    assert "ok" == server.client.get("/health").json()["status"]

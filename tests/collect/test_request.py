@@ -61,6 +61,7 @@ def test_a_body_is_whole_or_refused(messages: list[dict[str, Any]], expected: by
 
 def test_a_body_that_never_ends_is_given_up() -> None:
     assert "malformed_body" == read(part(b"01", more=True), timeout_s=0.01)
+    assert "malformed_body" == read(timeout_s=0.01)
 
 
 def test_large_bodies_that_arrive_at_once_share_one_room() -> None:
@@ -79,15 +80,19 @@ def test_large_bodies_that_arrive_at_once_share_one_room() -> None:
     async def run() -> None:
         go_on = asyncio.Event()
         slow = messages(part(b"01234", more=True), part(b"5"), after=go_on)
-        first = asyncio.create_task(read_body(slow, 10, room))
+        first = asyncio.create_task(read_body(slow, 10, room, 5.0))
         await asyncio.sleep(0)
         assert 4 == room.left
         with pytest.raises(BusyError):
-            await read_body(messages(part(b"01234", more=True), part(b"5")), 10, room)
+            await read_body(messages(part(b"01234", more=True), part(b"5")), 10, room, 5.0)
+        with pytest.raises(BusyError), room.hold(b"01234"):
+            raise AssertionError("there was no room")
+        with room.hold(b"0123"):
+            assert 0 == room.left
         go_on.set()
         assert b"012345" == await first
         again = messages(part(b"01234567", more=True), part(b"8"))
-        assert b"012345678" == await read_body(again, 10, room)
+        assert b"012345678" == await read_body(again, 10, room, 5.0)
 
     asyncio.run(run())
     assert 9 == room.left
