@@ -53,6 +53,7 @@ class Freshener:
         self._round = threading.Lock()
         self._tidying = threading.Lock()
         self._tidied = 0
+        self._unmergeable: set[str] = set()
         self.problem = ""
         """What hinders loading; empty while all is well."""
 
@@ -93,6 +94,9 @@ class Freshener:
         Loading goes on while files are merged; only the commits take turns with it.
         """
         with self._tidying:
+            if self._tidied % _CLEAN_UP_ROUNDS == 0:
+                # What failed because the disk was full, say, may succeed by now.
+                self._unmergeable.clear()
             for table in self._lake.tables:
                 self._compact(table)
             with self._round:
@@ -104,9 +108,23 @@ class Freshener:
     def _compact(self, table: Table) -> None:
         is_modelled = table is self._lake.events
         with self._round:
-            groups = table.mergeable(models.seen_files(self.engine) if is_modelled else None)
+            seen = models.seen_files(self.engine) if is_modelled else None
+            groups = table.mergeable(seen, self._unmergeable)
         for group in groups:
-            actions = table.merge(self._merging, group)
+            try:
+                actions = table.merge(self._merging, group)
+            except duckdb.FatalException:
+                raise
+            except duckdb.Error as error:
+                logger.warning(
+                    "merge-failed table=%s files=%d first=%s error=%s",
+                    table.folder.name,
+                    len(group),
+                    group[0].path,
+                    error,
+                )
+                self._unmergeable.update(file.path for file in group)
+                continue
             with self._round:
                 made = table.replace(group, actions)
                 if made and is_modelled:

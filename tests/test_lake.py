@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,14 @@ from doublet.accept import Arrival, refused_record
 from doublet.errors import CorruptError
 from doublet.lake import Lake
 from doublet.lake.columns import EVENTS, REFUSED
-from doublet.lake.table import Table
+from doublet.lake.table import File, Table, _mergeable
 from doublet.log import segment
 from doublet.log.disk import DiskLog
 from doublet.refusal import Reason, Refusal
+from doublet.rounds import Freshener
+from doublet.settings import Settings
 from tests.factories import ACCOUNT, HOUR, NOON, PIXEL, SECOND, Pipeline, make_record, sha256
+from tests.synced import watch_synced
 
 DAY = 24 * HOUR
 
@@ -56,11 +61,11 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     pipe.close()
 
 
-def make_refused(received_at: int, slot: int = 0) -> bytes:
+def make_refused(received_at: int, slot: int = 0, name: str = "Purchase") -> bytes:
     """The record of a refused request."""
     refusal = Refusal(Reason.EVENT_TOO_OLD, "event_time is more than 7 days ago.")
     arrival = Arrival(ACCOUNT, PIXEL, "server", received_at, slot)
-    return refused_record(refusal, arrival, b"{}", [{"event_name": "Purchase"}])
+    return refused_record(refusal, arrival, b"{}", [{"event_name": name}])
 
 
 def rows(table: Table | Path, columns: str = "log_slot, log_offset") -> list[tuple[Any, ...]]:
@@ -128,6 +133,18 @@ def test_days_are_partitions_and_refused_requests_have_their_own_table(pipeline:
         (1, "event_too_old", 2, '[{"event_name":"Purchase"}]', ACCOUNT),
         (3, "event_too_old", 2, '[{"event_name":"Purchase"}]', ACCOUNT),
     ] == found
+
+
+@pytest.mark.parametrize(("count", "size_bytes"), [(7, 8 << 20), (200, 300_000)])
+def test_large_refused_requests_load_within_the_memory_there_is(
+    pipeline: Pipeline, count: int, size_bytes: int
+) -> None:
+    for n in range(count):
+        name = f"{n:03d}" + "x" * (size_bytes - 3)
+        pipeline.append([make_refused(NOON + n * SECOND, name=name)])
+    assert count == pipeline.lake.load(pipeline.log).rows
+    found = rows(pipeline.lake.refused, "log_offset, length(payload)")
+    assert [(n, size_bytes + len('[{"event_name":""}]')) for n in range(count)] == found
 
 
 @pytest.mark.parametrize("ats", [[2 * DAY, 0], [0, 3000 * DAY], [0, 1]])
@@ -288,6 +305,89 @@ def test_compaction_keeps_every_row(pipeline: Pipeline) -> None:
     assert len(pipeline.lake.events.files()) < 8
     after = rows(pipeline.lake.events, "log_slot, log_offset, event_id, received_at")
     assert before == after
+
+
+def make_files(count: int, rows: int, size_bytes: int, name: str) -> list[File]:
+    """Files of one date, as the Delta log describes them."""
+    at = datetime(2026, 5, 28, tzinfo=UTC)
+    return [
+        File(f"{name}{n}", "2026-05-28", rows, size_bytes, at, at + timedelta(seconds=1))
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("rows", [300, 300_000])
+def test_files_that_are_large_in_bytes_or_rows_stay_and_keep_no_others_waiting(rows: int) -> None:
+    large = make_files(9, rows, 90 << 20, "large")
+    small = make_files(8, rows if rows == 300 else 100_000, 1 << 20, "small")
+    assert [small] == _mergeable(large + small)
+
+
+def test_what_is_merged_at_once_is_bounded_in_bytes_and_rows() -> None:
+    wide = make_files(20, 300, 30 << 20, "wide")
+    assert [wide[:8]] == _mergeable(wide)
+    long = make_files(20, 100_000, 1 << 20, "long")
+    assert [long[:10]] == _mergeable(long)
+
+
+def test_a_group_that_cannot_be_merged_is_left_alone_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = Pipeline(tmp_path)
+    for n in range(16):
+        # Records of 300 KiB: more than a row group of them does not fit into 64 MiB.
+        order = {"value": n, "currency": "EUR"} | ({"pad": "x" * 300_000} if n < 8 else {})
+        at = NOON + n * SECOND + (0 if n < 8 else DAY)
+        pipeline.append(
+            [make_record(at, event_id=f"{n}.{i}", custom_data={"i": i} | order) for i in range(30)]
+        )
+        pipeline.lake.load(pipeline.log)
+    pipeline.refresh()
+    pipeline.close()
+    freshener = Freshener(Settings(data=tmp_path, merge_memory_limit_mib=64))
+    try:
+        freshener.tidy()
+        freshener.tidy()
+    finally:
+        freshener.close()
+    table = Table(tmp_path / "lake" / "events", EVENTS)
+    assert {"2026-05-28": 8, "2026-05-29": 1} == dict(
+        Counter(file.received_date for file in table.files())
+    )
+    left = set(table.folder.glob("received_date=2026-05-28/*"))
+    assert {Path(file.path) for file in table.files()} >= left
+    assert 480 == len(rows(table))
+    warned = [line.getMessage() for line in caplog.records if "merge-failed" in line.msg]
+    assert 1 == len(warned)
+    assert "Out of Memory" in warned[0]
+
+
+def test_new_folders_are_named_durably_by_those_around_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, 20, 1)
+    shutil.rmtree(tmp_path / "lake")
+    synced = watch_synced(monkeypatch)
+    lake = Lake(tmp_path / "lake", tmp_path / "a", duckdb.connect())
+    assert 20 == lake.load(DiskLog(tmp_path / "log")).rows
+    lake.close()
+    made = {path for path in (tmp_path / "lake").rglob("*") if path.is_dir()}
+    assert {path.parent for path in made} | {tmp_path} <= synced
+
+
+def test_busy_partitions_take_turns(tmp_path: Path) -> None:
+    fill(tmp_path, 600, 3)
+    lake = Lake(tmp_path / "lake", tmp_path / "a", duckdb.connect())
+    log = DiskLog(tmp_path / "log")
+    for _ in range(3):
+        assert lake.load(log, size_bytes_max=20_000).more
+    positions = [lake.events.position(slot) for slot in range(3)]
+    assert 0 < min(positions)
+    assert max(positions) < 600
+    while lake.load(log, size_bytes_max=20_000).more:
+        pass
+    lake.close()
+    assert_loaded_once(tmp_path, 600, 3)
 
 
 def test_clean_up_keeps_what_is_named_and_bounds_the_delta_log(pipeline: Pipeline) -> None:

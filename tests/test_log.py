@@ -19,6 +19,7 @@ from doublet.log import segment
 from doublet.log.disk import DiskLog
 from doublet.log.writer import DiskWriter, Files, Limits, take_slot
 from tests.contracts.log import Commits, LogContract, record
+from tests.synced import watch_synced
 
 SMALL = Limits(queue_size_bytes_max=1 << 20, segment_size_bytes=60)
 
@@ -188,6 +189,115 @@ def test_an_abandoned_slot_can_be_deleted_to_its_end(tmp_path: Path) -> None:
     _write(tmp_path, 3)
     assert [3] == _numbers(tmp_path)
     assert 2 == segment.first_offset(segment.segments(tmp_path / "0")[0])
+
+
+class Interleaved(DiskLog):
+    """Lets the writer go on just before and after a reader looks for the next segment."""
+
+    before: Callable[[], None] | None = None
+    after: Callable[[], None] | None = None
+
+    def _after(self, path: Path) -> Path | None:
+        before, self.before = self.before, None
+        if before:
+            before()
+        found = super()._after(path)
+        after, self.after = self.after, None
+        if after:
+            after()
+        return found
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_rotation_while_the_log_is_read_is_no_damage(tmp_path: Path, moment: str) -> None:
+    writer, commits = _open(tmp_path, limits=Limits(segment_size_bytes=300))
+
+    def go_on() -> None:
+        for n in (2, 3, 4):
+            writer.submit([record(n)], n)
+            commits.wait_for(n)
+
+    writer.submit([record(1)], 1)
+    commits.wait_for(1)
+    log = Interleaved(tmp_path)
+    first = log.read(0, 0, 1 << 20)
+    assert first is not None
+    assert 1 == len(segment.segments(tmp_path / "0"))
+    setattr(log, moment, go_on)
+    position, found = first.next_position, b""
+    for _ in range(2):
+        chunk = log.read(0, position, 1 << 20)
+        if chunk is not None:
+            position, found = chunk.next_position, found + chunk.lines
+    writer.close()
+    assert len(segment.segments(tmp_path / "0")) > 1
+    assert 4 == position
+    assert all(b'"n":%d' % n in found for n in (2, 3, 4))
+
+
+def _fail_then_rotate(folder: Path) -> None:
+    """A slot whose last group failed, and behind it a segment without records."""
+    files = FullDisk()
+    writer, commits = _open(folder, files)
+    writer.submit([record(1)], 1)
+    commits.wait_for(1)
+    files.full = True
+    writer.submit([record(2), record(3)], 2)
+    commits.wait_for(2)
+    files.full = False
+    writer.close(rotate=True)
+    assert [0, 3] == [segment.first_offset(path) for path in segment.segments(folder / "0")]
+
+
+def test_a_gap_before_an_empty_segment_is_read_once(tmp_path: Path) -> None:
+    _fail_then_rotate(tmp_path)
+    log = DiskLog(tmp_path)
+    first = log.read(0, 0, 1 << 20)
+    assert first is not None
+    assert (3, 1) == (first.next_position, first.records)
+    # A reader that was there before the failed group and the segment behind it.
+    assert log.read(0, 1, 1 << 20) is None
+    path = segment.segments(tmp_path / "0")[0]
+    path.write_bytes(path.read_bytes().replace(b'"n":1', b'"n":0'))
+    assert log.read(0, 1, 1 << 20) is None
+    _write(tmp_path, 4)
+    chunk = log.read(0, 1, 1 << 20)
+    assert chunk is not None
+    assert (4, 1) == (chunk.next_position, chunk.records)
+
+
+def test_a_segment_before_a_gap_can_be_deleted(tmp_path: Path) -> None:
+    _fail_then_rotate(tmp_path)
+    log = DiskLog(tmp_path)
+    assert 0 == log.delete({0: 1}, older_than=2e10)
+    assert log.read(0, 1, 1 << 20) is None
+    assert log.delete({0: 1}, older_than=2e10) > 0
+    assert [3] == [segment.first_offset(path) for path in segment.segments(tmp_path / "0")]
+    assert log.read(0, 1, 1 << 20) is None
+
+
+def test_a_segment_that_could_not_be_begun_holds_no_reader_up(tmp_path: Path) -> None:
+    _write(tmp_path, 1)
+    # A reader may see a new segment just before its writer has to give it up.
+    begun = tmp_path / "0" / segment.name(1)
+    begun.touch()
+    log = DiskLog(tmp_path)
+    assert log.read(0, 0, 1 << 20) is not None
+    begun.unlink()
+    _write(tmp_path, 2)
+    chunk = log.read(0, 1, 1 << 20)
+    assert chunk is not None
+    assert (2, 1) == (chunk.next_position, chunk.records)
+
+
+def test_the_folders_of_a_slot_are_named_durably(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = watch_synced(monkeypatch)
+    lock = take_slot(tmp_path / "log", 0)
+    assert lock is not None
+    os.close(lock)
+    assert {tmp_path, tmp_path / "log"} <= synced
 
 
 # --- crashes ---------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ select
 from read_ndjson(
   $paths,
   filename = true,
-  maximum_object_size = 33554432,
+  maximum_object_size = 17825792,
   columns = {
     log_offset: 'bigint',
     record_type: 'varchar',
@@ -30,7 +30,7 @@ from read_ndjson(
     message: 'varchar',
     size_bytes: 'bigint',
     sha256: 'varchar',
-    payload: 'json'
+    payload: 'varchar'
   }
 )
 where record_type = 'refused'

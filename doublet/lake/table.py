@@ -34,6 +34,7 @@ LOADED = "compression snappy, row_group_size 20480, row_group_size_bytes '8MB'"
 MERGED = "compression zstd, row_group_size 20480, row_group_size_bytes '16MB'"
 MERGED_FILES_MIN = 8
 MERGED_ROWS_MAX = 1_000_000
+MERGED_SIZE_BYTES_MAX = 256 << 20
 
 
 class File(NamedTuple):
@@ -73,6 +74,10 @@ class Table:
                 },
             )
             _sync_log(self.folder)
+        # Each folder is named by the one around it. Also when the table is not new: the process
+        # that made it may have been killed before this.
+        for around in (self.folder, *self.folder.absolute().parents[:2]):
+            _sync(around)
         used = [key for key in _NOT_UNDERSTOOD if _is_on(delta.metadata().configuration, key)]
         if used:
             raise CorruptError(
@@ -131,16 +136,20 @@ class Table:
         options: str = LOADED,
     ) -> list[AddAction]:
         """Write the rows of a SELECT that were received on one date as a Parquet file, synced,
-        not yet part of the table; no file when there are none."""
+        not yet part of the table; no file when there are none, or when it fails."""
         folder = self.folder / f"{PARTITION}={received_date}"
         folder.mkdir(exist_ok=True)
         path = folder / f"part-{uuid.uuid4()}.parquet"
-        rows = connection.execute(
-            f"copy (select * exclude ({PARTITION}) from ({sql}) where {PARTITION} = "
-            f"cast($received_date as date)) to '{_quoted(path)}' "
-            f"(format parquet, {options}, return_stats true)",
-            {**parameters, "received_date": received_date},
-        ).fetchall()
+        try:
+            rows = connection.execute(
+                f"copy (select * exclude ({PARTITION}) from ({sql}) where {PARTITION} = "
+                f"cast($received_date as date)) to '{_quoted(path)}' "
+                f"(format parquet, {options}, return_stats true)",
+                {**parameters, "received_date": received_date},
+            ).fetchall()
+        except duckdb.Error:
+            path.unlink(missing_ok=True)
+            raise
         (_, count, size_bytes, _, statistics, *_) = rows[0] if rows else ("", 0, 0, 0, {})
         if not count:
             path.unlink(missing_ok=True)
@@ -186,15 +195,23 @@ class Table:
 
     # --- tidying ------------------------------------------------------------------------------
 
-    def mergeable(self, among: Container[str] | None = None) -> list[list[File]]:
+    def mergeable(
+        self, among: Container[str] | None = None, without: Container[str] = ()
+    ) -> list[list[File]]:
         """Groups of small neighbouring files that `merge` should make one; `among` restricts them
-        to files with these paths.
+        to files with these paths, `without` leaves some out.
 
         Files of about the same size (a power of ten of rows) are merged as soon as there are
         eight, so that each row is rewritten a few times in its life only, and neighbours in time
         stay neighbours (a log-structured merge tree's tiers: O'Neil et al. 1996).
         """
-        return _mergeable([file for file in self.files() if among is None or file.path in among])
+        return _mergeable(
+            [
+                file
+                for file in self.files()
+                if (among is None or file.path in among) and file.path not in without
+            ]
+        )
 
     def merge(self, connection: duckdb.DuckDBPyConnection, group: list[File]) -> list[AddAction]:
         """Write the rows of a group as one file.
@@ -202,7 +219,9 @@ class Table:
         Files never change, so this may run beside loading; `replace` commits what it made. The
         rows stay about in the order of their receipt, so that each row group covers a short time:
         that is how older copies are found. Sorting them by pixel and event_time, as is common,
-        needs more memory than DuckDB may have (at 384 MiB it fails from 350,000 rows on).
+        needs more memory than DuckDB may have (at 384 MiB it fails from 350,000 rows on). As it is
+        the memory depends on the row groups only, not on how large the group is. Raises
+        duckdb.Error when a file cannot be read or written.
         """
         names = ", ".join(column.name for column in self.columns)
         sql = f"select {names} from {self.read_sql()}"
@@ -271,15 +290,25 @@ class Table:
 
 
 def _mergeable(files: list[File]) -> list[list[File]]:
-    """Groups of at least eight files of one date and size class, oldest first."""
+    """Groups of at least eight files of one date and size class, oldest first.
+
+    A file with more than an eighth of what a merged one may hold is large enough; so eight others
+    always fit together.
+    """
     tiers: dict[tuple[str, int], list[File]] = {}
     for file in files:
-        tiers.setdefault((file.received_date, len(str(file.rows))), []).append(file)
+        if (
+            file.rows * MERGED_FILES_MIN <= MERGED_ROWS_MAX
+            and file.size_bytes * MERGED_FILES_MIN <= MERGED_SIZE_BYTES_MAX
+        ):
+            tiers.setdefault((file.received_date, len(str(file.rows))), []).append(file)
     groups = []
     for tier in tiers.values():
         group: list[File] = []
+        rows = size_bytes = 0
         for file in tier:
-            if sum(f.rows for f in group) + file.rows > MERGED_ROWS_MAX:
+            rows, size_bytes = rows + file.rows, size_bytes + file.size_bytes
+            if rows > MERGED_ROWS_MAX or size_bytes > MERGED_SIZE_BYTES_MAX:
                 break
             group.append(file)
         if len(group) >= MERGED_FILES_MIN:

@@ -42,10 +42,14 @@ class DiskLog:
 
     def read(self, partition: int, position: int, size_bytes_max: int) -> Chunk | None:
         """Verified records from `position` on; see `doublet.log.Log`."""
-        place = self._places.pop((partition, position), None) or self._find(partition, position)
+        place = self._places.pop((partition, position), None)
+        if place is None or not place.path.exists():
+            place = self._find(partition, position)
         parts: list[memoryview] = []
         next_position, room, records = position, size_bytes_max, 0
         while place is not None and room > 0:
+            # Looked for before reading: only what has a successor by now is complete.
+            following = self._after(place.path)
             lines, found = _read_groups(place, room)
             if found:
                 if any(group.records for group in found):
@@ -55,7 +59,6 @@ class DiskLog:
                 next_position = found[-1].next_offset
                 place = _Place(place.path, found[-1].end)
                 continue
-            following = self._after(place.path)
             try:
                 _check_sound(place, following)
             except CorruptError:
@@ -65,6 +68,9 @@ class DiskLog:
             if following is None:
                 break
             place = _Place(following, 0)
+        if not parts:
+            # The caller comes again with the same position, wherever the next record will be.
+            next_position = position
         if place is not None:
             self._places[partition, next_position] = place
         return Chunk(partition, next_position, parts, records) if parts else None
@@ -91,9 +97,13 @@ class DiskLog:
         freed = 0
         for partition, position in positions.items():
             paths = segment.segments(self.folder / str(partition))
+            # Behind a failed group the next record's offset is not known before it is there.
+            place = self._places.get((partition, position))
+            reached = place.path.name if place else ""
             for path, following in pairwise(paths):
+                is_read = segment.first_offset(following) <= position or following.name <= reached
                 status = path.stat()
-                if segment.first_offset(following) > position or status.st_mtime > older_than:
+                if not is_read or status.st_mtime > older_than:
                     break
                 path.unlink()
                 freed += status.st_size

@@ -96,7 +96,8 @@ def fresh_offset() -> int:
 
 
 def take_slot(folder: Path, slot: int) -> int | None:
-    """Lock a slot; the file descriptor that holds it, None when another process does."""
+    """Lock a slot, made if need be; the file descriptor that holds it, None when another process
+    does."""
     place = folder / str(slot)
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -105,6 +106,9 @@ def take_slot(folder: Path, slot: int) -> int | None:
     except OSError:
         os.close(lock)
         return None
+    # Also when it is not new: the process that made it may have been killed before this.
+    for around in (folder, folder.absolute().parent):
+        Files().sync_folder(around)
     return lock
 
 
@@ -340,7 +344,6 @@ class DiskWriter:
         self._offset = offset
         try:
             self._begin_segment(offset)
-            self._files.sync_folder(self._place.parent)
         except OSError as error:
             logger.error("begin-failed slot=%d error=%s", self.slot, error)
             self._sound = False
