@@ -105,7 +105,9 @@ encode = _encoder.encode
 """Canonical JSON of a record: UTF-8, one line, keys in the order of the struct."""
 
 
-_MONEY_MAX = 10**14
+MONEY_MAX = 10**14
+"""A `value` is less than this, and more than its negative."""
+
 _MONEY_STEP = Decimal("0.0001")
 _plain_decimal = re.compile(r"[0-9]{1,14}(\.[0-9]{1,4})?").fullmatch
 
@@ -125,7 +127,7 @@ def money(number: object) -> str | None:
             return str(text)
     elif kind is float or kind is int:
         text = repr(number)
-        if 0.001 <= number < _MONEY_MAX:  # type: ignore[operator]
+        if 0.001 <= number < MONEY_MAX:  # type: ignore[operator]
             return text
     else:
         return None
@@ -133,10 +135,10 @@ def money(number: object) -> str | None:
         return None
     try:
         exact = Decimal(text)
-        if not exact.is_finite() or abs(exact) >= _MONEY_MAX:
+        if not exact.is_finite() or abs(exact) >= MONEY_MAX:
             return None
         # Rounded before it is written out: as text, 1e-9999999 would be ten million characters.
         exact = exact.quantize(_MONEY_STEP)
     except ArithmeticError:
         return None
-    return f"{exact:f}" if abs(exact) < _MONEY_MAX else None
+    return f"{exact:f}" if abs(exact) < MONEY_MAX else None

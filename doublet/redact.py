@@ -70,33 +70,58 @@ _KEY_LENGTH_READ_MAX = 100
 _KEY_LENGTH_KEPT_MAX = 64
 _KEYS_KEPT_MAX = 4096
 
+# The sign @ as browsers, escape() of old scripts, pages and JSON write it, percent-encoded any
+# number of times; also in its full-width and small form (U+FF20, U+FE6B).
+_WIDE = r"EF%(?:25)*(?:BC%(?:25)*A0|B9%(?:25)*AB)"
+_AT = (
+    rf"(?:[@\uFF20\uFE6B]|%(?:25)*(?:40|u(?:0040|FF20|FE6B)|{_WIDE})"
+    r"|(?:&|%(?:25)*26)(?:#|%(?:25)*23)(?:0*64|x0*40)(?:;|%(?:25)*3B)?"
+    r"|(?:\\|%(?:25)*5C)u(?:0040|FF20|FE6B))"
+)
+_BEYOND_ASCII = rf"%(?:25)*(?!{_WIDE})(?:[89A-F][0-9A-F]|u(?!0040|FF20|FE6B)[0-9A-F]{{4}})"
 # One character of an address's local part, plain or percent-encoded (+ - . _ and UTF-8 bytes).
-_LOCAL = r"(?:[\w.+'~-]|%(?:2[BDE]|5F|[89A-F][0-9A-F]))"
+_LOCAL = rf"(?:[\w.+'~-]|%(?:25)*(?:2[BDE]|5F)|{_BEYOND_ASCII})"
+_HOST = rf"(?:[\w-]|{_BEYOND_ASCII})"
+_DOT = r"(?:\.|%(?:25)*2E)"
 _AT_DOMAIN = (
-    r"(?:@|%(?:25)*40)"
     # Shops name images for sharp screens `shoe@2x.png`.
-    r"(?![1-9](?:\.[0-9])?x\.(?:png|jpe?g|gif|webp|avif|svg))"
-    r"(?=[\w.-]*\.[^\W\d_]{2})[\w-]+(?:\.[\w-]+)+"
+    _AT + r"(?![1-9](?:\.[0-9])?x\.(?:png|jpe?g|gif|webp|avif|svg))"
+    rf"(?=(?:{_HOST}|{_DOT})*{_DOT}(?:[^\W\d_]|{_BEYOND_ASCII}){{2}}){_HOST}+(?:{_DOT}{_HOST}+)+"
 )
 # A match begins only where a run of local characters begins, or behind an encoded delimiter such
 # as %3D, and never gives characters back: so long hostile texts cost linear time.
 _EMAIL = re.compile(
-    r"(?:(?<![\w.+'~%-])|(?<=%(?!2[BDE]|5F|[89A-F])[0-9A-F]{2}))"
+    r"(?:(?<![\w.+'~%-])|(?<=%(?!2[BDE]|5F|[89A-F])[0-9A-F]{2})"
+    r"|(?<=%)(?![0-9A-F]{2}|u[0-9A-F]{4}))"
     rf"{_LOCAL}++{_AT_DOMAIN}(?:{_LOCAL}*+{_AT_DOMAIN})*",
     re.IGNORECASE,
 )
+
+_AT_SIGN = re.compile(_AT, re.IGNORECASE)
 
 _USER_INFO = re.compile(r"\A(\s*(?:[a-z][a-z0-9+.-]*:)?//)[^/?#\\]*@", re.IGNORECASE)
 _PAIR_KEY = re.compile(r"[?&#;]([^?&#;=]*+)=")
 _VALUE = re.compile(r"[^&#]*+")
 # A pair behind ";" may stand in the path (;jsessionid=…), so its value ends before the query.
 _PATH_VALUE = re.compile(r"[^;/?&#]*+")
-# The same inside a parameter that is itself an encoded URL: %3Femail%3D…%26, at any depth.
+# The same inside a parameter that is itself an encoded URL or form: %3Femail%3D…%26, at any depth.
+# The sign = is only looked at, since the next name may begin right behind it.
 _ENCODED_PAIR_KEY = re.compile(
-    r"(?:[?&#;]|%(?:25)*(?:3F|26|23|3B))((?:[^?&#;=%]|%(?:25)*5[BD])*+)(?:=|%(?:25)*3D)",
+    r"(?:[?&#;=]|%(?:25)*(?:3[FBD]|2[63]))"
+    r"((?:[^?&#;=%]|%(?!(?:25)*(?:3[FBD]|2[63])))*+)(?=(=|%(?:25)*3D))",
     re.IGNORECASE,
 )
-_ENCODED_VALUE = re.compile(r"(?:[^&#%]|%(?!(?:25)*2[36]))*+")
+_ENCODED_VALUE = re.compile(r"(?:[^&#%]|%(?!(?:25)*2[36]))*+", re.IGNORECASE)
+
+# A name in JSON, or in what a script or a cut left of it: "phone":, \"phone\":, {phone:.
+_JSON_KEY = re.compile(
+    r"""["']([^"'\\]{1,100})\\*+["'][\s+]*+:|[{(,][\s+]*+([\w-]{1,100})[\s+]*+:"""
+)
+_QUOTE = re.compile(r"""["'{]|%(?:25)*(?:22|27|7B|u00)""", re.IGNORECASE)
+_URL_PART = re.compile(r"[^?&#]+")
+_OLD_ESCAPE = re.compile(r"%u([0-9a-fA-F]{4})")
+_NESTED_PERCENT = re.compile(r"%(?:25)+")
+_LEVELS_MAX = 5
 
 
 def redact_url(url: str) -> str:
@@ -108,13 +133,15 @@ def redact_url(url: str) -> str:
     >>> redact_url("https://shop.example/thanks?order=7&email=jo%40example.com&fbclid=IwAR2")
     'https://shop.example/thanks?order=7&email=_removed_&fbclid=IwAR2'
     """
-    if "=" not in url and "@" not in url and "%" not in url:
+    if "=" not in url and "%" not in url and not _may_hold_more(url):
         return url
     clean = _USER_INFO.sub(r"\1", url, count=1) if "@" in url else url
     if not _CLEAN_KEYS.issuperset(_PAIR_KEY.findall(clean)):
         clean = _remove_values(clean, _PAIR_KEY, _VALUE)
     if "%3D" in clean or "%3d" in clean or "%25" in clean or "%26" in clean:
         clean = _remove_values(clean, _ENCODED_PAIR_KEY, _ENCODED_VALUE)
+    if '"' in clean or "{" in clean or "'" in clean or ("%" in clean and _QUOTE.search(clean)):
+        clean = _URL_PART.sub(_without_json, clean)
     clean = redact_text(clean)
     return url if clean == url else clean
 
@@ -125,10 +152,17 @@ def redact_text(text: str) -> str:
     >>> redact_text("Write to jo@example.com, order 1234567890")
     'Write to _removed_, order 1234567890'
     """
-    if "@" not in text and "%" not in text:
+    if text.isascii() and not ("@" in text or "%" in text or "&#" in text or "\\" in text):
+        return text
+    if _AT_SIGN.search(text) is None:
         return text
     clean, count = _EMAIL.subn(REMOVED, text)
     return clean if count else text
+
+
+def _may_hold_more(text: str) -> bool:
+    """Whether there is a sign of an address that is not percent-encoded, or of JSON."""
+    return "@" in text or "&#" in text or "\\" in text or '"' in text or not text.isascii()
 
 
 def redact(value: Any) -> Any:
@@ -139,15 +173,15 @@ def redact(value: Any) -> Any:
     empty text stay under any key, for they tell nothing about a person.
     """
     kind = type(value)
+    if kind is str:
+        return _redact_string(value)
     if kind is dict:
         return _redact_dict(value)
-    if kind is list:
-        return _redact_list(value)
-    return _redact_string(value) if kind is str else value
+    return _redact_list(value) if kind is list else value
 
 
-# The two loops run for every event, so a clean tree passes with few look-ups per key and no calls:
-# text without any of these four signs holds neither an address nor a key with a value.
+# The two loops run for every event, so a clean tree passes with few look-ups per key and one call
+# per text: text without any of these signs holds neither an address nor a key with a value.
 def _redact_dict(value: dict[str, Any]) -> dict[str, Any]:
     clean_keys = _CLEAN_KEYS
     changed: dict[str, Any] | None = None
@@ -158,7 +192,7 @@ def _redact_dict(value: dict[str, Any]) -> dict[str, Any]:
             renamed = renamed or verdict == RENAME
             clean = _redact_sensitive(item) if verdict == REMOVE else redact(item)
         elif kind is str:
-            if not ("@" in item or "=" in item or "%" in item or '"' in item):
+            if not ("=" in item or "%" in item or _may_hold_more(item)):
                 continue
             clean = _redact_string(item)
         elif kind is list:
@@ -171,7 +205,7 @@ def _redact_dict(value: dict[str, Any]) -> dict[str, Any]:
             changed = changed or dict(value)
             changed[key] = clean
     result = changed or value
-    return {redact_text(key): item for key, item in result.items()} if renamed else result
+    return {_redact_string(key): item for key, item in result.items()} if renamed else result
 
 
 def _redact_list(value: list[Any]) -> list[Any]:
@@ -179,7 +213,7 @@ def _redact_list(value: list[Any]) -> list[Any]:
     for index, item in enumerate(value):
         kind = type(item)
         if kind is str:
-            if not ("@" in item or "=" in item or "%" in item or '"' in item):
+            if not ("=" in item or "%" in item or _may_hold_more(item)):
                 continue
             clean: Any = _redact_string(item)
         elif kind is dict:
@@ -200,22 +234,60 @@ def _redact_sensitive(item: Any) -> Any:
 
 
 def _redact_string(text: str) -> str:
-    if '"' in text and text.lstrip()[:1] in ("{", "["):
+    if not ("=" in text or "%" in text or "@" in text or '"' in text):
+        return redact_text(text)
+    if '"' in text:
         return _redact_json(text)
-    if text.startswith(("/", "?")) or text[:8].lower().startswith(("http://", "https://")):
+    if "&" in text and "://" not in text:
+        # A form as text: its first name has no sign before it.
+        form = "&" + text
+        clean = redact_url(form)
+        return text if clean is form else clean[1:]
+    if "?" in text or text[:1] == "/" or "://" in text or "%" in text:
         return redact_url(text)
     return redact_text(text)
 
 
 def _redact_json(text: str) -> str:
     try:
-        tree = json.loads(text)
+        tree = json.loads(text, object_pairs_hook=_unique)
         clean = redact(tree)
     except (ValueError, RecursionError):
-        return redact_text(text)
+        return REMOVED if _has_personal_key(text) else redact_url(text)
     if clean is tree:
         return text
     return json.dumps(clean, ensure_ascii=False, separators=(",", ":"))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a name that comes twice only the last value would be looked at."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("A name comes twice.")
+    return found
+
+
+def _without_json(part: re.Match[str]) -> str:
+    """A part of a URL; where it holds JSON with a personal key, its whole value goes."""
+    text = part[0]
+    quote = _QUOTE.search(text)
+    if quote is None or not _has_personal_key(_decode(text)):
+        return text
+    return text[: text.find("=", 0, quote.start()) + 1 or quote.start()] + REMOVED
+
+
+def _has_personal_key(text: str) -> bool:
+    return any(_judge(quoted or bare) == REMOVE for quoted, bare in _JSON_KEY.findall(text))
+
+
+def _decode(text: str) -> str:
+    """Without percent-encoding, however often it was applied."""
+    for _ in range(_LEVELS_MAX):
+        if "%" not in text:
+            break
+        text = _NESTED_PERCENT.sub("%", text)
+        text = unquote(_OLD_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text))
+    return text
 
 
 def _remove_values(url: str, pair_key: re.Pattern[str], value: re.Pattern[str]) -> str:
@@ -225,9 +297,10 @@ def _remove_values(url: str, pair_key: re.Pattern[str], value: re.Pattern[str]) 
         if found.start() < done or _judge(found[1]) != REMOVE:
             continue
         ending = _PATH_VALUE if url[found.start()] == ";" else value
-        end = ending.match(url, found.end()).end()  # type: ignore[union-attr]
-        if end > found.end():
-            pieces += (url[done : found.end()], REMOVED)
+        begin = found.end(found.re.groups) if found.re.groups == 2 else found.end()
+        end = ending.match(url, begin).end()  # type: ignore[union-attr]
+        if end > begin:
+            pieces += (url[done:begin], REMOVED)
             done = end
     return "".join((*pieces, url[done:]))
 
@@ -237,12 +310,12 @@ def _judge(key: str) -> int:
     if key in _CLEAN_KEYS:
         return KEEP
     # Forms nest their names: user[email], user%5Bemail%5D, customer.phone, contacts[0][name].
-    readable = unquote(key[-_KEY_LENGTH_READ_MAX:])
+    readable = _decode(key[-_KEY_LENGTH_READ_MAX:])
     parts = [_KEY_JOINTS.sub("", part) for part in _KEY_PARTS.split(readable.lower())]
     names = [part for part in parts if part and not part.isdigit()]
     if names and (names[-1] in SENSITIVE_KEYS or "".join(names[-2:]) in SENSITIVE_KEYS):
         return REMOVE
-    if redact_text(key) is not key:
+    if _redact_string(key) is not key:
         return RENAME
     if len(key) <= _KEY_LENGTH_KEPT_MAX:
         if len(_CLEAN_KEYS) >= _KEYS_KEPT_MAX:

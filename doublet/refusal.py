@@ -6,6 +6,7 @@ public client libraries). Refusing is not an exception: it is a value, kept as a
 
 from __future__ import annotations
 
+import re
 import secrets
 from enum import Enum
 from typing import NamedTuple
@@ -146,6 +147,19 @@ class Refusal(msgspec.Struct, frozen=True):
     field: str = ""
 
 
+# A long run of digits may be a phone number.
+_is_plain_name = re.compile(r"(?!.*[0-9]{7})[A-Za-z_][A-Za-z0-9_]{0,39}", re.ASCII).fullmatch
+
+
+def quote_name(name: str) -> str:
+    """A field's name for a message or a record; only a plain one, since others may be values.
+
+    >>> quote_name("nickname"), quote_name("jo@example.com")
+    ('`nickname`', 'a field')
+    """
+    return f"`{name}`" if _is_plain_name(name) else "a field"
+
+
 class _Error(msgspec.Struct, omit_defaults=True):
     message: str
     type: str
@@ -163,6 +177,11 @@ def fbtrace_id() -> str:
     return "A" + secrets.token_urlsafe(16)
 
 
+def _sentence(message: str) -> str:
+    """With its full stop, which Meta's own words lack."""
+    return message if message.endswith((".", "…")) else f"{message}."
+
+
 def graph_error(refusal: Refusal, trace_id: str = "") -> bytes:
     """The JSON body `{"error": {...}}` for a refusal (Graph API, *Handling errors*)."""
     row = refusal.reason.row
@@ -173,7 +192,7 @@ def graph_error(refusal: Refusal, trace_id: str = "") -> bytes:
         error_subcode=row.subcode,
         is_transient=row.http_status >= 500,
         error_user_title=row.title,
-        error_user_msg=f"{refusal.message} {row.hint}",
+        error_user_msg=f"{_sentence(refusal.message)} {row.hint}",
         error_data={"blame_field_specs": [refusal.field.split(".")]} if refusal.field else None,
         fbtrace_id=trace_id or fbtrace_id(),
     )

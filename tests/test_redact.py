@@ -6,6 +6,7 @@ import copy
 import doctest
 import json
 import time
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,15 +14,21 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from doublet import redact as module
+from doublet import refusal as refusal_module
+from doublet.accept import Arrival, accept_hit, hashed_payload, read_hit, read_request
 from doublet.redact import REMOVED, SENSITIVE_KEYS, redact, redact_text, redact_url
+from doublet.refusal import Refusal
+from tests.factories import ACCOUNT, NOON, PIXEL, make_event
 
 SHOP = "https://shop.example"
+PHONE = "+49 170 5551234567"
 FBCLID = "fbclid=IwAR2F4-dbP0l7Mn1IawQQGCINEz7PYXQvwjNwB_qa2ofrHyiLjcbCRxTDMgk"
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 URL_PARTS = st.sampled_from(
     [
         *("https://", "//", "jo@example.com", "jo%40example.com", "jo%2540example.com", "@", "%40"),
+        *("%u0040", "&#64;", "\uff20", "%22", '"', "phone", ":", "{", "%7B", ","),
         *("email", "phone", "user[email]", "q", "=", "%3D", "%253D", "&", "%26", "?", "%3F", "#"),
         *(";", "/", ".", "+", "a", "b.co", "%", "%2B", "%C3%A9", REMOVED, "é", " ", "[", "]", "25"),
     ]
@@ -67,6 +74,26 @@ JSON_TREE = st.recursive(
         ("/?u=%252Fa%253Fphone%253D555%2526x", "/?u=%252Fa%253Fphone%253D_removed_%2526x"),
         ("/?u=x%3Femail%3Djo%40example.com&y=2", "/?u=x%3Femail%3D_removed_&y=2"),
         ("/?a=x%26note%3Djo%40example.com", "/?a=x%26note%3D_removed_"),
+        ("/?form=phone%3D555%26x%3D1", "/?form=phone%3D_removed_%26x%3D1"),
+        ("/?u=%2Fa%3Ffirst%255Fname%3DJo", "/?u=%2Fa%3Ffirst%255Fname%3D_removed_"),
+        ("/?data=%7B%22phone%22%3A%22%2B49%22%7D&x=1", "/?data=_removed_&x=1"),
+        ("/?data=%257B%2522phone%2522%253A%2522%252B49%2522%257D", "/?data=_removed_"),
+        ("/?data=%7B%22q%22%3A%22%7B%5C%22phone%5C%22%3A5%7D%22%7D", "/?data=_removed_"),
+        ("/?data=%u007B%u0022phone%u0022%3A5%7D", "/?data=_removed_"),
+        ("/?data=%5B%7B%22tel%22%3A%2249", "/?data=_removed_"),
+        ('/?data={"q":"a&b","phone":5}&x=1', "/?data=" + '{"q":"a&b_removed_&x=1'),
+        ('/#{"phone":"555"}', "/#_removed_"),
+        ("/?q={user(phone:5)}", "/?q=_removed_"),
+        ("/?q=anna%u0040example.com", "/?q=_removed_"),
+        ("/?q=%u0141anna%40example.com", "/?q=_removed_"),
+        ("/?q=anna\uff20example.com", "/?q=_removed_"),
+        ("/?q=anna%EF%BC%A0example.com", "/?q=_removed_"),
+        ("/?q=anna&#64;example.com", "/?q=_removed_"),
+        ("/?q=anna%26%23x40%3Bexample.com", "/?q=_removed_"),
+        ("/?q=anna%252540example.com", "/?q=_removed_"),
+        ("/?q=anna%40b%C3%BCcher.example", "/?q=_removed_"),
+        ("/?q=anna%40example%2Ecom", "/?q=_removed_"),
+        ("/?q=100%anna@example.com", "/?q=100%_removed_"),
     ],
 )
 def test_personal_values_leave_a_url_and_nothing_else_does(url: str, clean: str) -> None:
@@ -114,6 +141,7 @@ def test_credentials_leave_the_authority(url: str, clean: str) -> None:
         f"{SHOP}/maps/@52.520008,13.404954,15z",
         f"{SHOP}/users/@jo.example",
         f"{SHOP}/?t=20%25+off&x=100%",
+        f"{SHOP}/?filter=%7B%22color%22%3A%22red%22%2C%22size%22%3A7%7D",
     ],
 )
 def test_a_url_without_personal_data_is_the_same_object(url: str) -> None:
@@ -226,6 +254,15 @@ def test_a_change_copies_only_the_containers_around_it() -> None:
         ({"form": '{"phone":"555","id":7}'}, {"form": '{"phone":"_removed_","id":7}'}),
         ({"form": '[{"q":"jo@example.com"}]'}, {"form": '[{"q":"_removed_"}]'}),
         ({"form": '{"q":"jo@example.com'}, {"form": '{"q":"_removed_'}),
+        ({"form": '{"phone":"555'}, {"form": REMOVED}),
+        ({"form": '{"phone":"555","phone":""}'}, {"form": REMOVED}),
+        ({"form": '"{\\"phone\\":5}"'}, {"form": '"{\\"phone\\":\\"_removed_\\"}"'}),
+        ({"form": "phone=555&x=1"}, {"form": "phone=_removed_&x=1"}),
+        (
+            {"text": "at https://a.example/?phone=555"},
+            {"text": "at https://a.example/?phone=_removed_"},
+        ),
+        ({"/?phone=555": 1}, {"/?phone=_removed_": 1}),
     ],
 )
 def test_trees_are_searched_in_every_corner(value: Any, clean: Any) -> None:
@@ -258,7 +295,10 @@ LOCAL_PARTS = st.from_regex(r"[a-z0-9][a-z0-9._+-]{0,20}", fullmatch=True)
 DOMAINS = st.from_regex(r"[a-z][a-z0-9-]{0,10}(\.[a-z]{2,8}){1,2}", fullmatch=True)
 
 
-@given(LOCAL_PARTS, DOMAINS, st.sampled_from(["@", "%40", "%2540"]))
+AT_SIGNS = ["@", "%40", "%2540", "%u0040", "\uff20", "%EF%BC%A0", "&#64;", "%26%2364%3B", "\\u0040"]
+
+
+@given(LOCAL_PARTS, DOMAINS, st.sampled_from(AT_SIGNS))
 def test_no_address_survives_wherever_it_stands(local: str, domain: str, at: str) -> None:
     address = local + at + domain
     for text in (address, f"/u/{address}/x", f"{SHOP}/?q={address}&x=1", f"{SHOP}/#{address}"):
@@ -271,6 +311,19 @@ def test_no_address_survives_wherever_it_stands(local: str, domain: str, at: str
     [
         *("a", "%C3", "%3D", "a@", "x@a.", "?", "?a=", "%25", "%26a", "&email=x", "x@a.bc+", ";a"),
         *("[", '{"a":', "a%40a.bb", "//", ":a"),
+        *(
+            '"',
+            '"a":',
+            "{a",
+            ", ",
+            "%22",
+            "%7B+",
+            "\\",
+            "\\u0040",
+            "a&#64;a.bb",
+            "%EF%BC%A0",
+            "%u0141",
+        ),
     ],
 )
 @pytest.mark.parametrize("end", ["", "@", "%3D", "=@", '":'])
@@ -290,7 +343,43 @@ def test_strange_keys_do_not_fill_the_memory() -> None:
     assert max(map(len, module._CLEAN_KEYS)) <= module._KEY_LENGTH_KEPT_MAX
 
 
-def test_examples_in_the_docstrings_hold() -> None:
-    outcome = doctest.testmod(module)
+# --- at the doors ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("nickname", "field `nickname` at data.0."),
+        ("jo@example.com", "field at data.0."),
+        ("Mary Miller", "field at data.0."),
+        ("p491705551234567", "field at data.0."),
+        ("x` - at `$[0].Mary Miller", "field at data.0."),
+        ("n" * 41, "field at data.0."),
+    ],
+)
+def test_an_unknown_field_is_named_only_when_its_name_is_plain(name: str, shown: str) -> None:
+    body = json.dumps({"data": [make_event() | {name: 1}]}).encode()
+    refusal = read_request(body)
+    assert isinstance(refusal, Refusal)
+    assert (f"Object contains unknown {shown}", "data.0") == (refusal.message, refusal.field)
+    (payload,) = hashed_payload(body)
+    assert (name == "nickname") == (name in payload)
+    assert "Mary" not in json.dumps(payload)
+
+
+@pytest.mark.parametrize("key", ["ev", "eid", "sw", "a", "es", "tm", "dl", "rl"])
+@pytest.mark.parametrize(
+    "text", [json.dumps({"phone": PHONE}), f"/?phone={PHONE}", f"a=1&phone={PHONE}"]
+)
+def test_no_parameter_of_a_hit_keeps_a_value_under_a_personal_key(key: str, text: str) -> None:
+    arrival = Arrival(ACCOUNT, PIXEL, "browser", NOON, slot=0, suspect=False)
+    line = accept_hit(read_hit([(key, text), ("ev", "Lead")]), arrival)
+    assert isinstance(line, bytes)
+    assert PHONE.encode() not in line
+
+
+@pytest.mark.parametrize("examined", [module, refusal_module])
+def test_examples_in_the_docstrings_hold(examined: ModuleType) -> None:
+    outcome = doctest.testmod(examined)
     assert outcome.attempted > 0
     assert outcome.failed == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -9,13 +10,17 @@ import msgspec
 from doublet.accept.record import event_record
 from doublet.accept.steps import Arrival
 from doublet.event import EventsRequest, WireEvent
-from doublet.redact import redact_text
-from doublet.refusal import Reason, Refusal
+from doublet.refusal import Reason, Refusal, quote_name
 
 EVENTS_PER_REQUEST_MAX = 1000
 
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """What decoding and encoding raise for input that is not what it should be."""
+
+# msgspec quotes a name from the input in this one message; all others hold types and places.
+_unknown_field = re.compile(
+    r"Object contains unknown field `(.*?)`(?: - at `\$([\w.\[\]]*)`)?", re.DOTALL
+).fullmatch
 
 _decode_request = msgspec.json.Decoder(EventsRequest).decode
 _decode_event = msgspec.json.Decoder(WireEvent).decode
@@ -67,14 +72,20 @@ def _accept_all(events: Sequence[WireEvent | str], arrival: Arrival) -> list[byt
 
 
 def unreadable(error: Exception) -> Refusal:
-    """The refusal for input that does not decode; msgspec names types and places, not values."""
+    """The refusal for input that does not decode; names from the input are quoted with care."""
     if isinstance(error, UnicodeError):
         return Refusal(Reason.BAD_ENCODING, "The request is not valid UTF-8.")
     if isinstance(error, RecursionError):
         return Refusal(Reason.TOO_DEEP, "The request is nested too deeply.")
     if isinstance(error, msgspec.ValidationError):
-        message, _, place = str(error).partition(" - at `$")
-        field = place.strip("`.").replace("[", ".").replace("]", "")
-        shown = f"{message} at {field}." if field else f"{message}."
-        return Refusal(Reason.INVALID_EVENT, redact_text(shown)[:300], field)
+        unknown = _unknown_field(str(error))
+        if unknown:
+            name, place = quote_name(unknown[1]), unknown[2] or ""
+            message = f"Object contains unknown field {name}".replace("field a field", "field")
+        else:
+            message, _, place = str(error).partition(" - at `$")
+        field = place.strip("`.").replace("[", ".").replace("]", "").strip(".")
+        return Refusal(
+            Reason.INVALID_EVENT, f"{message} at {field}." if field else f"{message}.", field
+        )
     return Refusal(Reason.MALFORMED_BODY, f"The body is not valid JSON: {error}.")

@@ -73,16 +73,21 @@ def accept_hit(hit: Hit, arrival: Arrival) -> bytes | Refusal:
         action_source="website",
         event_source_url=fields.get("dl") or arrival.referer,
     )
-    if arrival.suspect:
-        # Before they are cut, since half an address no longer looks like one.
-        fields |= redact({key: fields[key] for key in EXTRA_KEYS if key in fields})
     extra = {key: fields[key][:_EXTRA_LENGTH_MAX] for key in EXTRA_KEYS if key in fields}
+    if arrival.suspect or _may_hold_pairs("".join(extra.values())):
+        # Before they are cut, since half an address no longer looks like one.
+        whole = redact({key: fields[key] for key in extra})
+        extra = {key: text[:_EXTRA_LENGTH_MAX] for key, text in whole.items()}
     if fields.get("rl"):
         extra["referrer_url"] = clean_url(fields["rl"])
     try:
         return event_record(wire, arrival, 0, extra or None)
     except UNREADABLE as error:
         return unreadable(error)
+
+
+def _may_hold_pairs(text: str) -> bool:
+    return "=" in text or "%" in text or '"' in text
 
 
 def _from_milliseconds(text: str | None) -> int | None:

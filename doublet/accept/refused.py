@@ -15,12 +15,11 @@ from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE
 from doublet.accept.steps import Arrival
 from doublet.accept.user_data import clean_user_data
 from doublet.event import Refused, WireEvent, encode
-from doublet.redact import redact, redact_text, redact_url
-from doublet.refusal import Refusal
+from doublet.redact import redact, redact_url
+from doublet.refusal import Refusal, quote_name
 
 _PIXEL_ID_LENGTH_MAX = 20
-_KEY_LENGTH_MAX = 100
-_PAYLOAD_SIZE_BYTES_MAX = 16 << 20
+_PAYLOAD_SIZE_BYTES_MAX = 4 << 20
 _KNOWN = frozenset(WireEvent.__struct_fields__)
 _URLS = ("event_source_url", "referrer_url")
 
@@ -48,7 +47,7 @@ def hashed_payload(body: bytes) -> Any:
     """The events of a JSON body, or of a form's `data`, with every personal value hashed; None
     when they are unreadable.
 
-    Keys that are not in Meta's tables keep their names and lose their values.
+    Keys that are not in Meta's tables lose their values, and their names unless they are plain.
     """
     try:
         data = msgspec.json.decode(body)
@@ -66,7 +65,7 @@ def _hashed_event(element: Any) -> Any:
     event = msgspec.json.decode(element) if isinstance(element, str) else element
     if not isinstance(event, dict):
         return None
-    kept = {redact_text(key)[:_KEY_LENGTH_MAX]: None for key in event if key not in _KNOWN}
+    kept = {quote_name(key).strip("`"): None for key in event if key not in _KNOWN}
     kept |= {key: _hashed_field(key, value) for key, value in event.items() if key in _KNOWN}
     return kept
 

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 
 from doublet.accept.user_data import clean_user_data, is_too_broad
-from doublet.event import Source, WireEvent, money
+from doublet.event import MONEY_MAX, Source, WireEvent, money
 from doublet.normalize import sha256_hex, strip_url_appendix
-from doublet.redact import redact, redact_text, redact_url
+from doublet.redact import redact, redact_url
 from doublet.refusal import Reason, Refusal
 
 DAY_S = 86_400
@@ -78,18 +78,17 @@ class Arrival(msgspec.Struct):
     suspect: bool = True
 
 
-_escaped_at_text = re.compile(r"%(?:25)*(?:40|5[Cc]u)").search
+_escaped_at = re.compile(rb"%(?:25)*(?:40|5[Cc]|u|[Ee][Ff]|23)").search
+_escaped_at_text = re.compile(r"%(?:25)*(?:40|5[Cc]|u|[Ee][Ff]|23)").search
 
 
 def is_suspect(body: bytes) -> bool:
-    """Whether raw input may hold an e-mail address: plain, percent-encoded (also more than once),
-    or as a JSON escape, which in a form is percent-encoded itself."""
+    """Whether raw input may hold an e-mail address: its sign plain, full-width, or as an escape of
+    JSON or HTML, each also percent-encoded any number of times."""
     # Looking for one byte is many times as fast as looking for several, and often enough.
-    if b"@" in body or (b"\\" in body and b"\\u" in body):
+    if b"@" in body or b"#" in body or b"\xef" in body or (b"\\" in body and b"\\u" in body):
         return True
-    return b"%" in body and (
-        b"%40" in body or b"2540" in body or b"%5Cu" in body or b"%5cu" in body
-    )
+    return b"%" in body and _escaped_at(body) is not None
 
 
 def is_suspect_hit(pairs: Sequence[tuple[str, str]]) -> bool:
@@ -97,6 +96,8 @@ def is_suspect_hit(pairs: Sequence[tuple[str, str]]) -> bool:
     text = "\n".join(chain.from_iterable(pairs))
     return (
         "@" in text
+        or "#" in text
+        or not text.isascii()
         or ("%" in text and _escaped_at_text(text) is not None)
         or ("\\" in text and "\\u" in text)
     )
@@ -132,8 +133,8 @@ def _event_name(draft: Draft) -> Refusal | None:
         return Refusal(Reason.EVENT_NAME_MISSING, "event_name is empty.", "event_name")
     if len(name) > EVENT_NAME_LENGTH_MAX:
         return _too_long("event_name", name, EVENT_NAME_LENGTH_MAX)
-    if "@" in name or "%" in name:
-        draft.wire.event_name = redact_text(name)
+    if not name.isalnum():
+        draft.wire.event_name = redact(name)
     return None
 
 
@@ -144,7 +145,7 @@ def _event_id(draft: Draft) -> Refusal | None:
     text = event_id if type(event_id) is str else str(event_id)
     if len(text) > EVENT_ID_LENGTH_MAX:
         return _too_long("event_id", text, EVENT_ID_LENGTH_MAX)
-    if ("@" in text or "%" in text) and redact_text(text) is not text:
+    if not text.isalnum() and redact(text) is not text:
         # Two ids with an address in them must stay two.
         text = sha256_hex(text)
     draft.event_id = text
@@ -288,7 +289,7 @@ def _purchase(draft: Draft) -> Refusal | None:
     if draft.value is None:
         refusal = draft.fault(
             Reason.VALUE_MISSING,
-            "A Purchase needs custom_data.value, a plain number.",
+            f"A Purchase needs custom_data.value, a plain number below {MONEY_MAX:,}.",
             "custom_data.value",
             "missing_value",
         )
@@ -315,7 +316,7 @@ def _addresses(draft: Draft) -> Refusal | None:
         draft.flags.append(
             "invalid_action_source" if wire.action_source else "missing_action_source"
         )
-        wire.action_source = redact_text(wire.action_source or "")[:64] or None
+        wire.action_source = redact(wire.action_source or "")[:64] or None
     elif wire.action_source == "website" and not wire.event_source_url:
         draft.flags.append("missing_event_source_url")
     return None
@@ -329,9 +330,9 @@ def _rare_fields(draft: Draft) -> Refusal | None:
             if value is not None:
                 extra[key] = clean_url(value) if key == "referrer_url" else redact(value)
         if arrival.test_event_code:
-            extra["test_event_code"] = redact_text(arrival.test_event_code)[:64]
+            extra["test_event_code"] = redact(arrival.test_event_code)[:64]
         if arrival.partner_agent:
-            extra["partner_agent"] = redact_text(arrival.partner_agent)[:64]
+            extra["partner_agent"] = redact(arrival.partner_agent)[:64]
     return None
 
 

@@ -15,7 +15,7 @@ from doublet.normalize import (
     hash_user_value,
     is_sha256,
 )
-from doublet.redact import redact_text
+from doublet.redact import redact
 
 USER_AGENT_LENGTH_MAX = 1024
 PLAIN_LENGTH_MAX = 256
@@ -34,17 +34,19 @@ _STRONG = frozenset((*HASHED_KEYS, *PLAIN_KEYS)) - frozenset().union(*_BROAD_SET
 
 
 def _plain(value: str) -> str | None:
-    return redact_text(value.strip())[:PLAIN_LENGTH_MAX] or None
+    text: str = redact(value.strip())
+    return text[:PLAIN_LENGTH_MAX] or None
 
 
 def _user_agent(value: str) -> str | None:
-    return redact_text(value.strip())[:USER_AGENT_LENGTH_MAX] or None
+    text: str = redact(value.strip())
+    return text[:USER_AGENT_LENGTH_MAX] or None
 
 
 def _click_id(value: str) -> str | None:
     """A click id is never changed; one that holds an address is none."""
     cleaned = clean_fbc(value)
-    return cleaned if cleaned and redact_text(cleaned) is cleaned else None
+    return cleaned if cleaned and redact(cleaned) is cleaned else None
 
 
 _RULES: dict[str, Callable[[str], str | None]] = {
