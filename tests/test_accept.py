@@ -83,7 +83,7 @@ def test_one_record_is_one_canonical_line() -> None:
     expected = (
         f'{{"record_type":"event","account_id":"{ACCOUNT}","pixel_id":"{PIXEL}",'
         f'"source":"server","received_at":{NOON},'
-        f'"event_key":{record.event_key(PIXEL, "Purchase", "order.1")},'
+        f'"event_key":{record.event_key(PIXEL, "Purchase", "iorder.1")},'
         f'"event_name":"Purchase","event_time":{NOON // SECOND},"event_id":"order.1",'
         '"action_source":"website","event_source_url":"https://shop.example/thanks",'
         f'"user_data":{{"em":["{sha256("mary@example.com")}"]}},"value":"10.5",'
@@ -261,13 +261,24 @@ def test_harmless_custom_data_stay_as_they_are() -> None:
     assert custom == accept_one(custom_data=custom)["custom_data"]
 
 
-@pytest.mark.parametrize("place", ["query", "form", "JSON in a form", "JSON"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("query", "form", "JSON in a form", "JSON", "full-width", "full-width query"),
+        *("old escape", "HTML", "HTML in a query"),
+    ],
+)
 def test_an_address_is_suspected_in_every_encoding(place: str) -> None:
     raw = {
         "query": b"a=jo%40example.com",
         "form": b"a=jo%2540example.com",
         "JSON in a form": b"data=%7B%22a%22%3A%22jo%5Cu0040example.com",
         "JSON": b'{"a":"jo\\u0040example.com"}',
+        "full-width": "jo\uff20example.com".encode(),
+        "full-width query": b"a=jo%EF%BC%A0example.com",
+        "old escape": b"a=jo%25u0040example.com",
+        "HTML": b'{"a":"jo&#64;example.com"}',
+        "HTML in a query": b"a=jo%26%2364;example.com",
     }[place]
     assert is_suspect(raw)
     assert not is_suspect(b"a=100%25&b=%5B%5D&c=40")

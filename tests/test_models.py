@@ -79,6 +79,20 @@ def test_a_late_copy_changes_the_event_it_belongs_to(pipeline: Pipeline) -> None
     assert (1, 1) == (row["browser_copies"], row["server_copies"])
 
 
+def test_value_and_currency_come_from_one_copy(pipeline: Pipeline) -> None:
+    # A name other than Purchase, which may come without a value or a currency.
+    yen, dollars, both = ({"value": 1000}, {"currency": "USD"}, {"value": 7.5, "currency": "EUR"})
+    pipeline.append(
+        [
+            make_record(NOON, event_name="Lead", custom_data=yen),
+            make_record(NOON + SECOND, event_name="Lead", custom_data=both),
+            make_record(NOON + 2 * SECOND, event_name="Lead", custom_data=dollars),
+        ]
+    )
+    pipeline.refresh()
+    assert (Decimal("7.5"), "EUR") == (_only(pipeline)["value"], _only(pipeline)["currency"])
+
+
 def test_events_without_an_id_are_never_joined(pipeline: Pipeline) -> None:
     pipeline.append([make_record(NOON + i, event_id=None) for i in range(3)])
     pipeline.refresh()

@@ -14,14 +14,16 @@ RECORD_SIZE_BYTES_MAX = 1 << 20
 
 
 def event_key(pixel_id: str, event_name: str, unique: str) -> int:
-    """64-bit key shared by all copies of one event: BLAKE2b of pixel, name and event id.
+    """64-bit key shared by all copies of one event: BLAKE2b of pixel, name and what makes it unique
+   .
 
-    Stamped here because the engines' own hash functions differ.
+    Stamped here because the engines' own hash functions differ. The name's length keeps a name
+    with line breaks in it apart from a shorter name and an id.
 
-    >>> event_key("1", "Purchase", "order.7") == event_key("1", "Purchase", "order.7")
-    True
+    >>> event_key("1", "a\\nb", "c") == event_key("1", "a", "b\\nc")
+    False
     """
-    text = f"{pixel_id}\n{event_name}\n{unique}"
+    text = f"{pixel_id}\n{len(event_name)}\n{event_name}\n{unique}"
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
@@ -37,8 +39,9 @@ def event_record(
             return refusal
     pixel_id = arrival.pixel_id
     # Without an id an event is its own: slot, microsecond and index are unique for ever. The
-    # newline keeps such a key apart from every id that a client could send.
-    unique = draft.event_id or f"\n{arrival.slot}\n{arrival.received_at}\n{index}"
+    # letter keeps such a key apart from every id that a client could send.
+    event_id = draft.event_id
+    unique = f"i{event_id}" if event_id else f"o{arrival.slot}\n{arrival.received_at}\n{index}"
     record = encode(
         Event(
             "event",

@@ -2,6 +2,7 @@
 -- Key: (pixel_id, event_key, anchor_at). Sources: the temporary tables `chains` (the copies of the
 -- changed keys with chain and rank) and `changed_events` (their full rows).
 -- The kept copy (rank 1) gives every field; where it has null, the next copy by rank gives it.
+-- Value and currency come from one copy, if any has both: 1000 JPY and 7 USD never make 1000 USD.
 -- Hashed user data are the union of the copies', gathered as text without commas: lists of lists
 -- cost six times as much. A null delay_s means that one side is missing.
 with
@@ -101,8 +102,14 @@ filled as (
     first_value(event_id ignore nulls) over by_rank as event_id,
     first_value(action_source ignore nulls) over by_rank as action_source,
     first_value(event_source_url ignore nulls) over by_rank as event_source_url,
-    first_value(value ignore nulls) over by_rank as value,
-    first_value(currency ignore nulls) over by_rank as currency,
+    coalesce(
+      first_value(case when currency is not null then value end ignore nulls) over by_rank,
+      first_value(value ignore nulls) over by_rank
+    ) as value,
+    coalesce(
+      first_value(case when value is not null then currency end ignore nulls) over by_rank,
+      first_value(currency ignore nulls) over by_rank
+    ) as currency,
     first_value(order_id ignore nulls) over by_rank as order_id,
     first_value(extra ignore nulls) over by_rank as extra,
     first_value(user_data.client_ip_address ignore nulls) over by_rank as client_ip_address,
