@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
-from typing import Any
+from typing import TypedDict, Unpack
 
 import httpx
 import msgspec
@@ -13,10 +13,28 @@ import msgspec
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.errors import OperatorError
-from doublet.reports import OverviewRow, overview
+from doublet.processes import private_socket
+from doublet.reports import CurrencyRow, OverviewRow, as_csv, overview, overview_by_currency
 from doublet.settings import Settings
 
-_TIMEOUT_S = 3600.0
+_CONNECT_TIMEOUT_S = 5.0
+_REPORT_TIMEOUT_S = 60.0
+_ROUND_TIMEOUT_S = 3600.0
+
+
+class Filters(TypedDict, total=False):
+    """What part of an account's events a report is about; all of them without any."""
+
+    pixel_id: str | None
+    since: date | None
+    until: date | None
+
+
+def ask_for_round(settings: Settings, path: str) -> dict[str, int] | None:
+    """Have the running worker do what may take an hour; its figures, None when no worker runs.
+    Raises OperatorError like `ask_worker`."""
+    answer = ask_worker(settings, "POST", path, timeout_s=_ROUND_TIMEOUT_S)
+    return None if answer is None else msgspec.json.decode(answer, type=dict[str, int])
 
 
 def ask_worker(
@@ -24,16 +42,17 @@ def ask_worker(
     method: str,
     path: str,
     parameters: dict[str, str] | None = None,
-    kind: Any = Any,
-) -> Any:
-    """The running worker's JSON answer as a `kind`, None when no worker runs. Raises OperatorError
-    when it refuses or stops while answering."""
+    timeout_s: float = _REPORT_TIMEOUT_S,
+) -> bytes | None:
+    """The running worker's answer, None when no worker runs. Raises OperatorError when it refuses,
+    stops while answering or says nothing for `timeout_s`."""
     try:
         key = (settings.run_folder / "operator.key").read_text("ascii")
     except FileNotFoundError:
         return None
-    transport = httpx.HTTPTransport(uds=str(settings.worker_socket))
-    with httpx.Client(transport=transport, timeout=_TIMEOUT_S) as client:
+    transport = httpx.HTTPTransport(uds=str(private_socket(settings)))
+    timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
+    with httpx.Client(transport=transport, timeout=timeout) as client:
         try:
             answer = client.request(
                 method,
@@ -43,11 +62,17 @@ def ask_worker(
             )
         except httpx.ConnectError:
             return None
+        except httpx.TimeoutException as error:
+            raise OperatorError(
+                "The worker runs, but does not answer.",
+                "It may be busy: try again. If it stays silent, end its process (`doublet work`): "
+                "`doublet serve` starts it again, and nothing is lost.",
+            ) from error
         except httpx.TransportError as error:
             raise OperatorError("The worker stopped while answering.", "Try again.") from error
     if answer.status_code != 200:
         raise OperatorError(f"The worker answered {answer.status_code}: {_said(answer)}")
-    return msgspec.json.decode(answer.content, type=kind)
+    return answer.content
 
 
 def _said(answer: httpx.Response) -> str:
@@ -59,23 +84,29 @@ def _said(answer: httpx.Response) -> str:
 
 
 def read_overview(
-    settings: Settings,
-    account: Account,
-    *,
-    pixel_id: str | None,
-    since: date | None,
-    until: date | None,
+    settings: Settings, account: Account, **filters: Unpack[Filters]
 ) -> list[OverviewRow]:
-    """The overview from whoever has the database."""
-    given = {"account": account.account_id, "pixel": pixel_id, "since": since, "until": until}
-    parameters = {name: str(value) for name, value in given.items() if value}
-    rows: list[OverviewRow] | None = ask_worker(
-        settings, "GET", "/overview.json", parameters, list[OverviewRow]
-    )
-    if rows is not None:
-        return rows
+    """The overview from whoever has the database; `filters` are those of `reports.overview`."""
+    answer = ask_worker(settings, "GET", "/overview.json", _parameters(account, **filters))
+    if answer is not None:
+        return msgspec.json.decode(answer, type=list[OverviewRow])
     with _own_engine(settings) as engine:
-        return overview(engine, account, pixel_id=pixel_id, since=since, until=until)
+        return overview(engine, account, **filters)
+
+
+def read_overview_csv(settings: Settings, account: Account, **filters: Unpack[Filters]) -> str:
+    """The same as CSV, a row per event name and currency."""
+    answer = ask_worker(settings, "GET", "/overview.csv", _parameters(account, **filters))
+    if answer is not None:
+        return answer.decode()
+    with _own_engine(settings) as engine:
+        return as_csv(overview_by_currency(engine, account, **filters), CurrencyRow)
+
+
+def _parameters(account: Account, **filters: Unpack[Filters]) -> dict[str, str]:
+    given = {"account": account.account_id, "pixel": filters.get("pixel_id")}
+    days = {"since": filters.get("since"), "until": filters.get("until")}
+    return {name: str(value) for name, value in (given | days).items() if value}
 
 
 @contextmanager

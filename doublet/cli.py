@@ -41,8 +41,25 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder that holds everything.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def _not_empty(text: str | None) -> str | None:
+    """An empty option is a script's unset variable: nobody asks for all by that."""
+    if text is not None and not text.strip():
+        raise typer.BadParameter("It is empty; name one, or leave the option out.")
+    return text
+
+
 AccountOption = Annotated[
-    str | None, typer.Option("--account", help="Account id or name; needed if there are several.")
+    str | None,
+    typer.Option(
+        "--account",
+        help="Account id or name; needed if there are several.",
+        callback=_not_empty,
+    ),
+]
+PixelOption = Annotated[
+    str | None, typer.Option("--pixel", help="Only this pixel.", callback=_not_empty)
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -331,10 +348,10 @@ def _run_rounds(
     act: Callable[[Any, Callable[[str, int], None]], dict[str, int]],
     as_json: bool,
 ) -> None:
-    from doublet.ask import ask_worker
+    from doublet.ask import ask_for_round
 
     with err.status("Working …") as status:
-        result = ask_worker(chosen, "POST", path)
+        result = ask_for_round(chosen, path)
         if result is None:
             from doublet.rounds import Freshener
 
@@ -358,7 +375,7 @@ def _run_rounds(
 @report_app.command("overview")
 def report_overview(
     account: AccountOption = None,
-    pixel: Annotated[str | None, typer.Option(help="Only this pixel.")] = None,
+    pixel: PixelOption = None,
     since: Annotated[datetime | None, typer.Option(help="First day.", formats=["%Y-%m-%d"])] = None,
     until: Annotated[datetime | None, typer.Option(help="Last day.", formats=["%Y-%m-%d"])] = None,
     data: Data = None,
@@ -371,31 +388,49 @@ def report_overview(
     Example: doublet report overview --since 2026-11-01 --json
     """
     from doublet import reports
-    from doublet.ask import read_overview
+    from doublet.ask import Filters, read_overview, read_overview_csv
 
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
+    if since and until and until < since:
+        raise typer.BadParameter("--until is a day before --since; swap them.")
     chosen = _settings(data, pairs)
-    rows = read_overview(
-        chosen,
-        _catalog(chosen).account(account),
-        pixel_id=pixel,
-        since=since.date() if since else None,
-        until=until.date() if until else None,
-    )
+    catalog = _catalog(chosen)
+    owner = catalog.account(account)
+    if pixel and pixel not in {known.pixel_id for known in catalog.pixels(owner.account_id)}:
+        raise OperatorError(
+            f"Account {owner.account_id} has no pixel {pixel!r}.",
+            "`doublet pixel list` shows the pixels of each account.",
+        )
+    filters: Filters = {
+        "pixel_id": pixel,
+        "since": since.date() if since else None,
+        "until": until.date() if until else None,
+    }
+    if as_csv:
+        print(read_overview_csv(chosen, owner, **filters), end="")
+        return
+    rows = read_overview(chosen, owner, **filters)
     if as_json:
         print(msgspec.json.format(reports.as_json(rows), indent=2).decode())
-    elif as_csv:
-        print(reports.as_csv(rows, reports.OverviewRow), end="")
-    else:
+    elif rows:
         _print_overview(rows)
+    else:
+        given = {"--pixel": pixel, "--since": filters["since"], "--until": filters["until"]}
+        _say_none(" ".join(f"{flag} {value}" for flag, value in given.items() if value))
+
+
+def _say_none(filters: str) -> None:
+    if filters:
+        err.print(f"No event matches {escape(filters)}. Leave filters out to see more.")
+    else:
+        err.print("No events yet. `doublet pixel create NAME` prints what to paste into a site.")
 
 
 _COUNTS = ("browser", "server", "events", "both", "browser_only", "server_only")
 
 
 def _print_overview(rows: list[Any]) -> None:
-    if not rows:
-        err.print("No events yet. `doublet pixel create NAME` prints what to paste into a site.")
-        return
     table = RichTable("event")
     for title in ("browser", "server", "events", "both", "browser only", "server only", "value"):
         figures = len(title) if title == "value" else len(title.split()[0])

@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,15 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from doublet.catalog import Catalog
+from doublet.errors import OperatorError
+from doublet.processes import private_socket
 from doublet.rounds import Freshener, Rounds
 from doublet.settings import Settings
 from doublet.web import create_app
 
 logger = logging.getLogger(__name__)
+
+_LOOK_S = 1.0
 
 
 class OperatorKey:
@@ -38,9 +42,9 @@ class OperatorKey:
 
     def __init__(self, folder: Path) -> None:
         self._key = f"opr_{secrets.token_urlsafe(32)}"
-        path = folder / "operator.key"
-        path.unlink(missing_ok=True)
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self.path = folder / "operator.key"
+        self.path.unlink(missing_ok=True)
+        file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(file, "w") as stream:
             stream.write(self._key)
 
@@ -74,6 +78,18 @@ def _operator_routes(freshener: Freshener, key: OperatorKey) -> list[Route]:
     ]
 
 
+async def _stop_without(paths: Sequence[Path], stop: Callable[[], None]) -> None:
+    """Stop serving when one of its files is gone, without which nobody finds or may ask it."""
+
+    async def wait_while(are_there: bool) -> None:
+        while are_there == all(path.exists() for path in paths):
+            await asyncio.sleep(_LOOK_S)
+
+    await wait_while(False)
+    await wait_while(True)
+    stop()
+
+
 async def _serve(settings: Settings, freshener: Freshener) -> None:
     key = OperatorKey(settings.run_folder)
     app = create_app(
@@ -84,7 +100,7 @@ async def _serve(settings: Settings, freshener: Freshener) -> None:
         public_url=settings.url,
     )
     app.router.routes[:0] = _operator_routes(freshener, key)
-    socket = settings.worker_socket
+    socket = private_socket(settings)
     socket.unlink(missing_ok=True)
     server = Server(
         app, uds=socket, interface=Interfaces.ASGINL, log_level=LogLevels.error, backlog=256
@@ -92,14 +108,20 @@ async def _serve(settings: Settings, freshener: Freshener) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.stop)
+    watch = asyncio.create_task(_stop_without((socket, key.path), server.stop))
     try:
         await server.serve()
     finally:
         socket.unlink(missing_ok=True)
+    if watch.done():
+        raise OperatorError(
+            f"Somebody removed {socket.name} or {key.path}, which a running worker needs.",
+            "A new worker makes them again; `doublet serve` starts one by itself.",
+        )
 
 
 def run_worker(settings: Settings) -> None:
-    """Work until SIGINT or SIGTERM."""
+    """Work until SIGINT or SIGTERM. Raises OperatorError when its files are taken away."""
     logging.basicConfig(
         format="%(levelname)s %(name)s %(message)s", level=logging.INFO, stream=sys.stderr
     )

@@ -19,6 +19,7 @@ import sqlglot
 
 from doublet.catalog import Account
 from doublet.reports import (
+    CurrencyRow,
     OverviewRow,
     TimelineRow,
     as_csv,
@@ -193,22 +194,22 @@ def test_bounds_take_every_day_of_the_calendar() -> None:
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
 def test_no_cell_of_a_csv_is_a_formula(start: str) -> None:
     name = f'{start}HYPERLINK("http://evil.example","x")'
-    rows = [OverviewRow(name, 1, 0, 1, 0, 1, 0, {"USD": Decimal("-2.5000")})]
-    (_, cells) = list(csv.reader(io.StringIO(as_csv(rows, OverviewRow), newline="")))
+    rows = [CurrencyRow(name, "USD", 1, 0, 1, 0, 1, 0, Decimal("-2.5000"))]
+    (_, cells) = list(csv.reader(io.StringIO(as_csv(rows, CurrencyRow), newline="")))
     assert f"'{name}" == cells[0]
     assert "-2.5000" == cells[-1]
 
 
-def test_csv_has_a_column_per_currency_and_always_a_line_of_names() -> None:
+def test_csv_has_a_row_per_currency_and_always_a_line_of_names() -> None:
     rows = [
-        OverviewRow("a,b", 1, 2, 3, 4, 5, 6, {"USD": Decimal("1.5")}),
-        OverviewRow("c", 1, 2, 3, 4, 5, 6, {"EUR": Decimal("2")}),
+        CurrencyRow("a,b", "USD", 1, 2, 3, 4, 5, 6, Decimal("1.5")),
+        CurrencyRow("c", None, 1, 2, 3, 4, 5, 6, None),
     ]
     expected = (
-        "event_name,browser,server,events,both,browser_only,server_only,value_EUR,value_USD\r\n"
-        '"a,b",1,2,3,4,5,6,,1.5\r\nc,1,2,3,4,5,6,2,\r\n'
+        "event_name,currency,browser,server,events,both,browser_only,server_only,value\r\n"
+        '"a,b",USD,1,2,3,4,5,6,1.5\r\nc,,1,2,3,4,5,6,\r\n'
     )
-    assert expected == as_csv(rows, OverviewRow)
+    assert expected == as_csv(rows, CurrencyRow)
     names = "start,end,events,both,browser_only,server_only\r\n"
     assert names == as_csv([], TimelineRow)
     row = TimelineRow(

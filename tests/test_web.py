@@ -47,9 +47,9 @@ def test_the_overview_is_json_with_numbers(filled: Site) -> None:
 def test_the_overview_is_csv(filled: Site) -> None:
     answer = filled.get("/overview.csv", filled.ours)
     expected = [
-        "event_name,browser,server,events,both,browser_only,server_only,value_USD",
-        "Purchase,1,3,2,1,0,1,21.0000",
-        f"{HOSTILE},1,0,1,0,1,0,",
+        "event_name,currency,browser,server,events,both,browser_only,server_only,value",
+        f"{HOSTILE},,1,0,1,0,1,0,",
+        "Purchase,USD,1,3,2,1,0,1,21.0000",
     ]
     assert expected == answer.text.splitlines()
     assert "text/csv; charset=utf-8" == answer.headers["content-type"]

@@ -175,7 +175,7 @@ class Story:
             catalog.close()
 
     def _read(self, owner: Account) -> list[OverviewRow]:
-        return read_overview(self._settings, owner, pixel_id=None, since=None, until=None)
+        return read_overview(self._settings, owner)
 
     def _purchases(self, owner: Account) -> OverviewRow:
         rows = self._read(owner)
@@ -197,7 +197,8 @@ class Story:
             self._ended.wait(_LOOK_S)
 
     def _sum_up(self, owner: Account, tally: Tally) -> None:
-        # Narrow, so that it fits a terminal of 80 columns.
+        # Narrow, so that it fits a terminal of 80 columns; in a narrower one names fold, since a
+        # cut figure is a wrong one.
         table = Table(
             box=SIMPLE_HEAD,
             padding=(0, 0, 0, 1),
@@ -205,7 +206,7 @@ class Story:
             title="What arrived, of all runs",
             title_justify="left",
         )
-        table.add_column("event", no_wrap=True)
+        table.add_column("event", overflow="fold")
         for title in (*_COUNTS, CURRENCY):
             table.add_column(title.replace("_", " "), justify="right")
         purchases = _NOTHING

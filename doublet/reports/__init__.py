@@ -32,6 +32,21 @@ class OverviewRow(msgspec.Struct):
     value: dict[str, Decimal]
 
 
+class CurrencyRow(msgspec.Struct):
+    """One event name and currency, counted like an OverviewRow. Events without a value, or with
+    one of no known currency, have a row of their own, in which both are None."""
+
+    event_name: str
+    currency: str | None
+    browser: int
+    server: int
+    events: int
+    both: int
+    browser_only: int
+    server_only: int
+    value: Decimal | None
+
+
 class TimelineRow(msgspec.Struct):
     """One span of time, from `start` until before `end` in the account's zone: how many events
     there were after deduplication. both + browser_only + server_only = events."""
@@ -66,6 +81,24 @@ def bounds(
     return start, midnight(until + timedelta(days=1))
 
 
+def overview_by_currency(
+    engine: Engine,
+    account: Account,
+    *,
+    pixel_id: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+) -> list[CurrencyRow]:
+    """Per event name and currency, by name, the row without a currency last. Empty when nothing
+    arrived."""
+    start, end = bounds(account, since, until)
+    found = engine.query(
+        report_sql("overview"),
+        {"account_id": account.account_id, "pixel_id": pixel_id, "since": start, "until": end},
+    )
+    return [CurrencyRow(**row) for row in found]
+
+
 def overview(
     engine: Engine,
     account: Account,
@@ -75,24 +108,25 @@ def overview(
     until: date | None = None,
 ) -> list[OverviewRow]:
     """Per event name, most frequent first. Empty when nothing arrived."""
-    start, end = bounds(account, since, until)
-    found = engine.query(
-        report_sql("overview"),
-        {"account_id": account.account_id, "pixel_id": pixel_id, "since": start, "until": end},
-    )
+    parts = overview_by_currency(engine, account, pixel_id=pixel_id, since=since, until=until)
     rows: dict[str, OverviewRow] = {}
-    for part in found:
-        name = part["event_name"]
+    for part in parts:
+        name = part.event_name
         row = rows.setdefault(name, OverviewRow(name, 0, 0, 0, 0, 0, 0, {}))
-        _add(row, part)
+        add_counts(row, part)
+        if part.currency is not None and part.value is not None:
+            row.value[part.currency] = part.value
     return sorted(rows.values(), key=lambda row: (-row.events, row.event_name))
 
 
-def _add(row: OverviewRow, part: dict[str, Any]) -> None:
-    for field in ("browser", "server", "events", "both", "browser_only", "server_only"):
-        setattr(row, field, getattr(row, field) + part[field])
-    if part["currency"] is not None:
-        row.value[part["currency"]] = part["value"]
+def add_counts(row: OverviewRow, other: OverviewRow | CurrencyRow) -> None:
+    """Count the other row's copies and events in this one too."""
+    row.browser += other.browser
+    row.server += other.server
+    row.events += other.events
+    row.both += other.both
+    row.browser_only += other.browser_only
+    row.server_only += other.server_only
 
 
 def timeline(
@@ -135,21 +169,16 @@ def as_json(rows: Sequence[OverviewRow] | Sequence[TimelineRow]) -> bytes:
     return msgspec.json.Encoder(decimal_format="number").encode(rows)
 
 
-def as_csv(rows: Sequence[OverviewRow] | Sequence[TimelineRow], kind: type[msgspec.Struct]) -> str:
-    """The rows as CSV with a line of names; `value` becomes one column per currency.
+def as_csv(rows: Sequence[CurrencyRow] | Sequence[TimelineRow], kind: type[msgspec.Struct]) -> str:
+    """The rows as CSV with a line of names; what is None stays empty.
 
     `kind` is the type of the rows, so that a report without rows still has its line of names.
     """
-    currencies = sorted({c for row in rows if isinstance(row, OverviewRow) for c in row.value})
-    names = [name for name in kind.__struct_fields__ if name != "value"]
+    names = kind.__struct_fields__
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow([*names, *(f"value_{currency}" for currency in currencies)])
-    for row in rows:
-        cells = [_cell(getattr(row, name)) for name in names]
-        if isinstance(row, OverviewRow):
-            cells += [row.value.get(currency, "") for currency in currencies]
-        writer.writerow(cells)
+    writer.writerow(names)
+    writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
     return text.getvalue()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from starlette.concurrency import run_in_threadpool
@@ -18,13 +18,26 @@ from starlette.routing import Route
 from doublet.catalog import Catalog
 from doublet.engine import Engine
 from doublet.pixel import snippet
-from doublet.reports import OverviewRow, as_csv, as_json, overview
+from doublet.reports import (
+    CurrencyRow,
+    OverviewRow,
+    add_counts,
+    as_csv,
+    as_json,
+    overview,
+    overview_by_currency,
+)
 from doublet.web import page
 from doublet.web.access import Access
 from doublet.web.assets import Assets
 from doublet.web.parameters import Question, read_question
 
+_Row = TypeVar("_Row")
 _SALE = "Purchase"
+
+# Whoever may send events chooses their names and currencies, any number of them.
+_NAMES_MAX = 200
+_CURRENCIES_MAX = 20
 
 
 class Headline(NamedTuple):
@@ -44,6 +57,25 @@ class Headline(NamedTuple):
 def by_currency(value: dict[str, Decimal], currency: str) -> list[tuple[str, Decimal]]:
     """Amounts with the account's own currency first, the others by their codes."""
     return sorted(value.items(), key=lambda pair: (pair[0] != currency, pair[0]))
+
+
+class Others(NamedTuple):
+    """The rows that a page leaves out: how many, and their counts together."""
+
+    names: int
+    row: OverviewRow
+
+
+def fold(rows: list[OverviewRow]) -> tuple[list[OverviewRow], Others | None]:
+    """The most frequent names, each with a row of its own, and all others in one. The value of
+    the others is left out: a cart filled and a purchase do not add up."""
+    shown, rest = rows[:_NAMES_MAX], rows[_NAMES_MAX:]
+    if not rest:
+        return shown, None
+    others = Others(len(rest), OverviewRow("", 0, 0, 0, 0, 0, 0, {}))
+    for row in rest:
+        add_counts(others.row, row)
+    return shown, others
 
 
 def headline(rows: Sequence[OverviewRow], currency: str) -> Headline:
@@ -92,13 +124,16 @@ class _Overview:
         if isinstance(visitor, Response):
             return visitor
         question = await read_question(request, visitor, self._catalog)
-        rows = await self._rows(question)
+        rows = await self._read(overview, question)
+        shown, others = fold(rows)
         self._files.prepare()
         pixel = question.pixels[0].pixel_id if question.pixels else None
         return page.answer(
             "overview.html",
             question=question,
-            rows=rows,
+            rows=shown,
+            others=others,
+            currencies_max=_CURRENCIES_MAX,
             by_currency=partial(by_currency, currency=question.account.currency),
             headline=headline(rows, question.account.currency),
             pixel_id=pixel,
@@ -110,21 +145,23 @@ class _Overview:
 
     async def json(self, request: Request) -> Response:
         """The rows for programs."""
-        return Response(as_json(await self._ask(request)), media_type="application/json")
+        rows = await self._read(overview, await self._ask(request))
+        return Response(as_json(rows), media_type="application/json")
 
     async def csv(self, request: Request) -> Response:
-        """The rows for spreadsheets."""
-        text = as_csv(await self._ask(request), OverviewRow)
+        """The rows for spreadsheets, one per event name and currency."""
+        rows = await self._read(overview_by_currency, await self._ask(request))
+        text = as_csv(rows, CurrencyRow)
         headers = {"content-disposition": 'attachment; filename="overview.csv"'}
         return Response(text, 200, headers, "text/csv")
 
-    async def _ask(self, request: Request) -> list[OverviewRow]:
+    async def _ask(self, request: Request) -> Question:
         visitor = await self._door.admit(request)
-        return await self._rows(await read_question(request, visitor, self._catalog))
+        return await read_question(request, visitor, self._catalog)
 
-    async def _rows(self, question: Question) -> list[OverviewRow]:
+    async def _read(self, report: Callable[..., list[_Row]], question: Question) -> list[_Row]:
         return await run_in_threadpool(
-            overview,
+            report,
             self._engine,
             question.account,
             pixel_id=question.pixel_id,
