@@ -14,8 +14,7 @@ RECORD_SIZE_BYTES_MAX = 1 << 20
 
 
 def event_key(pixel_id: str, event_name: str, unique: str) -> int:
-    """64-bit key shared by all copies of one event: BLAKE2b of pixel, name and what makes it unique
-   .
+    """64-bit key that all copies of one event share: BLAKE2b of pixel, name and what is unique.
 
     Stamped here because the engines' own hash functions differ. The name's length keeps a name
     with line breaks in it apart from a shorter name and an id.
