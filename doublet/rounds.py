@@ -45,7 +45,8 @@ class Freshener:
         self._log.settle_abandoned()
         connection = self.engine.connection.cursor()
         self._lake = Lake(settings.lake_folder, settings.tmp_folder, connection)
-        models.prepare(self.engine, self._lake.events)
+        self._rules = models.Rules(settings.dedup == "meta", settings.late_copy)
+        models.prepare(self.engine, self._lake.events, self._rules)
         # A database of its own: merging must not take memory from the refresh beside it.
         self._merging = connect(
             None, settings.tmp_folder / "merge", settings.merge_memory_limit_mib, threads=1
@@ -69,6 +70,7 @@ class Freshener:
                 done = models.refresh(
                     self.engine,
                     self._lake.events,
+                    self._rules,
                     self._settings.load_rows_max,
                     (lambda rows: on_progress("modelled", rows)) if on_progress else None,
                 )
@@ -84,6 +86,7 @@ class Freshener:
             return models.rebuild(
                 self.engine,
                 self._lake.events,
+                self._rules,
                 self._settings.load_rows_max,
                 (lambda rows: on_progress("modelled", rows)) if on_progress else None,
             ).copies
@@ -100,6 +103,7 @@ class Freshener:
             for table in self._lake.tables:
                 self._compact(table)
             with self._round:
+                self.engine.checkpoint()
                 self._lake.free_log(self._log, self._settings.log_retention_h)
                 self._tidied += 1
                 if self._tidied % _CLEAN_UP_ROUNDS == 1:

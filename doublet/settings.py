@@ -79,6 +79,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     load_rows_max: Annotated[
         int, _meta("Events loaded or modelled in one step; bounds memory.", ge=1)
     ] = 50_000
+    dedup: Annotated[
+        Literal["doublet", "meta"],
+        _meta(
+            "Rules of deduplication: Doublet's, or Meta's documentation to the letter.", "rebuild"
+        ),
+    ] = "doublet"
+    late_copy: Annotated[
+        bool,
+        _meta(
+            "Copies with the same id and event_time are one event for 7 days, not 48 hours; "
+            "without effect with dedup=meta.",
+            "rebuild",
+        ),
+    ] = True
     compact_interval_s: Annotated[float, _meta("Pause between two tidyings of the lake.", gt=0)] = (
         60.0
     )

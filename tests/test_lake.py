@@ -91,10 +91,8 @@ def test_every_field_of_a_record_becomes_a_typed_column(pipeline: Pipeline) -> N
     )
     pipeline.append([record])
     pipeline.refresh()
-    (row,) = pipeline.engine.query(
-        f"select * from {pipeline.lake.events.read_sql()}",
-        {"paths": [file.path for file in pipeline.lake.events.files()]},
-    )
+    files = [file.path for file in pipeline.lake.events.files()]
+    (row,) = pipeline.engine.query(f"select * from {pipeline.lake.events.read_sql(files)}")
     assert {column.name for column in EVENTS} == set(row)
     assert datetime.fromtimestamp(NOON / 1e6, UTC) == row["received_at"]
     assert (ACCOUNT, PIXEL, "event", "server") == tuple(

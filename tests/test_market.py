@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from doublet import models
 from doublet.catalog import Account
 from doublet.demo.market import (
     Life,
@@ -262,18 +263,19 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     made.close()
 
 
-def test_events_with_ids_are_counted_as_the_48_hours_have_it(
+def test_events_with_ids_are_counted_as_the_truth_has_them(
     pipeline: Pipeline, crowd: list[Life]
 ) -> None:
     written = into_log(in_order(crowd[:1500]), pipeline.log, ACCOUNT, PIXEL)
     assert written == pipeline.refresh().copies
-    expected = {name: each.windows for name, each in count(rows_of(crowd[:1500])).items()}
+    expected = {name: each.with_id for name, each in count(rows_of(crowd[:1500])).items()}
     found = Counter(row["event_name"] for row in pipeline.events() if row["event_id"] is not None)
     assert expected == dict(found)
 
 
-def test_without_very_late_copies_events_with_ids_equal_the_truth(pipeline: Pipeline) -> None:
+def test_without_late_copies_the_rule_of_48_hours_is_enough(tmp_path: Path) -> None:
     people = told(1500, replay_share=0.0, server_late_hours_max=40.0)
+    pipeline = Pipeline(tmp_path, rules=models.Rules(late_copy=False))
     into_log(in_order(people), pipeline.log, ACCOUNT, PIXEL)
     pipeline.refresh()
     truth = count(rows_of(people))
@@ -281,6 +283,9 @@ def test_without_very_late_copies_events_with_ids_equal_the_truth(pipeline: Pipe
     for name, each in truth.items():
         mine = [row for row in events if row["event_name"] == name]
         assert each.with_id == len(mine)
+        if name != "Purchase":
+            # Without an order id, a report may be taken for that of another page without an id.
+            continue
         assert each.both_with_id == sum(
             row["browser_copies"] > 0 and row["server_copies"] > 0 for row in mine
         )

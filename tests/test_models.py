@@ -212,7 +212,7 @@ def test_tables_depend_only_on_what_arrived_when(
                 pipeline.refresh()
         assert _expected(copies) == _actual(pipeline)
         before = pipeline.events(), pipeline.table("copies", "log_slot, log_offset")
-        models.rebuild(pipeline.engine, pipeline.lake.events, 5)
+        pipeline.rebuild(5)
         assert before == (pipeline.events(), pipeline.table("copies", "log_slot, log_offset"))
         pipeline.close()
 
@@ -233,7 +233,7 @@ def test_compaction_changes_no_table(pipeline: Pipeline) -> None:
     assert before == pipeline.events()
     pipeline.append([make_record(NOON + HOUR, "browser", event_id="order.3")])
     pipeline.refresh()
-    models.rebuild(pipeline.engine, pipeline.lake.events, 100)
+    pipeline.rebuild(100)
     assert 7 == len(pipeline.events())
     pipeline.lake.clean_up(0)
     pipeline.append([make_record(NOON + HOUR + 1, "browser", event_id="order.4")])
@@ -257,9 +257,9 @@ def test_one_id_for_a_thousand_events_counts_all_and_costs_fifty(pipeline: Pipel
 def test_changed_model_texts_make_the_tables_anew(pipeline: Pipeline) -> None:
     pipeline.append([make_record()])
     pipeline.refresh()
-    assert not models.prepare(pipeline.engine, pipeline.lake.events)
+    assert not models.prepare(pipeline.engine, pipeline.lake.events, pipeline.rules)
     with pipeline.engine.transaction() as tx:
         tx.run("update model_state set fingerprint = 'older'")
-    assert models.prepare(pipeline.engine, pipeline.lake.events)
+    assert models.prepare(pipeline.engine, pipeline.lake.events, pipeline.rules)
     pipeline.refresh()
     assert 1 == len(pipeline.events())

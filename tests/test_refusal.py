@@ -450,8 +450,8 @@ def _load_all(server: Collector, folder: Path) -> list[str]:
         tables = {"event": pipeline.lake.events, "refused": pipeline.lake.refused}
         texts = [path.read_bytes().decode("latin-1") for path in _files(server.folder, folder)]
         for kind, table in tables.items():
-            query = f"select cast(r as json) as row from {table.read_sql()} as r"
-            rows_of = pipeline.engine.query(query, {"paths": [f.path for f in table.files()]})
+            files = table.read_sql([file.path for file in table.files()])
+            rows_of = pipeline.engine.query(f"select cast(r as json) as row from {files} as r")
             assert by_type[kind] == len(rows_of)
             texts += [row["row"] for row in rows_of]
         assert len(records) == loaded

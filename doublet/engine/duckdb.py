@@ -28,6 +28,8 @@ def connect(
             # Files are read once; keeping their bytes would only hold memory.
             "enable_external_file_cache": "false",
             "autoinstall_known_extensions": "false",
+            # `checkpoint` now and then is better than one in the middle of a refresh.
+            "checkpoint_threshold": "256MiB",
             # Every text orders what it wants ordered; the rest need not wait for its turn.
             "preserve_insertion_order": "false",
         },
@@ -95,6 +97,11 @@ class DuckDBEngine:
                 self.connection.rollback()
                 raise
             self.connection.commit()
+
+    def checkpoint(self) -> None:
+        """Write what the log of transactions holds into the file."""
+        with self._writing:
+            self.connection.execute("checkpoint")
 
     def close(self) -> None:
         """Write a checkpoint and give the file back."""

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -224,9 +224,8 @@ class Table:
         duckdb.Error when a file cannot be read or written.
         """
         names = ", ".join(column.name for column in self.columns)
-        sql = f"select {names} from {self.read_sql()}"
-        paths = {"paths": [file.path for file in group]}
-        return self.copy(connection, sql, paths, group[0].received_date, MERGED)
+        sql = f"select {names} from {self.read_sql([file.path for file in group])}"
+        return self.copy(connection, sql, {}, group[0].received_date, MERGED)
 
     def replace(self, group: list[File], actions: list[AddAction]) -> list[str]:
         """Commit merged files in place of a group; their paths, none when another was first.
@@ -261,10 +260,12 @@ class Table:
             return []
         return [str(self.folder.absolute() / action.path) for action in actions]
 
-    def read_sql(self) -> str:
-        """The table function that reads the files `$paths`."""
+    def read_sql(self, paths: Sequence[str]) -> str:
+        """The table function that reads these files."""
+        listed = ", ".join("'{}'".format(path.replace("'", "''")) for path in paths)
         return (
-            f"read_parquet($paths, hive_partitioning = true, hive_types = {{'{PARTITION}': date}})"
+            f"read_parquet([{listed}], hive_partitioning = true, "
+            f"hive_types = {{'{PARTITION}': date}})"
         )
 
     def empty_sql(self) -> str:
