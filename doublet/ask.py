@@ -13,6 +13,7 @@ import msgspec
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.errors import OperatorError
+from doublet.explain import Story, explain
 from doublet.processes import private_socket
 from doublet.reports import CurrencyRow, OverviewRow, as_csv, overview, overview_by_currency
 from doublet.settings import Settings
@@ -101,6 +102,18 @@ def read_overview_csv(settings: Settings, account: Account, **filters: Unpack[Fi
         return answer.decode()
     with _own_engine(settings) as engine:
         return as_csv(overview_by_currency(engine, account, **filters), CurrencyRow)
+
+
+def read_stories(
+    settings: Settings, account: Account, event_id: str, pixel_id: str | None
+) -> list[Story]:
+    """See `doublet.explain.explain`."""
+    parameters = _parameters(account, pixel_id=pixel_id) | {"event_id": event_id}
+    answer = ask_worker(settings, "GET", "/explain.json", parameters)
+    if answer is not None:
+        return msgspec.json.decode(answer, type=list[Story])
+    with _own_engine(settings) as engine:
+        return explain(engine, account, event_id, pixel_id)
 
 
 def _parameters(account: Account, **filters: Unpack[Filters]) -> dict[str, str]:

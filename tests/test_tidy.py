@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # substrate
     ("processes", "log", "lake", "engine", "catalog", "migrations"),
     # logic
-    ("accept", "pixel", "models", "reports"),
+    ("accept", "pixel", "models", "reports", "explain"),
     # edges
     ("health", "collect", "web", "rounds"),
     # what puts the edges together

@@ -55,6 +55,21 @@ def test_the_overview_is_csv(filled: Site) -> None:
     assert "text/csv; charset=utf-8" == answer.headers["content-type"]
 
 
+def test_the_story_of_an_event_is_json(filled: Site) -> None:
+    refused = filled.get("/explain.json", filled.ours)
+    assert (400, ["event_id"]) == (
+        refused.status_code,
+        refused.json()["error"]["error_data"]["blame_field_specs"][0],
+    )
+    assert [] == filled.get("/explain.json?event_id=unheard-of", filled.ours).json()
+    for row in filled.pipeline.events():
+        if row["event_id"] and row["account_id"] == filled.ours.account.account_id:
+            (story,) = filled.get(
+                f"/explain.json?event_id={row['event_id']}&pixel={row['pixel_id']}", filled.ours
+            ).json()
+            assert row["browser_copies"] + row["server_copies"] == len(story["copies"])
+
+
 def test_the_timeline_has_twins_with_the_same_filters(filled: Site) -> None:
     rows = filled.get("/timeline.json", filled.ours).json()
     assert 3 == sum(row["events"] for row in rows)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from doublet.accept.events import UNREADABLE, accept_events, read_request
 from doublet.accept.hits import accept_hit, read_hit
+from doublet.accept.record import event_key
 from doublet.accept.refused import hashed_payload, refused_record
-from doublet.accept.steps import STEPS, Arrival, is_suspect, is_suspect_hit
+from doublet.accept.steps import STEPS, Arrival, is_suspect, is_suspect_hit, stored_event_id
 
 __all__ = [
     "STEPS",
@@ -18,10 +19,12 @@ __all__ = [
     "Arrival",
     "accept_events",
     "accept_hit",
+    "event_key",
     "hashed_payload",
     "is_suspect",
     "is_suspect_hit",
     "read_hit",
     "read_request",
     "refused_record",
+    "stored_event_id",
 ]

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from doublet import __version__
+from doublet.cli.explain import explain
 from doublet.cli.options import (
     AccountOption,
     AsJson,
@@ -43,6 +44,7 @@ account_app = typer.Typer(help="Make and list accounts.", no_args_is_help=True)
 app.add_typer(pixel_app, name="pixel")
 app.add_typer(account_app, name="account")
 app.add_typer(report_app, name="report")
+app.command()(explain)
 
 
 @app.command()

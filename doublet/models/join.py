@@ -87,7 +87,8 @@ def _join_orders(tx: Transaction, names: Tables, rules: Rules) -> None:
     person = "coalesce(order_person, external_key, fbp)" if rules.meta else "order_person"
     tx.run(
         "create or replace temp table order_chains as select * from ("
-        f"select pixel_id, min(order_id) as order_id, event_key, chain_at, min({person}) as person "
+        "select pixel_id, min(order_id) as order_id, event_key, chain_at, "
+        f"case when min({person}) = max({person}) then min({person}) end as person "
         f"from met where {_IS_ORDER} group by pixel_id, event_key, chain_at) as chains "
         "semi join changed_orders using (pixel_id, order_id)"
     )

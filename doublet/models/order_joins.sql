@@ -3,8 +3,8 @@
 -- the changed order ids of a pixel.
 -- The first chain of an order id takes in those that begin up to 28 days later; a later one begins
 -- anew (Meta, Deduplication: order id). With $meta both must name the same person. Otherwise a
--- chain that names none goes with its neighbour, first the one before, and only chains of persons
--- who differ are kept apart: two shops on one pixel may use the same numbers.
+-- chain that names none, or several, goes with its neighbour, first the one before, and only chains
+-- of persons who differ are kept apart: two shops on one pixel may use the same numbers.
 with recursive
 threads as (
   select
