@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cache
 from importlib.resources import files as package_files
@@ -18,6 +18,7 @@ from typing import NamedTuple
 from doublet.engine import Engine, Transaction
 from doublet.errors import MemoryLimitError
 from doublet.lake.table import File, Table
+from doublet.models import orders
 
 
 class Model(NamedTuple):
@@ -56,7 +57,7 @@ def model_sql(name: str) -> str:
 @cache
 def fingerprint() -> str:
     """Changes whenever a model changes, so that tables made by older texts are rebuilt."""
-    texts = "\0".join(model_sql(model.name) for model in MODELS)
+    texts = "\0".join([*(model_sql(model.name) for model in MODELS), orders.texts()])
     return hashlib.sha256(texts.encode()).hexdigest()
 
 
@@ -79,14 +80,21 @@ def _make_tables(tx: Transaction, table: Table) -> None:
     for model in MODELS[1:]:
         kind = "temp table" if model.temporary else "table"
         tx.run(f"create or replace {kind} {model.name} as {model_sql(model.name)}")
+    orders.make_tables(tx)
     tx.run("create or replace table model_state as select $f as fingerprint", {"f": fingerprint()})
 
 
 def refresh(
-    engine: Engine, table: Table, rows_max: int, on_progress: Callable[[int], None] | None = None
+    engine: Engine,
+    table: Table,
+    rows_max: int,
+    on_progress: Callable[[int], None] | None = None,
+    *,
+    messages: Table | None = None,
 ) -> Refreshed:
     """Bring the tables up to date with the lake; each step is a transaction of about `rows_max`
-    copies, after which readers see all models of one state."""
+    copies, after which readers see all models of one state. `messages` is the lake's table of
+    messages about orders; without it the order ledger has just the Purchase events."""
     table.update()
     copies = keys = 0
     new = _unseen(engine, table)
@@ -96,6 +104,11 @@ def refresh(
         copies, keys, new = copies + done[0], keys + done[1], new[len(batch) :]
         if on_progress is not None:
             on_progress(done[0])
+    if messages is not None:
+        messages.update()
+        for files in _batches(_unseen(engine, messages), rows_max):
+            with engine.transaction() as tx:
+                _take_messages(tx, messages, files)
     return Refreshed(copies, keys, len(new))
 
 
@@ -120,7 +133,12 @@ def _sliced(engine: Engine, table: Table, batch: list[File], rows_max: int) -> t
 
 
 def rebuild(
-    engine: Engine, table: Table, rows_max: int, on_progress: Callable[[int], None] | None = None
+    engine: Engine,
+    table: Table,
+    rows_max: int,
+    on_progress: Callable[[int], None] | None = None,
+    *,
+    messages: Table | None = None,
 ) -> Refreshed:
     """Make all tables anew from the lake, in one transaction: readers see the old ones until the
     new ones are complete."""
@@ -140,7 +158,16 @@ def rebuild(
             copies, keys, left = copies + done[0], keys + done[1], left[len(batch) :]
             if on_progress is not None:
                 on_progress(done[0])
+        if messages is not None:
+            messages.update()
+            for files in _batches(messages.files(), rows_max):
+                _take_messages(tx, messages, files)
     return Refreshed(copies, keys, 0)
+
+
+def _take_messages(tx: Transaction, table: Table, batch: list[File]) -> None:
+    orders.take_messages(tx, table, batch)
+    _mark_seen(tx, batch)
 
 
 def adopt(engine: Engine, made: Iterable[str], replaced: Iterable[str]) -> None:
@@ -172,6 +199,13 @@ def _batch(files: Sequence[File], rows_max: int) -> list[File]:
     return batch
 
 
+def _batches(files: Sequence[File], rows_max: int) -> Iterator[list[File]]:
+    while files:
+        batch = _batch(files, rows_max)
+        yield batch
+        files = files[len(batch) :]
+
+
 def _step(
     tx: Transaction, table: Table, batch: list[File], slices: int = 1, part: int = 0
 ) -> tuple[int, int]:
@@ -200,9 +234,13 @@ def _step(
     )
     tx.run(f"create or replace temp table chains as {model_sql('chains')}")
     _find_older(tx, table)
+    orders.begin(tx)
+    orders.note_events(tx)
     for model in MODELS:
         if model.key:
             _replace(tx, model)
+    orders.note_events(tx)
+    orders.replace_changed(tx)
     ((copies, keys),) = tx.run(
         "select (select count(*) from new_copies), "
         "(select count(*) from (select distinct pixel_id, event_key from new_copies))"
