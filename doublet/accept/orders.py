@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
@@ -52,7 +53,17 @@ KINDS: tuple[Kind, ...] = (
 _KIND = {kind.name: kind for kind in KINDS}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_2000_S = 946_684_800
+_FAR_S = 1e15
 _is_number = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,9})?").fullmatch
+_KEPT: dict[str, Callable[[str], object]] = {
+    "kind": re.compile(r"[a-z_]{1,40}").fullmatch,
+    "changed_at": re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?|[0-9]{4}-[0-9T:.Z+-]{1,30}").fullmatch,
+    "value": re.compile(r"-?[0-9]{1,14}([.,][0-9]{1,9})?").fullmatch,
+    "currency": re.compile(r"[A-Za-z]{3}").fullmatch,
+    "action_source": ACTION_SOURCES.__contains__,
+}
+"""How a field looks that may be shown; a name in the wrong place does not look so."""
+
 _decode_request = msgspec.json.Decoder(OrdersRequest).decode
 
 
@@ -111,14 +122,27 @@ def order_record(wire: WireOrder, arrival: Arrival) -> bytes | Refusal:
 
 
 def kept_orders(body: bytes) -> Any:
-    """What an operator may see of a refused request: the known fields, without personal values;
-    None when it is unreadable."""
+    """What an operator may see of a refused request: of each message the known fields, as far as
+    they look like what they should be; None when it is unreadable."""
     try:
         data = msgspec.json.decode(body)["data"][:EVENTS_PER_REQUEST_MAX]
-        names = WireOrder.__struct_fields__
-        return [redact({name: entry[name] for name in names if name in entry}) for entry in data]
+        return [
+            {
+                name: _kept(name, entry[name])
+                for name in WireOrder.__struct_fields__
+                if name in entry
+            }
+            for entry in data
+        ]
     except (*UNREADABLE, TypeError, KeyError):
         return None
+
+
+def _kept(name: str, value: Any) -> Any:
+    text = str(value)[:EVENT_ID_LENGTH_MAX]
+    if name.endswith("_id"):
+        return redact(text) if isinstance(value, str | int) else None
+    return value if _KEPT[name](text) else None
 
 
 def _message(wire: WireOrder, arrival: Arrival) -> OrderMessage:
@@ -233,7 +257,9 @@ def _micros(given: float | str | None) -> int | None:
         given = float(text) if "." in text else int(text)
     if isinstance(given, int):
         return given * 1_000_000
-    return round(given * 1_000_000) if given is not None and math.isfinite(given) else None
+    if given is None or math.isnan(given):
+        return None
+    return round(max(-_FAR_S, min(given, _FAR_S)) * 1_000_000)
 
 
 def _micros_of_text(text: str) -> int | None:
