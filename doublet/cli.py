@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -13,13 +12,27 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
 from doublet import __version__
 from doublet.errors import DoubletError, OperatorError
-from doublet.settings import SETTINGS, Settings, load_settings, settings_file
+from doublet.order_commands import order_app, rates_app, report_orders
+from doublet.settings import SETTINGS, Settings, settings_file
+from doublet.terminal import (
+    AccountOption,
+    AsJson,
+    Data,
+    ParentOption,
+    PixelOption,
+    SetOption,
+    catalog_of,
+    err,
+    out,
+    print_json,
+    print_rows,
+    settings_of,
+)
 
 app = typer.Typer(
     name="doublet",
@@ -34,53 +47,9 @@ report_app = typer.Typer(help="What happened.", no_args_is_help=True)
 app.add_typer(pixel_app, name="pixel")
 app.add_typer(account_app, name="account")
 app.add_typer(report_app, name="report")
-
-# Without a terminal nobody can widen the window, and a cut figure is a wrong one.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-Data = Annotated[Path | None, typer.Option("--data", help="Folder that holds everything.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
-
-def _not_empty(text: str | None) -> str | None:
-    """An empty option is a script's unset variable: nobody asks for all by that."""
-    if text is not None and not text.strip():
-        raise typer.BadParameter("It is empty; name one, or leave the option out.")
-    return text
-
-
-AccountOption = Annotated[
-    str | None,
-    typer.Option(
-        "--account",
-        help="Account id or name; needed if there are several.",
-        callback=_not_empty,
-    ),
-]
-PixelOption = Annotated[
-    str | None, typer.Option("--pixel", help="Only this pixel.", callback=_not_empty)
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any setting as name=value; `doublet settings` lists them."),
-]
-ParentOption = Annotated[int, typer.Option("--parent", hidden=True)]
-
-
-def _settings(data: Path | None, pairs: list[str] | None = None, **flags: Any) -> Settings:
-    given = {name: value for name, _, value in (pair.partition("=") for pair in pairs or [])}
-    return load_settings(
-        {
-            **given,
-            "data": data or given.get("data"),
-            **{name: value for name, value in flags.items() if value is not None},
-        }
-    )
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+app.add_typer(order_app, name="order")
+app.add_typer(rates_app, name="rates")
+report_app.command("orders")(report_orders)
 
 
 @app.command()
@@ -104,7 +73,7 @@ def settings(
         print(settings_file())
         return
     if as_json:
-        _print_json([setting._asdict() for setting in SETTINGS])
+        print_json([setting._asdict() for setting in SETTINGS])
         return
     table = RichTable("setting", "default", "takes effect", "meaning")
     for setting in SETTINGS:
@@ -130,7 +99,7 @@ def serve(
     from doublet.serve import Supervisor
 
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
-    chosen = _settings(data, pairs, host=host, port=port, workers=workers)
+    chosen = settings_of(data, pairs, host=host, port=port, workers=workers)
 
     def on_ready() -> None:
         err.print(f"Doublet {__version__} is listening on {chosen.url} (data: {chosen.data}).")
@@ -172,7 +141,7 @@ def _begin_part(data: Path | None, pairs: list[str] | None, parent: int) -> Sett
         from doublet.processes import die_with_parent
 
         die_with_parent(parent)
-    return _settings(data, pairs)
+    return settings_of(data, pairs)
 
 
 @app.command()
@@ -192,7 +161,7 @@ def demo(
     from doublet.demo import run_demo
 
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
-    chosen = _settings(data or Path("doublet-demo"), pairs, port=port)
+    chosen = settings_of(data or Path("doublet-demo"), pairs, port=port)
     run_demo(
         chosen, shop_port=shop_port, seconds=seconds, shoppers=shoppers, seed=seed, console=err
     )
@@ -216,14 +185,6 @@ def demo_shop(
 # --- accounts and pixels ---------------------------------------------------------------------
 
 
-def _catalog(chosen: Settings) -> Any:
-    from doublet.catalog import Catalog
-
-    catalog = Catalog(chosen.catalog_url)
-    catalog.migrate()
-    return catalog
-
-
 @account_app.command("create")
 def account_create(
     name: str,
@@ -237,9 +198,9 @@ def account_create(
 
     Example: doublet account create "Corner Shop" --time-zone Europe/Berlin --currency EUR
     """
-    account = _catalog(_settings(data, pairs)).create_account(name, time_zone, currency)
+    account = catalog_of(settings_of(data, pairs)).create_account(name, time_zone, currency)
     if as_json:
-        _print_json({"id": account.account_id, "name": account.name})
+        print_json({"id": account.account_id, "name": account.name})
     else:
         print(f"Account {account.account_id} ({account.name})")
 
@@ -247,12 +208,12 @@ def account_create(
 @account_app.command("list")
 def account_list(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
     """List the accounts."""
-    accounts = _catalog(_settings(data, pairs)).accounts()
+    accounts = catalog_of(settings_of(data, pairs)).accounts()
     rows = [
         {"id": a.account_id, "name": a.name, "time_zone": a.time_zone, "currency": a.currency}
         for a in accounts
     ]
-    _print_rows(rows, as_json)
+    print_rows(rows, as_json)
 
 
 @pixel_app.command("create")
@@ -269,8 +230,8 @@ def pixel_create(
     """
     from doublet.pixel import snippet
 
-    chosen = _settings(data, pairs)
-    catalog = _catalog(chosen)
+    chosen = settings_of(data, pairs)
+    catalog = catalog_of(chosen)
     if account is None and not catalog.accounts():
         owner = catalog.create_account(name)
     else:
@@ -278,7 +239,7 @@ def pixel_create(
     pixel, access_token = catalog.create_pixel(owner.account_id, name)
     code = snippet(pixel.pixel_id, chosen.url)
     if as_json:
-        _print_json({"id": pixel.pixel_id, "access_token": access_token, "snippet": code})
+        print_json({"id": pixel.pixel_id, "access_token": access_token, "snippet": code})
         return
     print(f"Pixel id      {pixel.pixel_id}")
     print(f"Access token  {access_token}   (keep it: it cannot be shown again)")
@@ -294,25 +255,13 @@ def pixel_list(
     pairs: SetOption = None,
 ) -> None:
     """List the pixels."""
-    catalog = _catalog(_settings(data, pairs))
+    catalog = catalog_of(settings_of(data, pairs))
     account_id = catalog.account(account).account_id if account else None
     rows = [
         {"id": p.pixel_id, "name": p.name, "account": p.account_id}
         for p in catalog.pixels(account_id)
     ]
-    _print_rows(rows, as_json)
-
-
-def _print_rows(rows: list[dict[str, str]], as_json: bool) -> None:
-    if as_json:
-        _print_json(rows)
-    elif not rows:
-        err.print("None yet.")
-    else:
-        table = RichTable(*rows[0])
-        for row in rows:
-            table.add_row(*row.values())
-        out.print(table)
+    print_rows(rows, as_json)
 
 
 # --- tables and reports ----------------------------------------------------------------------
@@ -322,7 +271,7 @@ def _print_rows(rows: list[dict[str, str]], as_json: bool) -> None:
 def refresh(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
     """Bring lake and models up to date now, through the running worker if there is one."""
     _run_rounds(
-        _settings(data, pairs),
+        settings_of(data, pairs),
         "/v1/refresh",
         lambda freshener, tell: dict(
             zip(("loaded", "modelled"), freshener.freshen(tell), strict=True)
@@ -335,7 +284,7 @@ def refresh(data: Data = None, as_json: AsJson = False, pairs: SetOption = None)
 def rebuild(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
     """Make the models anew from the lake; reports show the old state until it is done."""
     _run_rounds(
-        _settings(data, pairs),
+        settings_of(data, pairs),
         "/v1/rebuild",
         lambda freshener, tell: {"modelled": freshener.rebuild(tell)},
         as_json,
@@ -367,7 +316,7 @@ def _run_rounds(
             finally:
                 freshener.close()
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         print(", ".join(f"{rows:,} {what}" for what, rows in result.items()))
 
@@ -394,8 +343,8 @@ def report_overview(
         raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
     if since and until and until < since:
         raise typer.BadParameter("--until is a day before --since; swap them.")
-    chosen = _settings(data, pairs)
-    catalog = _catalog(chosen)
+    chosen = settings_of(data, pairs)
+    catalog = catalog_of(chosen)
     owner = catalog.account(account)
     if pixel and pixel not in {known.pixel_id for known in catalog.pixels(owner.account_id)}:
         raise OperatorError(

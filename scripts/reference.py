@@ -18,6 +18,7 @@ from doublet.models import MODELS
 from doublet.models.orders import ORDER_MODELS
 from doublet.refusal import Reason
 from doublet.reports import OverviewRow, TimelineRow
+from doublet.reports.orders import OrdersRow
 from doublet.settings import SETTINGS
 
 
@@ -121,7 +122,7 @@ def tables() -> Iterator[str]:
 def reports() -> Iterator[str]:
     """Every report and what its rows hold."""
     yield "## Reports\n"
-    for name, row in (("overview", OverviewRow), ("timeline", TimelineRow)):
+    for name, row in (("overview", OverviewRow), ("timeline", TimelineRow), ("orders", OrdersRow)):
         about = " ".join((row.__doc__ or "").split())
         yield f"### `{name}`\n\n{about}\n"
         hints = get_type_hints(row)

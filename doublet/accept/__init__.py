@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from doublet.accept.events import UNREADABLE, accept_events, read_request
 from doublet.accept.hits import accept_hit, read_hit
+from doublet.accept.order_file import OrderFile
 from doublet.accept.orders import KINDS, accept_orders, kept_orders, order_record, read_orders
 from doublet.accept.refused import hashed_payload, refused_record
 from doublet.accept.steps import STEPS, Arrival, is_suspect, is_suspect_hit
@@ -18,6 +19,7 @@ __all__ = [
     "STEPS",
     "UNREADABLE",
     "Arrival",
+    "OrderFile",
     "accept_events",
     "accept_hit",
     "accept_orders",
