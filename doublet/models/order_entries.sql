@@ -284,10 +284,24 @@ stated as (
   )
 ),
 -- Every currency of an order has its own sums, to which any entry may matter: a new total in
--- another currency ends the old one.
-currencies as (
-  select distinct account_id, order_id, currency
+-- another currency ends the old one. Eight are more than an order can honestly have.
+mentioned as (
+  select account_id, order_id, currency, min(position) as first_position
   from stated
+  group by account_id, order_id, currency
+),
+ranked as (
+  select
+    account_id,
+    order_id,
+    currency,
+    row_number() over (partition by account_id, order_id order by first_position) as nth
+  from mentioned
+),
+currencies as (
+  select account_id, order_id, currency
+  from ranked
+  where nth <= 8
 ),
 lines as (
   select

@@ -234,6 +234,20 @@ def test_accounts_keep_orders_apart(pipeline: Pipeline) -> None:
     assert [(ACCOUNT, 100), ("act_2", 0)] == [(r["account_id"], r["net"]) for r in orders(pipeline)]
 
 
+def test_an_order_of_many_messages_costs_no_more_than_they_are(pipeline: Pipeline) -> None:
+    codes = [f"{a}{b}{c}" for a in "ABCDEFGHIJ" for b in "ABCDEFGHIJ" for c in "ABCDEFGHIJ"]
+    told(
+        pipeline,
+        *(make_purchase(n, pixel_id=f"10000000000{n:05d}") for n in range(60)),
+        *(make_order("paid", (60 + n) * SECOND, value=1, currency=c) for n, c in enumerate(codes)),
+    )
+    found = orders(pipeline)
+    assert ["AAA", "AAB", "AAC", "AAD", "AAE", "AAF", "AAG", "EUR"] == [
+        r["currency"] for r in found
+    ]
+    assert 50 == sum(row["purchases"] for row in found)
+
+
 def test_compaction_changes_no_ledger(pipeline: Pipeline) -> None:
     for n in range(9):
         told(pipeline, make_order("placed", n * SECOND, order_id=str(n), value=n, currency="EUR"))
