@@ -51,9 +51,9 @@ def model(folder: Path, rules: models.Rules) -> None:
     settings = Settings(data=folder)
     engine = DuckDBEngine(settings.warehouse_file, settings.tmp_folder / "duckdb")
     lake = Lake(settings.lake_folder, settings.tmp_folder, engine.connection.cursor())
-    models.prepare(engine, lake.events, rules)
+    models.prepare(engine, rules)
     load_all(lake, DiskLog(settings.log_folder, Limits()))
-    models.refresh(engine, lake.events, rules, 100_000)
+    models.refresh(engine, lake, rules, 100_000)
     lake.close()
     engine.close()
 

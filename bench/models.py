@@ -221,11 +221,11 @@ def run(folder: Path, copies: int, spread: str, rebuilds: bool) -> dict[str, Any
     lake = Lake(settings.lake_folder, settings.tmp_folder, engine.connection.cursor())
     written = write_apart(lake.events.folder, copies, spread, 0, 0)
     rules = models.Rules()
-    models.prepare(engine, lake.events, rules)
+    models.prepare(engine, rules)
     figures: dict[str, Any] = {"copies": copies, "spread": spread}
     reset_peak()
     begun = time.perf_counter()
-    models.refresh(engine, lake.events, rules, REBUILD_ROWS_MAX)
+    models.refresh(engine, lake, rules, REBUILD_ROWS_MAX)
     figures["first_s"] = round(time.perf_counter() - begun, 1)
     figures["first_peak_mib"] = peak_bytes() // MIB
     reset_peak()
@@ -233,7 +233,7 @@ def run(folder: Path, copies: int, spread: str, rebuilds: bool) -> dict[str, Any
     for number in range(REFRESHES):
         written = write_apart(lake.events.folder, copies, spread, written, number)
         begun = time.perf_counter()
-        done = models.refresh(engine, lake.events, rules, settings.load_rows_max)
+        done = models.refresh(engine, lake, rules, settings.load_rows_max)
         seconds.append(time.perf_counter() - begun)
         assert done.copies == NEW_COPIES
     figures["refresh_s"] = round(statistics.median(seconds), 2)
@@ -244,7 +244,7 @@ def run(folder: Path, copies: int, spread: str, rebuilds: bool) -> dict[str, Any
         reset_peak()
         with asked_all_the_while(engine) as asked:
             begun = time.perf_counter()
-            models.rebuild(engine, lake.events, rules, REBUILD_ROWS_MAX)
+            models.rebuild(engine, lake, rules, REBUILD_ROWS_MAX)
             figures["rebuild_s"] = round(time.perf_counter() - begun, 1)
         figures["rebuild_peak_mib"] = peak_bytes() // MIB
         figures["page_median_s"] = round(statistics.median(asked), 3)

@@ -46,7 +46,7 @@ class Freshener:
         connection = self.engine.connection.cursor()
         self._lake = Lake(settings.lake_folder, settings.tmp_folder, connection)
         self._rules = models.Rules(settings.dedup == "meta", settings.late_copy)
-        models.prepare(self.engine, self._lake.events, self._rules)
+        models.prepare(self.engine, self._rules)
         # A database of its own: merging must not take memory from the refresh beside it.
         self._merging = connect(
             None, settings.tmp_folder / "merge", settings.merge_memory_limit_mib, threads=1
@@ -69,7 +69,7 @@ class Freshener:
                     on_progress("loaded", step.rows)
                 done = models.refresh(
                     self.engine,
-                    self._lake.events,
+                    self._lake,
                     self._rules,
                     self._settings.load_rows_max,
                     (lambda rows: on_progress("modelled", rows)) if on_progress else None,
@@ -85,7 +85,7 @@ class Freshener:
             self._lake.load(self._log)
             return models.rebuild(
                 self.engine,
-                self._lake.events,
+                self._lake,
                 self._rules,
                 self._settings.load_rows_max,
                 (lambda rows: on_progress("modelled", rows)) if on_progress else None,
@@ -110,7 +110,7 @@ class Freshener:
                     self._lake.clean_up(self._settings.vacuum_retention_h)
 
     def _compact(self, table: Table) -> None:
-        is_modelled = table is self._lake.events
+        is_modelled = table in (self._lake.events, self._lake.order_messages)
         with self._round:
             seen = models.seen_files(self.engine) if is_modelled else None
             groups = table.mergeable(seen, self._unmergeable)

@@ -74,7 +74,7 @@ def test_a_late_copy_changes_the_event_it_belongs_to(pipeline: Pipeline) -> None
     pipeline.append([make_record(NOON, "server")])
     pipeline.refresh()
     pipeline.append([make_record(NOON + 30 * HOUR, "browser")])
-    assert models.Refreshed(1, 1, 0) == pipeline.refresh()
+    assert models.Refreshed(1, 1) == pipeline.refresh()
     row = _only(pipeline)
     assert (1, 1) == (row["browser_copies"], row["server_copies"])
 
@@ -225,7 +225,7 @@ def test_compaction_changes_no_table(pipeline: Pipeline) -> None:
     assert 20 == len(pipeline.lake.events.files())
     pipeline.compact()
     assert 1 == len(models.seen_files(pipeline.engine)) == len(pipeline.lake.events.files())
-    assert models.Refreshed(0, 0, 0) == pipeline.refresh()
+    assert models.Refreshed(0, 0) == pipeline.refresh()
     # Files that somebody else compacted look new; their rows are recognised.
     with pipeline.engine.transaction() as tx:
         tx.run("delete from lake_files")
@@ -257,9 +257,9 @@ def test_one_id_for_a_thousand_events_counts_all_and_costs_fifty(pipeline: Pipel
 def test_changed_model_texts_make_the_tables_anew(pipeline: Pipeline) -> None:
     pipeline.append([make_record()])
     pipeline.refresh()
-    assert not models.prepare(pipeline.engine, pipeline.lake.events, pipeline.rules)
+    assert not models.prepare(pipeline.engine, pipeline.rules)
     with pipeline.engine.transaction() as tx:
         tx.run("update model_state set fingerprint = 'older'")
-    assert models.prepare(pipeline.engine, pipeline.lake.events, pipeline.rules)
+    assert models.prepare(pipeline.engine, pipeline.rules)
     pipeline.refresh()
     assert 1 == len(pipeline.events())

@@ -8,15 +8,18 @@ nothing, beside the tables that reports read meanwhile, and gives the same table
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from doublet.engine import Engine, Transaction
 from doublet.errors import MemoryLimitError
+from doublet.lake import Lake
 from doublet.lake.table import File, Table
+from doublet.models import orders
 from doublet.models.chain import chain, find_new, store_copies
 from doublet.models.join import join, store_joins
 from doublet.models.merge import find_members, merge
+from doublet.models.orders import ORDER_MODELS
 from doublet.models.tables import (
     BUILDING,
     LIVE,
@@ -46,26 +49,25 @@ _SLICES_MAX = 4096
 
 
 class Refreshed(NamedTuple):
-    """What a refresh did: new copies, keys whose rows were replaced, files left for the next."""
+    """What a refresh did: new copies, and the keys that they touched."""
 
     copies: int
     keys: int
-    files_left: int
 
 
 def fingerprint(rules: Rules) -> str:
     """Changes whenever a model or rule changes, so that tables made by older ones are rebuilt."""
-    texts = "\0".join(model_sql(model.name) for model in MODELS)
+    texts = "\0".join(model_sql(name) for name in (*(m.name for m in MODELS), *ORDER_MODELS))
     return hashlib.sha256(f"{rules.parameters}{texts}".encode()).hexdigest()
 
 
-def prepare(engine: Engine, table: Table, rules: Rules) -> bool:
+def prepare(engine: Engine, rules: Rules) -> bool:
     """Make the tables if they are missing or were made by other texts or rules; True if it did."""
     with engine.transaction() as tx:
         tx.run("create table if not exists model_state (fingerprint varchar)")
         if tx.run("select fingerprint from model_state") == [(fingerprint(rules),)]:
             return False
-        make_tables(tx, table, LIVE)
+        _make_tables(tx, LIVE)
         tx.run(
             "create or replace table model_state as select $f as fingerprint",
             {"f": fingerprint(rules)},
@@ -73,32 +75,37 @@ def prepare(engine: Engine, table: Table, rules: Rules) -> bool:
     return True
 
 
+def _make_tables(tx: Transaction, names: Tables) -> None:
+    make_tables(tx, names)
+    orders.make_tables(tx, names)
+
+
 def refresh(
     engine: Engine,
-    table: Table,
+    lake: Lake,
     rules: Rules,
     rows_max: int,
     on_progress: Callable[[int], None] | None = None,
 ) -> Refreshed:
     """Bring the tables up to date with the lake; each step is a transaction of about `rows_max`
     copies, after which readers see all models of one state."""
-    table.update()
-    return _refresh(engine, table, rules, rows_max, LIVE, on_progress)
+    lake.update()
+    return _refresh(engine, lake, rules, rows_max, LIVE, on_progress)
 
 
 def rebuild(
     engine: Engine,
-    table: Table,
+    lake: Lake,
     rules: Rules,
     rows_max: int,
     on_progress: Callable[[int], None] | None = None,
 ) -> Refreshed:
     """Make all tables anew from the lake, beside the old ones, which readers see until the new
     ones are complete."""
-    table.update()
+    lake.update()
     with engine.transaction() as tx:
-        make_tables(tx, table, BUILDING)
-    done = _refresh(engine, table, rules, rows_max, BUILDING, on_progress)
+        _make_tables(tx, BUILDING)
+    done = _refresh(engine, lake, rules, rows_max, BUILDING, on_progress)
     with engine.transaction() as tx:
         for old, new in zip(LIVE, BUILDING, strict=True):
             tx.run(f"drop table {old}")
@@ -109,21 +116,23 @@ def rebuild(
 
 def _refresh(
     engine: Engine,
-    table: Table,
+    lake: Lake,
     rules: Rules,
     rows_max: int,
     names: Tables,
     on_progress: Callable[[int], None] | None,
 ) -> Refreshed:
     copies = keys = 0
-    new = _unseen(engine, table, names)
-    while new:
-        batch = _batch(new, rows_max)
-        done = _sliced(engine, table, rules, batch, rows_max, names)
-        copies, keys, new = copies + done[0], keys + done[1], new[len(batch) :]
+    for batch in _batches(_unseen(engine, lake.events, names), rows_max):
+        done = _sliced(engine, lake.events, rules, batch, rows_max, names)
+        copies, keys = copies + done[0], keys + done[1]
         if on_progress is not None:
             on_progress(done[0])
-    return Refreshed(copies, keys, len(new))
+    for batch in _batches(_unseen(engine, lake.order_messages, names), rows_max):
+        with engine.transaction() as tx:
+            orders.take_messages(tx, names, lake.order_messages, batch)
+            _mark_seen(tx, batch, names)
+    return Refreshed(copies, keys)
 
 
 def _sliced(
@@ -154,7 +163,11 @@ def _step(tx: Transaction, table: Table, rules: Rules, names: Tables) -> tuple[i
     chain(tx, names, rules)
     join(tx, names, rules)
     find_members(tx, names)
+    orders.begin(tx)
+    orders.note_events(tx, names)
     merge(tx, names, table)
+    orders.note_events(tx, names)
+    orders.replace_changed(tx, names)
     store_copies(tx, names)
     store_joins(tx, names)
     ((copies, keys),) = tx.run(
@@ -195,6 +208,13 @@ def _batch(files: Sequence[File], rows_max: int) -> list[File]:
             break
         batch.append(file)
     return batch
+
+
+def _batches(files: Sequence[File], rows_max: int) -> Iterator[list[File]]:
+    while files:
+        batch = _batch(files, rows_max)
+        yield batch
+        files = files[len(batch) :]
 
 
 def _mark_seen(tx: Transaction, batch: list[File], names: Tables) -> None:

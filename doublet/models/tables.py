@@ -7,7 +7,8 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from doublet.engine import Transaction
-from doublet.lake.table import Table
+from doublet.lake.columns import EVENTS
+from doublet.lake.table import empty_sql
 
 
 class Rules(NamedTuple):
@@ -31,6 +32,9 @@ class Tables(NamedTuple):
     copies: str
     joins: str
     events_deduplicated: str
+    order_copies: str
+    order_entries: str
+    orders: str
     lake_files: str
 
 
@@ -102,10 +106,10 @@ _SOURCES = {
 }
 
 
-def make_tables(tx: Transaction, table: Table, names: Tables) -> None:
+def make_tables(tx: Transaction, names: Tables) -> None:
     """Empty tables with the columns that the models' texts yield."""
     tx.run(f"create or replace table {names.lake_files} (path varchar)")
-    tx.run(f"create or replace temp view changed_events as select * from {table.empty_sql()}")
+    tx.run(f"create or replace temp view changed_events as select * from {empty_sql(EVENTS)}")
     tx.run("drop view if exists lone_parts")
     rules = Rules()
     for model in MODELS:
