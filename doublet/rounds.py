@@ -7,13 +7,15 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import duckdb
 
 from doublet import models
 from doublet.engine.duckdb import DuckDBEngine, connect
+from doublet.errors import OperatorError
 from doublet.health import State, write_state
 from doublet.lake import Lake
 from doublet.lake.table import Table
@@ -25,6 +27,9 @@ from doublet.settings import Settings
 logger = logging.getLogger(__name__)
 
 _CLEAN_UP_ROUNDS = 30
+_REBUILD_ROWS_PER_MIB = 650
+"""Larger steps are quicker, as long as they fit into memory."""
+_BETWEEN_TURNS_S = 0.02
 
 
 class Freshener:
@@ -53,8 +58,10 @@ class Freshener:
         )
         self._round = threading.Lock()
         self._tidying = threading.Lock()
+        self._rebuilding = threading.Lock()
         self._tidied = 0
         self._unmergeable: set[str] = set()
+        self._is_closing = False
         self.problem = ""
         """What hinders loading; empty while all is well."""
 
@@ -80,16 +87,33 @@ class Freshener:
         return loaded, modelled
 
     def rebuild(self, on_progress: Callable[[str, int], None] | None = None) -> int:
-        """Make the models anew from the lake; how many copies they now hold."""
+        """Make the models anew from the lake; how many copies they now hold. Loading goes on
+        meanwhile, step by step in turns."""
         with self._round:
             self._lake.load(self._log)
+        with self._rebuilding:
             return models.rebuild(
                 self.engine,
                 self._lake,
                 self._rules,
-                self._settings.load_rows_max,
+                max(
+                    self._settings.load_rows_max,
+                    self._settings.engine_memory_limit_mib * _REBUILD_ROWS_PER_MIB,
+                ),
                 (lambda rows: on_progress("modelled", rows)) if on_progress else None,
+                self._take_turn,
             ).copies
+
+    @contextmanager
+    def _take_turn(self) -> Iterator[None]:
+        """Do a step of long work; whoever waits for the lock comes before the next step."""
+        with self._round:
+            if self._is_closing:
+                raise OperatorError(
+                    "The worker stops, so the rebuild was given up.", "Start it again later."
+                )
+            yield
+        time.sleep(_BETWEEN_TURNS_S)
 
     def tidy(self) -> None:
         """Compact small files, free the log, now and then shorten the Delta logs.
@@ -136,7 +160,8 @@ class Freshener:
 
     def close(self) -> None:
         """Finish the round under way and give the database back."""
-        with self._tidying, self._round:
+        self._is_closing = True
+        with self._tidying, self._rebuilding, self._round:
             self._lake.close()
             self._merging.close()
             self.engine.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -252,6 +253,30 @@ def test_one_id_for_a_thousand_events_counts_all_and_costs_fifty(pipeline: Pipel
     assert (Decimal(0), "first") == (row["value"], row["kept_rule"])
     assert datetime.fromtimestamp((NOON + HOUR) / 1e6, UTC) == row["last_received_at"]
     assert [sha256("mary@example.com")] == row["user_data"]["em"]
+
+
+def test_loading_goes_on_while_tables_are_made_anew(pipeline: Pipeline) -> None:
+    for n in range(6):
+        pipeline.append([make_record(NOON + n * SECOND, event_id=f"order.{n}")])
+        pipeline.refresh()
+    counted: list[int] = []
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        yield
+        counted.append(len(pipeline.events()))
+        later = NOON + (60 + len(counted)) * SECOND
+        pipeline.append([make_record(later, "browser", event_id=f"order.{len(counted) % 9}")])
+        pipeline.refresh()
+
+    models.rebuild(pipeline.engine, pipeline.lake, pipeline.rules, 2, turn=turn)
+    assert 5 < len(counted)
+    assert sorted(counted) == counted
+    assert len(pipeline.lake.events.files()) == len(models.seen_files(pipeline.engine))
+    tables = pipeline.events(), pipeline.table("copies", "all")
+    assert 6 + len(counted) == len(tables[1])
+    pipeline.rebuild(100)
+    assert tables == (pipeline.events(), pipeline.table("copies", "all"))
 
 
 def test_changed_model_texts_make_the_tables_anew(pipeline: Pipeline) -> None:

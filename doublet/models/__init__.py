@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from doublet.engine import Engine, Transaction
@@ -17,6 +18,7 @@ from doublet.lake import Lake
 from doublet.lake.table import File, Table
 from doublet.models import orders
 from doublet.models.chain import chain, find_new, store_copies
+from doublet.models.forget import take_out
 from doublet.models.join import join, store_joins
 from doublet.models.merge import find_members, merge
 from doublet.models.orders import ORDER_MODELS
@@ -37,6 +39,7 @@ __all__ = [
     "Refreshed",
     "Rules",
     "adopt",
+    "forget",
     "model_sql",
     "prepare",
     "rebuild",
@@ -44,6 +47,9 @@ __all__ = [
     "seen_files",
 ]
 
+
+Turn = Callable[[], AbstractContextManager[object]]
+"""Makes what a step is done in, a lock for instance."""
 
 _SLICES_MAX = 4096
 
@@ -68,11 +74,29 @@ def prepare(engine: Engine, rules: Rules) -> bool:
         if tx.run("select fingerprint from model_state") == [(fingerprint(rules),)]:
             return False
         _make_tables(tx, LIVE)
+        for name in BUILDING:
+            tx.run(f"drop table if exists {name}")
         tx.run(
             "create or replace table model_state as select $f as fingerprint",
             {"f": fingerprint(rules)},
         )
     return True
+
+
+def forget(
+    engine: Engine, lake: Lake, rules: Rules, places: Sequence[tuple[int, int]]
+) -> Refreshed:
+    """Make the events anew that have one of these copies (log slot and offset), whose rows have
+    changed in the lake; in one transaction, so that readers miss no event meanwhile."""
+    lake.update()
+    seen = seen_files(engine)
+    files = [file for file in lake.events.files() if file.path in seen]
+    if not places or not files:
+        return Refreshed(0, 0)
+    with engine.transaction() as tx:
+        take_out(tx, places)
+        find_new(tx, LIVE, lake.events, files, 1, 0)
+        return Refreshed(*_step(tx, lake.events, rules, LIVE))
 
 
 def _make_tables(tx: Transaction, names: Tables) -> None:
@@ -90,7 +114,7 @@ def refresh(
     """Bring the tables up to date with the lake; each step is a transaction of about `rows_max`
     copies, after which readers see all models of one state."""
     lake.update()
-    return _refresh(engine, lake, rules, rows_max, LIVE, on_progress)
+    return _refresh(engine, lake, rules, rows_max, LIVE, on_progress, nullcontext)
 
 
 def rebuild(
@@ -99,19 +123,24 @@ def rebuild(
     rules: Rules,
     rows_max: int,
     on_progress: Callable[[int], None] | None = None,
+    turn: Turn = nullcontext,
 ) -> Refreshed:
     """Make all tables anew from the lake, beside the old ones, which readers see until the new
-    ones are complete."""
-    lake.update()
-    with engine.transaction() as tx:
+    ones are complete. Each step takes a `turn`, between which refreshes may go on."""
+    with turn(), engine.transaction() as tx:
         _make_tables(tx, BUILDING)
-    done = _refresh(engine, lake, rules, rows_max, BUILDING, on_progress)
-    with engine.transaction() as tx:
-        for old, new in zip(LIVE, BUILDING, strict=True):
-            tx.run(f"drop table {old}")
-            tx.run(f"alter table {new} rename to {old}")
-    engine.checkpoint()
-    return done
+    with turn():
+        lake.update()
+    done = _refresh(engine, lake, rules, rows_max, BUILDING, on_progress, turn)
+    with turn():
+        lake.update()
+        late = _refresh(engine, lake, rules, rows_max, BUILDING, on_progress, nullcontext)
+        with engine.transaction() as tx:
+            for old, new in zip(LIVE, BUILDING, strict=True):
+                tx.run(f"drop table {old}")
+                tx.run(f"alter table {new} rename to {old}")
+        engine.checkpoint()
+    return Refreshed(done.copies + late.copies, done.keys + late.keys)
 
 
 def _refresh(
@@ -121,15 +150,17 @@ def _refresh(
     rows_max: int,
     names: Tables,
     on_progress: Callable[[int], None] | None,
+    turn: Turn,
 ) -> Refreshed:
     copies = keys = 0
     for batch in _batches(_unseen(engine, lake.events, names), rows_max):
-        done = _sliced(engine, lake.events, rules, batch, rows_max, names)
+        with turn():
+            done = _sliced(engine, lake.events, rules, batch, rows_max, names)
         copies, keys = copies + done[0], keys + done[1]
         if on_progress is not None:
             on_progress(done[0])
     for batch in _batches(_unseen(engine, lake.order_messages, names), rows_max):
-        with engine.transaction() as tx:
+        with turn(), engine.transaction() as tx:
             orders.take_messages(tx, names, lake.order_messages, batch)
             _mark_seen(tx, batch, names)
     return Refreshed(copies, keys)
