@@ -29,8 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # edges
     ("health", "collect", "web", "rounds"),
     # what puts the edges together
-    ("worker", "ask", "serve", "demo", "order_import"),
-    ("cli", "__main__"),
+    ("worker", "ask", "serve", "demo", "order_import", "cli", "__main__"),
 )
 """Modules by layer; imports go to the same layer or to one above it in this list."""
 

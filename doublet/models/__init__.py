@@ -198,7 +198,7 @@ def _step(tx: Transaction, table: Table, rules: Rules, names: Tables) -> tuple[i
     orders.note_events(tx, names)
     merge(tx, names, table)
     orders.note_events(tx, names)
-    orders.replace_changed(tx, names)
+    orders.replace_touched(tx, names)
     store_copies(tx, names)
     store_joins(tx, names)
     ((copies, keys),) = tx.run(

@@ -37,7 +37,7 @@ def take_out(tx: Transaction, places: Sequence[tuple[int, int]]) -> None:
     _delete(tx, "events_deduplicated", "touched", "anchor_at")
     _delete(tx, "copies", "taken_chains", "chain_at")
     _delete(tx, "joins", "taken_chains", "chain_at")
-    orders.replace_changed(tx, LIVE)
+    orders.replace_touched(tx, LIVE)
 
 
 def _delete(tx: Transaction, name: str, gone: str, at: str) -> None:

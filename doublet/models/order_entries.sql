@@ -1,9 +1,8 @@
 -- One row per entry of an order's ledger and currency that it concerns: what was said, what it
 -- changes, and the state of the order after it. The changes of an order add up to its row in
 -- `orders`.
--- Key: (account_id, order_id, position, currency). Sources: `known_messages` (the table
--- `order_copies`), `known_events` (`events_deduplicated`), and the temporary table
--- `changed_orders`, which names the orders to be made.
+-- Key: (account_id, order_id, position, currency). Sources: the temporary tables `told`, the rows of
+-- `order_copies` about the orders to be made, and `bought`, their Purchases.
 --
 -- Entries are sorted by their own time, then kind, then id, so that the ledger depends on what was
 -- said and never on when it came. Only learned_at tells that.
@@ -15,64 +14,42 @@
 with
 messages as (
   select
-    order_copies.account_id,
-    order_copies.order_id,
-    order_copies.message_id,
-    order_copies.kind,
-    order_copies.changed_at,
-    order_copies.value,
-    order_copies.currency,
-    order_copies.parent_order_id,
-    order_copies.action_source,
-    min(order_copies.message_key) over same_id <> max(order_copies.message_key) over same_id
-      as is_id_reused,
-    min(order_copies.received_at) over same_content as learned_at,
+    account_id,
+    order_id,
+    message_id,
+    kind,
+    changed_at,
+    value,
+    currency,
+    parent_order_id,
+    action_source,
+    min(message_key) over same_id <> max(message_key) over same_id as is_id_reused,
+    min(received_at) over same_content as learned_at,
     row_number() over (
-      partition by order_copies.account_id, order_copies.order_id, order_copies.message_id
-      order by
-        order_copies.changed_at desc,
-        order_copies.message_key desc,
-        order_copies.received_at,
-        order_copies.log_slot,
-        order_copies.log_offset
+      partition by account_id, order_id, message_id
+      order by changed_at desc, message_key desc, received_at, log_slot, log_offset
     ) as nth
-  from known_messages as order_copies
-  semi join changed_orders
-    on order_copies.account_id = changed_orders.account_id
-    and order_copies.order_id = changed_orders.order_id
+  from told
   window
-    same_id as (
-      partition by order_copies.account_id, order_copies.order_id, order_copies.message_id
-    ),
-    same_content as (
-      partition by
-        order_copies.account_id,
-        order_copies.order_id,
-        order_copies.message_id,
-        order_copies.message_key
-    )
+    same_id as (partition by account_id, order_id, message_id),
+    same_content as (partition by account_id, order_id, message_id, message_key)
 ),
 purchases as (
   select
-    events.account_id,
-    events.order_id,
-    events.pixel_id,
-    events.event_key,
-    events.anchor_at,
-    events.event_time,
-    events.value,
-    events.currency,
-    events.action_source,
+    account_id,
+    order_id,
+    pixel_id,
+    event_key,
+    anchor_at,
+    event_time,
+    value,
+    currency,
+    action_source,
     row_number() over (
-      partition by events.account_id, events.order_id
-      order by events.event_time, events.pixel_id, events.event_key, events.anchor_at
+      partition by account_id, order_id
+      order by event_time, pixel_id, event_key, anchor_at
     ) as nth
-  from known_events as events
-  semi join changed_orders
-    on events.account_id = changed_orders.account_id
-    and events.order_id = changed_orders.order_id
-  where events.event_name = 'Purchase'
-    and not events.is_test
+  from bought
 ),
 facts as (
   select

@@ -15,7 +15,7 @@ Sums = dict[str, Decimal]
 NOTHING = Decimal(0)
 
 _TOTALS = ("drafted", "placed", "renewed", "cash_on_delivery", "completed", "confirmed", "edited")
-_ORDER = (
+ORDER = (
     "drafted placed renewed purchase cash_on_delivery completed paid confirmed edited refunded "
     "refused cancelled reopened".split()
 )
@@ -51,7 +51,7 @@ def _facts(records: list[bytes], purchases: list[Any]) -> list[Fact]:
     for day, value, currency in purchases:
         fact = {"kind": "purchase", "changed_at": NOON + day * DAY, "message_id": ""}
         facts.append({**fact, "value": value, "currency": currency})
-    facts.sort(key=lambda f: (f["changed_at"], _ORDER.index(f["kind"]), f["message_id"]))
+    facts.sort(key=lambda f: (f["changed_at"], ORDER.index(f["kind"]), f["message_id"]))
     for n, fact in enumerate(facts):
         near = [*filter(_lends, facts[n::-1]), *filter(_lends, facts[n:])]
         fact["in"] = fact.get("currency") or next((one["currency"] for one in near), "")

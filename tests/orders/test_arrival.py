@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from doublet.accept import KINDS
 from tests.factories import NOON, SECOND, Pipeline, make_order
 from tests.orders.ledgers import AMOUNTS, DAY, amounts, at, ledgers, make_purchase, orders
-from tests.orders.oracle import expected
+from tests.orders.oracle import ORDER, expected
 
 
 @pytest.fixture
@@ -92,6 +92,10 @@ _purchases = st.lists(
     max_size=2,
     unique_by=lambda purchase: purchase[0],
 )
+
+
+def test_kinds_are_listed_in_the_order_in_which_they_count() -> None:
+    assert [kind.name for kind in KINDS] == [kind for kind in ORDER if kind != "purchase"]
 
 
 @pytest.mark.slow

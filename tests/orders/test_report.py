@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -86,6 +87,25 @@ def test_the_report_is_csv(filled: Site) -> None:
     lines = answer.text.splitlines()
     assert "2026-05-28,USD,1,50.0000,0.0000,0.0000,50.0000,0,0.0000,0,," == lines[2]
     assert 4 == len(lines)
+
+
+def test_the_page_shows_the_newest_orders_first(filled: Site) -> None:
+    page = filled.get("/orders", filled.ours).text
+    assert page.index("2026-05-29") < page.index("2026-05-28")
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert "Orders 4 each counted once" in text
+    assert "EUR, without USD for lack of a rate" in text
+    assert "Not in the ledger 1 Purchase events without an order_id" in text
+    assert "2026-05-29 EUR 1 10.00 0.00 10.00 0.00 0.00 0" in text
+    assert "/orders.csv?since=2026-05-29" in (
+        filled.get("/orders?since=2026-05-29", filled.ours).text
+    )
+    assert "Nothing fits" in filled.get("/orders?since=2027-01-01", filled.ours).text
+    assert "/orders" in filled.get("/overview", filled.ours).text
+
+
+def test_the_page_of_an_account_without_orders_says_so(site: Site) -> None:
+    assert "No orders yet" in site.get("/orders", site.ours).text
 
 
 def test_one_order_is_told_to_its_own_account_only(filled: Site) -> None:
