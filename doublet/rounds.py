@@ -73,6 +73,7 @@ class Freshener:
                     self._rules,
                     self._settings.load_rows_max,
                     (lambda rows: on_progress("modelled", rows)) if on_progress else None,
+                    messages=self._lake.order_messages,
                 )
                 loaded, modelled = loaded + step.rows, modelled + done.copies
                 more = step.more
@@ -89,6 +90,7 @@ class Freshener:
                 self._rules,
                 self._settings.load_rows_max,
                 (lambda rows: on_progress("modelled", rows)) if on_progress else None,
+                messages=self._lake.order_messages,
             ).copies
 
     def tidy(self) -> None:
@@ -110,7 +112,7 @@ class Freshener:
                     self._lake.clean_up(self._settings.vacuum_retention_h)
 
     def _compact(self, table: Table) -> None:
-        is_modelled = table is self._lake.events
+        is_modelled = table in (self._lake.events, self._lake.order_messages)
         with self._round:
             seen = models.seen_files(self.engine) if is_modelled else None
             groups = table.mergeable(seen, self._unmergeable)

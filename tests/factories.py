@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from doublet import models
-from doublet.accept import Arrival, accept_events, read_request
+from doublet.accept import Arrival, accept_events, order_record, read_request
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.errors import BusyError
+from doublet.event import WireOrder
 from doublet.lake import Lake
 from doublet.log.disk import DiskLog
 from doublet.log.writer import DiskWriter, Limits, take_slot
@@ -65,6 +66,19 @@ def make_record(
     return records[0]
 
 
+def make_order(
+    kind: str, at: int = 0, received_at: int | None = None, account_id: str = ACCOUNT, **fields: Any
+) -> bytes:
+    """The record of one accepted message about an order: what happened `at` µs after NOON, received
+    at once unless `received_at` says otherwise."""
+    message = {"order_id": "1001", "kind": kind, "changed_at": (NOON + at) / SECOND, **fields}
+    received_at = NOON + at if received_at is None else received_at
+    arrival = Arrival(account_id, "", "server", received_at, 0)
+    record = order_record(msgspec.convert(message, WireOrder), arrival)
+    assert isinstance(record, bytes), record
+    return record
+
+
 class Pipeline:
     """Log, lake, engine and models in one folder; everything real."""
 
@@ -100,11 +114,23 @@ class Pipeline:
         """Load and model everything that is in the log."""
         while self.lake.load(self.log).rows:
             pass
-        return models.refresh(self.engine, self.lake.events, self.rules, self.rows_max)
+        return models.refresh(
+            self.engine,
+            self.lake.events,
+            self.rules,
+            self.rows_max,
+            messages=self.lake.order_messages,
+        )
 
     def rebuild(self, rows_max: int) -> models.Refreshed:
         """Make all tables anew."""
-        return models.rebuild(self.engine, self.lake.events, self.rules, rows_max)
+        return models.rebuild(
+            self.engine,
+            self.lake.events,
+            self.rules,
+            rows_max,
+            messages=self.lake.order_messages,
+        )
 
     def compact(self) -> None:
         """Merge what is small in `events`, as the worker does."""

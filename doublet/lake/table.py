@@ -270,8 +270,7 @@ class Table:
 
     def empty_sql(self) -> str:
         """A SELECT with the table's columns and no rows, for when there are no files."""
-        casts = ", ".join(f"cast(null as {duckdb_type(c)}) as {c.name}" for c in self.columns)
-        return f"(select {casts} where false)"
+        return empty_sql(self.columns)
 
     def clean_up(self, retention_h: float) -> None:
         """Checkpoint the Delta log, forget old versions, delete files nobody names."""
@@ -288,6 +287,12 @@ class Table:
         )
         self._delta.update_incremental()
         _sync_log(self.folder)
+
+
+def empty_sql(columns: tuple[Column, ...]) -> str:
+    """A SELECT with these columns and no rows."""
+    casts = ", ".join(f"cast(null as {duckdb_type(c)}) as {c.name}" for c in columns)
+    return f"(select {casts} where false)"
 
 
 def _mergeable(files: list[File]) -> list[list[File]]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from doublet.engine import Engine, Transaction
 from doublet.errors import MemoryLimitError
 from doublet.lake.table import File, Table
+from doublet.models import orders
 from doublet.models.chain import chain, find_new, store_copies
 from doublet.models.join import join, store_joins
 from doublet.models.merge import find_members, merge
@@ -55,7 +56,7 @@ class Refreshed(NamedTuple):
 
 def fingerprint(rules: Rules) -> str:
     """Changes whenever a model or rule changes, so that tables made by older ones are rebuilt."""
-    texts = "\0".join(model_sql(model.name) for model in MODELS)
+    texts = "\0".join(map(model_sql, (*(model.name for model in MODELS), *orders.ORDER_MODELS)))
     return hashlib.sha256(f"{rules.parameters}{texts}".encode()).hexdigest()
 
 
@@ -66,6 +67,7 @@ def prepare(engine: Engine, table: Table, rules: Rules) -> bool:
         if tx.run("select fingerprint from model_state") == [(fingerprint(rules),)]:
             return False
         make_tables(tx, table, LIVE)
+        orders.make_tables(tx, LIVE)
         tx.run(
             "create or replace table model_state as select $f as fingerprint",
             {"f": fingerprint(rules)},
@@ -79,11 +81,16 @@ def refresh(
     rules: Rules,
     rows_max: int,
     on_progress: Callable[[int], None] | None = None,
+    *,
+    messages: Table | None = None,
 ) -> Refreshed:
     """Bring the tables up to date with the lake; each step is a transaction of about `rows_max`
-    copies, after which readers see all models of one state."""
+    copies, after which readers see all models of one state. `messages` is the lake's table of
+    messages about orders; without it the order ledger has just the Purchase events."""
     table.update()
-    return _refresh(engine, table, rules, rows_max, LIVE, on_progress)
+    done = _refresh(engine, table, rules, rows_max, LIVE, on_progress)
+    _refresh_orders(engine, messages, rows_max, LIVE)
+    return done
 
 
 def rebuild(
@@ -92,13 +99,17 @@ def rebuild(
     rules: Rules,
     rows_max: int,
     on_progress: Callable[[int], None] | None = None,
+    *,
+    messages: Table | None = None,
 ) -> Refreshed:
     """Make all tables anew from the lake, beside the old ones, which readers see until the new
     ones are complete."""
     table.update()
     with engine.transaction() as tx:
         make_tables(tx, table, BUILDING)
+        orders.make_tables(tx, BUILDING)
     done = _refresh(engine, table, rules, rows_max, BUILDING, on_progress)
+    _refresh_orders(engine, messages, rows_max, BUILDING)
     with engine.transaction() as tx:
         for old, new in zip(LIVE, BUILDING, strict=True):
             tx.run(f"drop table {old}")
@@ -124,6 +135,19 @@ def _refresh(
         if on_progress is not None:
             on_progress(done[0])
     return Refreshed(copies, keys, len(new))
+
+
+def _refresh_orders(engine: Engine, messages: Table | None, rows_max: int, names: Tables) -> None:
+    if messages is None:
+        return
+    messages.update()
+    new = _unseen(engine, messages, names)
+    while new:
+        batch = _batch(new, rows_max)
+        with engine.transaction() as tx:
+            orders.take_messages(tx, names, messages, batch)
+            _mark_seen(tx, batch, names)
+        new = new[len(batch) :]
 
 
 def _sliced(
@@ -154,7 +178,11 @@ def _step(tx: Transaction, table: Table, rules: Rules, names: Tables) -> tuple[i
     chain(tx, names, rules)
     join(tx, names, rules)
     find_members(tx, names)
+    orders.begin(tx)
+    orders.note_events(tx, names)
     merge(tx, names, table)
+    orders.note_events(tx, names)
+    orders.replace_touched(tx, names)
     store_copies(tx, names)
     store_joins(tx, names)
     ((copies, keys),) = tx.run(

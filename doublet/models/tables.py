@@ -31,6 +31,9 @@ class Tables(NamedTuple):
     copies: str
     joins: str
     events_deduplicated: str
+    order_copies: str
+    order_entries: str
+    orders: str
     lake_files: str
 
 
