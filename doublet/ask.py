@@ -12,10 +12,12 @@ import msgspec
 
 from doublet.catalog import Account
 from doublet.engine import Engine
-from doublet.errors import OperatorError
+from doublet.errors import OperatorError, SenderError
 from doublet.explain import Story, explain
 from doublet.processes import private_socket
+from doublet.rates import load_rates
 from doublet.reports import CurrencyRow, OverviewRow, as_csv, overview, overview_by_currency
+from doublet.reports.orders import OrderLedger, OrdersReport, order_ledger, orders
 from doublet.settings import Settings
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -29,6 +31,10 @@ class Filters(TypedDict, total=False):
     pixel_id: str | None
     since: date | None
     until: date | None
+
+
+class NotFoundError(OperatorError):
+    """The worker has nothing at that address, or nothing of that name."""
 
 
 def ask_for_round(settings: Settings, path: str) -> dict[str, int] | None:
@@ -46,7 +52,7 @@ def ask_worker(
     timeout_s: float = _REPORT_TIMEOUT_S,
 ) -> bytes | None:
     """The running worker's answer, None when no worker runs. Raises OperatorError when it refuses,
-    stops while answering or says nothing for `timeout_s`."""
+    stops while answering or says nothing for `timeout_s`, its kind NotFoundError for a 404."""
     try:
         key = (settings.run_folder / "operator.key").read_text("ascii")
     except FileNotFoundError:
@@ -71,6 +77,8 @@ def ask_worker(
             ) from error
         except httpx.TransportError as error:
             raise OperatorError("The worker stopped while answering.", "Try again.") from error
+    if answer.status_code == 404:
+        raise NotFoundError(_said(answer))
     if answer.status_code != 200:
         raise OperatorError(f"The worker answered {answer.status_code}: {_said(answer)}")
     return answer.content
@@ -114,6 +122,42 @@ def read_stories(
         return msgspec.json.decode(answer, type=list[Story])
     with _own_engine(settings) as engine:
         return explain(engine, account, event_id, pixel_id)
+
+
+def read_orders(
+    settings: Settings, account: Account, *, since: date | None = None, until: date | None = None
+) -> OrdersReport:
+    """The orders of each day from whoever has the database; see `reports.orders.orders`."""
+    asked = _parameters(account, since=since, until=until)
+    answer = ask_worker(settings, "GET", "/orders.json", asked)
+    if answer is not None:
+        return msgspec.json.decode(answer, type=OrdersReport)
+    rates = load_rates(settings.rates_folder, account.account_id, account.currency)
+    with _own_engine(settings) as engine:
+        return orders(engine, account, rates, since=since, until=until)
+
+
+def read_order(settings: Settings, account: Account, order_id: str) -> OrderLedger:
+    """The ledger of one order from whoever has the database. Raises SenderError when nothing is
+    known of it."""
+    asked = {"account": account.account_id, "order_id": order_id}
+    found: OrderLedger | None
+    try:
+        answer = ask_worker(settings, "GET", "/order.json", asked)
+    except NotFoundError:
+        found = None
+    else:
+        if answer is not None:
+            found = msgspec.json.decode(answer, type=OrderLedger)
+        else:
+            with _own_engine(settings) as engine:
+                found = order_ledger(engine, account, order_id)
+    if found is None:
+        raise SenderError(
+            f"Nothing is known of order {order_id!r}.",
+            "Look at its spelling; `doublet refresh` takes in what has just been accepted.",
+        )
+    return found
 
 
 def _parameters(account: Account, **filters: Unpack[Filters]) -> dict[str, str]:

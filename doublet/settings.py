@@ -118,6 +118,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.data / "lake"
 
     @property
+    def rates_folder(self) -> Path:
+        """Exchange rates that were imported, a file per account."""
+        return self.data / "rates"
+
+    @property
     def warehouse_file(self) -> Path:
         """The worker's DuckDB database."""
         return self.data / "warehouse.duckdb"

@@ -23,13 +23,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # ground
     ("errors", "countries", "redact", "normalize", "event", "refusal", "settings"),
     # substrate
-    ("processes", "log", "lake", "engine", "catalog", "migrations"),
+    ("processes", "log", "lake", "engine", "catalog", "migrations", "rates"),
     # logic
     ("accept", "pixel", "models", "reports", "explain"),
     # edges
     ("health", "collect", "web", "rounds"),
     # what puts the edges together
-    ("worker", "ask", "serve", "demo", "cli", "__main__"),
+    ("worker", "ask", "serve", "demo", "order_import", "cli", "__main__"),
 )
 """Modules by layer; imports go to the same layer or to one above it in this list."""
 

@@ -376,7 +376,12 @@ def test_the_chart_library_is_made_once_and_kept(site: Site, tmp_path: Path) -> 
     assert first.content == kept.read_bytes()
     kept.write_bytes(b"// kept")
     app = create_app(
-        site.catalog, site.pipeline.engine, is_operator=bool, cache=kept.parent, public_url=""
+        site.catalog,
+        site.pipeline.engine,
+        is_operator=bool,
+        cache=kept.parent,
+        rates=tmp_path / "rates",
+        public_url="",
     )
     with served(app) as url:
         assert b"// kept" == httpx.get(f"{url}/static/vega.js").content

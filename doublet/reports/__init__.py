@@ -169,7 +169,7 @@ def as_json(rows: Sequence[OverviewRow] | Sequence[TimelineRow]) -> bytes:
     return msgspec.json.Encoder(decimal_format="number").encode(rows)
 
 
-def as_csv(rows: Sequence[CurrencyRow] | Sequence[TimelineRow], kind: type[msgspec.Struct]) -> str:
+def as_csv(rows: Sequence[msgspec.Struct], kind: type[msgspec.Struct]) -> str:
     """The rows as CSV with a line of names; what is None stays empty.
 
     `kind` is the type of the rows, so that a report without rows still has its line of names.
