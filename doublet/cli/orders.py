@@ -23,7 +23,7 @@ from doublet.cli.options import (
     out,
     print_json,
     print_rows,
-    read_settings,
+    read_kept_settings,
 )
 
 order_app = typer.Typer(help="Say what became of orders, and look at one.", no_args_is_help=True)
@@ -53,7 +53,7 @@ def order_import(
     from doublet.errors import SenderError
     from doublet.order_import import check_file, import_file, listing
 
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     with Progress(console=err, transient=True) as progress:
         checking = progress.add_task("Checking …", total=None)
@@ -118,7 +118,7 @@ def order_correct(
     from doublet.event import WireOrder
     from doublet.order_import import send_one
 
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     message = WireOrder(
         order_id=order_id,
@@ -152,7 +152,7 @@ def order_show(
     from doublet.ask import read_order
     from doublet.reports.orders import sentences
 
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     ledger = read_order(chosen, open_catalog(chosen).account(account), order_id)
     if as_json:
         _print_report(ledger)
@@ -184,7 +184,7 @@ def report_orders(
         raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
     if since and until and until < since:
         raise typer.BadParameter("--until is a day before --since; swap them.")
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     days = {"since": since.date() if since else None, "until": until.date() if until else None}
     report = read_orders(chosen, owner, **days)
@@ -263,7 +263,7 @@ def rates_import(
     from doublet.errors import SenderError
     from doublet.rates import keep_rates, read_rates
 
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     try:
         lines = file.read_text("utf-8").splitlines()
@@ -287,7 +287,7 @@ def rates_list(
     """List the exchange rates of an account."""
     from doublet.rates import kept_rates
 
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     rates = kept_rates(chosen.rates_folder, owner.account_id)
     print_rows(

@@ -19,7 +19,7 @@ from doublet.cli.options import (
     err,
     open_catalog,
     out,
-    read_settings,
+    read_kept_settings,
 )
 from doublet.errors import OperatorError
 
@@ -48,7 +48,7 @@ def report_overview(
         raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
     if since and until and until < since:
         raise typer.BadParameter("--until is a day before --since; swap them.")
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     catalog = open_catalog(chosen)
     owner = catalog.account(account)
     if pixel and pixel not in {known.pixel_id for known in catalog.pixels(owner.account_id)}:
