@@ -268,7 +268,7 @@ def _check(source: str, values: Mapping[str, Any]) -> None:
             near = difflib.get_close_matches(name, _NAMES, n=1)
             raise SettingsError(
                 f"Unknown setting {name!r} in {source}.",
-                f"Did you mean {near[0]!r}?" if near else "The reference lists all settings.",
+                f"Did you mean {near[0]!r}?" if near else "`doublet settings` lists them.",
             )
     _convert(source, values)
 

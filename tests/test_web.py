@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from doublet.web import create_app
 from tests.dashboard import HOSTILE, OPERATOR, PUBLIC_URL, Site
+from tests.factories import NOON, SECOND, make_record
 from tests.server import served
 
 
@@ -88,10 +89,55 @@ def test_the_page_shows_the_figures_escaped(filled: Site) -> None:
     assert "&lt;script&gt;alert(1)" in page
     assert HOSTILE not in page
     assert '<td class="number strong">2</td>' in page
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    text = _text(page)
     assert "Saved by the server side 33.3 % 1 event the browser alone would have missed" in text
     assert "Repeats removed 2 of 5 copies received" in text
     assert "Purchase value 21.00 USD; each purchase counted once" in text
+
+
+@pytest.mark.parametrize(("rare", "said"), [(1, "and 1 other name"), (3, "and 3 other names")])
+def test_the_page_shows_the_most_frequent_names_and_sums_up_the_others(
+    site: Site, rare: int, said: str
+) -> None:
+    names = [f"Often{n}." for n in range(200)] * 2 + [f"Rare{n}." for n in range(rare)]
+    records = [
+        make_record(
+            NOON + n * SECOND,
+            "browser",
+            account_id=site.ours.account.account_id,
+            pixel_id=site.ours.pixel_id,
+            event_id=str(n),
+            event_name=name,
+        )
+        for n, name in enumerate(names)
+    ]
+    site.pipeline.append(records)
+    site.pipeline.refresh()
+    text = _text(site.get("/overview", site.ours).text)
+    assert f"Events {len(names)} after deduplication" in text
+    assert all(f"{name} 2 0 2 0 2 0" in text for name in names[:200])
+    assert "Rare" not in text
+    assert f"{said} {rare} 0 {rare} 0 {rare} 0 see CSV or JSON" in text
+    assert 200 + rare == len(site.get("/overview.json", site.ours).json())
+    assert 1 + 200 + rare == len(site.get("/overview.csv", site.ours).text.splitlines())
+
+
+def test_the_page_shows_the_first_currencies_and_counts_the_others(site: Site) -> None:
+    codes = ["EUR", *(f"A{first}{second}" for first, second in product("ABC", "ABCDEFG"))]
+    for n, currency in enumerate(codes):
+        data = {"value": n + 1, "currency": currency}
+        site.add(site.ours, ("server", currency), custom_data=data)
+    text = _text(site.get("/overview", site.ours).text)
+    first = "1.00 EUR, and 2.00 AAA, and 3.00 AAB, and 4.00 AAC, and 18 more"
+    assert f"Purchase value {first}; each purchase counted once" in text
+    assert "20.00 ACE and 2 more" in text
+    assert "21.00 ACF" not in text
+    assert 1 + len(codes) == len(site.get("/overview.csv", site.ours).text.splitlines())
+
+
+def _text(page: str) -> str:
+    """What a person reads of a page."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)).replace(" ,", ",")
 
 
 def test_filters_reach_every_link_of_the_page(filled: Site) -> None:

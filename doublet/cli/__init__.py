@@ -19,6 +19,7 @@ from doublet.cli.options import (
     AccountOption,
     AsJson,
     Data,
+    Name,
     ParentOption,
     SetOption,
     err,
@@ -26,6 +27,7 @@ from doublet.cli.options import (
     out,
     print_json,
     print_rows,
+    read_kept_settings,
     read_settings,
 )
 from doublet.cli.orders import order_app, rates_app
@@ -118,6 +120,7 @@ def collect(data: Data = None, pairs: SetOption = None, parent: ParentOption = 0
 
         check_port(chosen.host, chosen.port)
         Catalog(chosen.catalog_url).migrate()
+        err.print(f"Collecting at {chosen.url} (data: {chosen.data}). Ctrl-C stops.")
     run_collectors(chosen)
 
 
@@ -129,6 +132,7 @@ def work(data: Data = None, pairs: SetOption = None, parent: ParentOption = 0) -
         from doublet.catalog import Catalog
 
         Catalog(chosen.catalog_url).migrate()
+        err.print(f"Working on {chosen.data}; collectors pass its pages on. Ctrl-C stops.")
     from doublet.worker import run_worker
 
     run_worker(chosen)
@@ -147,8 +151,8 @@ def demo(
     data: Data = None,
     port: Annotated[int | None, typer.Option(help="Public port.")] = None,
     shop_port: Annotated[int, typer.Option(help="Port of the demo shop.")] = 8701,
-    seconds: Annotated[float, typer.Option(help="How long simulated visitors shop.")] = 60.0,
-    shoppers: Annotated[int, typer.Option(help="How many simulated visitors.")] = 120,
+    seconds: Annotated[float, typer.Option(help="How long visitors shop.", min=0)] = 60.0,
+    shoppers: Annotated[int, typer.Option(help="How many visitors are simulated.", min=0)] = 120,
     seed: Annotated[int, typer.Option(help="Seed of the simulated visitors.")] = 1,
     pairs: SetOption = None,
 ) -> None:
@@ -185,7 +189,7 @@ def demo_shop(
 
 @account_app.command("create")
 def account_create(
-    name: str,
+    name: Name,
     time_zone: Annotated[str, typer.Option(help="IANA name; decides where a day ends.")] = "UTC",
     currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "USD",
     data: Data = None,
@@ -206,7 +210,7 @@ def account_create(
 @account_app.command("list")
 def account_list(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
     """List the accounts."""
-    accounts = open_catalog(read_settings(data, pairs)).accounts()
+    accounts = open_catalog(read_kept_settings(data, pairs)).accounts()
     rows = [
         {"id": a.account_id, "name": a.name, "time_zone": a.time_zone, "currency": a.currency}
         for a in accounts
@@ -216,7 +220,7 @@ def account_list(data: Data = None, as_json: AsJson = False, pairs: SetOption = 
 
 @pixel_app.command("create")
 def pixel_create(
-    name: str,
+    name: Name,
     account: AccountOption = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -253,7 +257,7 @@ def pixel_list(
     pairs: SetOption = None,
 ) -> None:
     """List the pixels."""
-    catalog = open_catalog(read_settings(data, pairs))
+    catalog = open_catalog(read_kept_settings(data, pairs))
     account_id = catalog.account(account).account_id if account else None
     rows = [
         {"id": p.pixel_id, "name": p.name, "account": p.account_id}
@@ -269,7 +273,7 @@ def pixel_list(
 def refresh(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
     """Bring lake and models up to date now, through the running worker if there is one."""
     _run_rounds(
-        read_settings(data, pairs),
+        read_kept_settings(data, pairs),
         "/v1/refresh",
         lambda freshener, tell: dict(
             zip(("loaded", "modelled"), freshener.freshen(tell), strict=True)
@@ -282,7 +286,7 @@ def refresh(data: Data = None, as_json: AsJson = False, pairs: SetOption = None)
 def rebuild(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
     """Make the models anew from the lake; reports show the old state until it is done."""
     _run_rounds(
-        read_settings(data, pairs),
+        read_kept_settings(data, pairs),
         "/v1/rebuild",
         lambda freshener, tell: {"modelled": freshener.rebuild(tell)},
         as_json,

@@ -16,7 +16,7 @@ from doublet.cli.options import (
     SetOption,
     open_catalog,
     out,
-    read_settings,
+    read_kept_settings,
 )
 from doublet.errors import OperatorError
 
@@ -38,7 +38,7 @@ def explain(
     """
     from doublet.ask import read_stories
 
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     stories = read_stories(chosen, owner, event_id, pixel)
     if as_json:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from doublet.errors import OperatorError
 from doublet.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -42,9 +43,23 @@ AccountOption = Annotated[
 PixelOption = Annotated[
     str | None, typer.Option("--pixel", help="Only this pixel.", callback=_not_empty)
 ]
+Name = Annotated[str, typer.Argument(help="What people call it.", callback=_not_empty)]
+
+
+def _with_value(pairs: list[str] | None) -> list[str] | None:
+    for pair in pairs or []:
+        if "=" not in pair:
+            raise typer.BadParameter(f"{pair!r} has no value; write name=value.")
+    return pairs
+
+
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Any setting as name=value; `doublet settings` lists them."),
+    typer.Option(
+        "--set",
+        help="Any setting as name=value; `doublet settings` lists them.",
+        callback=_with_value,
+    ),
 ]
 ParentOption = Annotated[int, typer.Option("--parent", hidden=True)]
 
@@ -59,6 +74,21 @@ def read_settings(data: Path | None, pairs: list[str] | None = None, **flags: An
             **{name: value for name, value in flags.items() if value is not None},
         }
     )
+
+
+def read_kept_settings(data: Path | None, pairs: list[str] | None) -> Settings:
+    """The settings of a data folder that is there: a mistyped one must not look like an empty one.
+
+    Raises OperatorError when there is none.
+    """
+    chosen = read_settings(data, pairs)
+    if not chosen.catalog and not chosen.data.is_dir():
+        raise OperatorError(
+            f"There is no data folder {chosen.data}.",
+            "Name the one you mean with --data; that of `doublet demo` is doublet-demo. "
+            "`doublet pixel create NAME` begins a new one.",
+        )
+    return chosen
 
 
 def print_json(value: Any) -> None:

@@ -20,7 +20,7 @@ from doublet.cli.options import (
     out,
     print_json,
     print_rows,
-    read_settings,
+    read_kept_settings,
 )
 from doublet.cli.report import print_report
 
@@ -51,7 +51,7 @@ def order_import(
     from doublet.errors import SenderError
     from doublet.order_import import check_file, import_file, listing
 
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     with Progress(console=err, transient=True) as progress:
         checking = progress.add_task("Checking …", total=None)
@@ -116,7 +116,7 @@ def order_correct(
     from doublet.event import WireOrder
     from doublet.order_import import send_one
 
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     message = WireOrder(
         order_id=order_id,
@@ -150,7 +150,7 @@ def order_show(
     from doublet.ask import read_order
     from doublet.reports.orders import sentences
 
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     ledger = read_order(chosen, open_catalog(chosen).account(account), order_id)
     if as_json:
         print_report(ledger)
@@ -177,7 +177,7 @@ def rates_import(
     from doublet.errors import SenderError
     from doublet.rates import keep_rates, read_rates
 
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     try:
         lines = file.read_text("utf-8").splitlines()
@@ -201,7 +201,7 @@ def rates_list(
     """List the exchange rates of an account."""
     from doublet.rates import kept_rates
 
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     rates = kept_rates(chosen.rates_folder, owner.account_id)
     print_rows(

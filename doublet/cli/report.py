@@ -20,7 +20,7 @@ from doublet.cli.options import (
     err,
     open_catalog,
     out,
-    read_settings,
+    read_kept_settings,
 )
 from doublet.errors import OperatorError
 
@@ -49,7 +49,7 @@ def report_overview(
         raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
     if since and until and until < since:
         raise typer.BadParameter("--until is a day before --since; swap them.")
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     catalog = open_catalog(chosen)
     owner = catalog.account(account)
     if pixel and pixel not in {known.pixel_id for known in catalog.pixels(owner.account_id)}:
@@ -120,7 +120,7 @@ def report_orders(
         raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
     if since and until and until < since:
         raise typer.BadParameter("--until is a day before --since; swap them.")
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     days = {"since": since.date() if since else None, "until": until.date() if until else None}
     report = read_orders(chosen, owner, **days)
