@@ -17,6 +17,7 @@ from doublet.lake.columns import EVENTS, REFUSED, Column
 from doublet.models import MODELS
 from doublet.refusal import Reason
 from doublet.reports import OverviewRow, TimelineRow
+from doublet.reports.coverage import CoverageCurrencyRow, CoverageRow
 from doublet.settings import SETTINGS
 
 
@@ -117,7 +118,12 @@ def tables() -> Iterator[str]:
 def reports() -> Iterator[str]:
     """Every report and what its rows hold."""
     yield "## Reports\n"
-    for name, row in (("overview", OverviewRow), ("timeline", TimelineRow)):
+    for name, row in (
+        ("overview", OverviewRow),
+        ("timeline", TimelineRow),
+        ("coverage", CoverageRow),
+        ("coverage --csv", CoverageCurrencyRow),
+    ):
         about = " ".join((row.__doc__ or "").split())
         yield f"### `{name}`\n\n{about}\n"
         hints = get_type_hints(row)

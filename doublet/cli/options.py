@@ -24,7 +24,7 @@ Data = Annotated[Path | None, typer.Option("--data", help="Folder that holds eve
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def _not_empty(text: str | None) -> str | None:
+def not_empty(text: str | None) -> str | None:
     """An empty option is a script's unset variable: nobody asks for all by that."""
     if text is not None and not text.strip():
         raise typer.BadParameter("It is empty; name one, or leave the option out.")
@@ -36,11 +36,11 @@ AccountOption = Annotated[
     typer.Option(
         "--account",
         help="Account id or name; needed if there are several.",
-        callback=_not_empty,
+        callback=not_empty,
     ),
 ]
 PixelOption = Annotated[
-    str | None, typer.Option("--pixel", help="Only this pixel.", callback=_not_empty)
+    str | None, typer.Option("--pixel", help="Only this pixel.", callback=not_empty)
 ]
 SetOption = Annotated[
     list[str] | None,

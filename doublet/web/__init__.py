@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from doublet.catalog import Catalog
 from doublet.engine import Engine
-from doublet.web import access, assets, chart, explain, overview, refused
+from doublet.web import access, assets, chart, coverage, explain, overview, refused
 from doublet.web.protection import Protection
 
 
@@ -39,6 +39,7 @@ def create_app(
             *overview.routes(door, catalog, engine, files, public_url),
             *chart.routes(door, catalog, engine),
             *explain.routes(door, catalog, engine),
+            *coverage.routes(door, catalog, engine),
             *files.routes(),
         ],
         middleware=[Middleware(Protection)],
