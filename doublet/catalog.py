@@ -18,7 +18,7 @@ from zoneinfo import available_timezones
 import msgspec
 import sqlalchemy as sa
 
-from doublet.errors import OperatorError
+from doublet.errors import NewerFormatError, OperatorError
 from doublet.processes import make_folder
 
 metadata = sa.MetaData()
@@ -95,13 +95,20 @@ class Catalog:
             sa.event.listen(self._engine, "connect", _configure_sqlite)
 
     def migrate(self) -> None:
-        """Bring the tables to the newest version; safe to call at every start."""
+        """Bring the tables to the newest version; safe to call at every start. Raises
+        NewerFormatError when a newer version of Doublet has done so before."""
         from alembic import command
         from alembic.config import Config
+        from alembic.runtime.migration import MigrationContext
+        from alembic.script import ScriptDirectory
 
         config = Config()
         config.set_main_option("script_location", "doublet:migrations")
+        scripts = ScriptDirectory.from_config(config)
+        known = {script.revision for script in scripts.walk_revisions()}
         with _explained(), self._engine.begin() as connection:
+            for found in set(MigrationContext.configure(connection).get_current_heads()) - known:
+                raise NewerFormatError("The catalog", found, max(known))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
