@@ -69,7 +69,9 @@ def print_json(value: Any) -> None:
 def open_catalog(chosen: Settings) -> Catalog:
     """The catalog, its tables brought to the newest version."""
     from doublet.catalog import Catalog
+    from doublet.processes import check_restored
 
+    check_restored(chosen)
     catalog = Catalog(chosen.catalog_url)
     catalog.migrate()
     return catalog
