@@ -28,6 +28,7 @@ from doublet.catalog import check_version
 from doublet.errors import CorruptError, LockedError, NewerFormatError, OperatorError
 from doublet.lake.table import FORMAT as LAKE_FORMAT
 from doublet.log import segment
+from doublet.log.disk import DiskLog
 from doublet.log.writer import take_slot
 from doublet.processes import RESTORING, FileLock, make_folder
 from doublet.settings import Settings
@@ -125,8 +126,8 @@ def _nobody_else(settings: Settings) -> Iterator[None]:
     try:
         for name in ("serve.lock", "worker.lock"):
             locks.append(FileLock(settings.run_folder / name, what))
-        for slot in settings.log_folder.glob("[0-9]*"):
-            lock = take_slot(settings.log_folder, int(slot.name))
+        for slot in DiskLog(settings.log_folder).partitions():
+            lock = take_slot(settings.log_folder, slot)
             if lock is None:
                 raise LockedError(
                     f"{what} is in use by a collector.", "Stop it, or choose another folder."

@@ -116,15 +116,19 @@ class _Backup:
     def make(self) -> Saved:
         """The backup, complete or not at all."""
         try:
-            for _ in range(_ATTEMPTS):
+            for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     return self._make()
-                except FileNotFoundError:
+                except FileNotFoundError as error:
+                    if attempt == _ATTEMPTS:
+                        raise OperatorError(
+                            f"Files were gone before they could be copied: {error}.",
+                            "If the server removes them so fast, set vacuum_retention_h and "
+                            "log_retention_h to more than a backup takes; if it is the same file "
+                            "each time, the lake is damaged.",
+                        ) from error
                     self._begin()
-            raise OperatorError(
-                "Files of the data folder were removed faster than they could be copied.",
-                "Set vacuum_retention_h and log_retention_h to more than the backup takes.",
-            )
+            raise AssertionError("the last attempt returns or raises")
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from doublet.lake.table import check_format
 
@@ -30,9 +31,12 @@ class Snapshot:
 
     def __init__(self, folder: Path) -> None:
         """Raises NewerFormatError for a table that a newer Doublet has written, FileNotFoundError
-        when its log was shortened meanwhile: then a new snapshot helps."""
+        when its log was shortened while it was read: then a new snapshot helps."""
         self.folder = folder
-        self._delta = DeltaTable(str(folder.absolute()))
+        try:
+            self._delta = DeltaTable(str(folder.absolute()))
+        except DeltaError as error:
+            raise FileNotFoundError(f"{folder} cannot be opened: {error}") from error
         check_format(self._delta)
         self.version = self._delta.version()
         actions = self._delta.get_add_actions(flatten=True)
