@@ -17,6 +17,12 @@ from doublet.explain import Story, explain
 from doublet.processes import private_socket
 from doublet.rates import load_rates
 from doublet.reports import CurrencyRow, OverviewRow, as_csv, overview, overview_by_currency
+from doublet.reports.coverage import (
+    CoverageCurrencyRow,
+    CoverageRow,
+    coverage,
+    coverage_by_currency,
+)
 from doublet.reports.orders import OrderLedger, OrdersReport, order_ledger, orders
 from doublet.settings import Settings
 
@@ -35,6 +41,13 @@ class Filters(TypedDict, total=False):
 
 class NotFoundError(OperatorError):
     """The worker has nothing at that address, or nothing of that name."""
+
+
+class CoverageFilters(Filters, total=False):
+    """The same for the report on coverage, which may be about one event name and by day."""
+
+    event_name: str | None
+    by_day: bool
 
 
 def ask_for_round(settings: Settings, path: str) -> dict[str, int] | None:
@@ -160,10 +173,39 @@ def read_order(settings: Settings, account: Account, order_id: str) -> OrderLedg
     return found
 
 
-def _parameters(account: Account, **filters: Unpack[Filters]) -> dict[str, str]:
-    given = {"account": account.account_id, "pixel": filters.get("pixel_id")}
-    days = {"since": filters.get("since"), "until": filters.get("until")}
-    return {name: str(value) for name, value in (given | days).items() if value}
+def read_coverage(
+    settings: Settings, account: Account, **filters: Unpack[CoverageFilters]
+) -> list[CoverageRow]:
+    """The report on coverage from whoever has the database; `filters` are those of
+    `reports.coverage.coverage`."""
+    answer = ask_worker(settings, "GET", "/coverage.json", _parameters(account, **filters))
+    if answer is not None:
+        return msgspec.json.decode(answer, type=list[CoverageRow])
+    with _own_engine(settings) as engine:
+        return coverage(engine, account, **filters)
+
+
+def read_coverage_csv(
+    settings: Settings, account: Account, **filters: Unpack[CoverageFilters]
+) -> str:
+    """The same as CSV, a row per event name, day and currency."""
+    answer = ask_worker(settings, "GET", "/coverage.csv", _parameters(account, **filters))
+    if answer is not None:
+        return answer.decode()
+    with _own_engine(settings) as engine:
+        return as_csv(coverage_by_currency(engine, account, **filters), CoverageCurrencyRow)
+
+
+def _parameters(account: Account, **filters: Unpack[CoverageFilters]) -> dict[str, str]:
+    given = {
+        "account": account.account_id,
+        "pixel": filters.get("pixel_id"),
+        "event_name": filters.get("event_name"),
+        "since": filters.get("since"),
+        "until": filters.get("until"),
+        "by": "day" if filters.get("by_day") else None,
+    }
+    return {name: str(value) for name, value in given.items() if value}
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from doublet.lake import Lake
 from doublet.lake.table import Table
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
-from doublet.processes import FileLock
+from doublet.processes import FileLock, check_restored
 from doublet.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ _CLEAN_UP_ROUNDS = 30
 _REBUILD_ROWS_PER_MIB = 650
 """Larger steps are quicker, as long as they fit into memory."""
 _BETWEEN_TURNS_S = 0.02
+_SAY_S = 5.0
 
 
 class Freshener:
@@ -39,6 +40,11 @@ class Freshener:
         """Open everything. Raises LockedError when another process has the database."""
         self._settings = settings
         self._lock = FileLock(settings.run_folder / "worker.lock", str(settings.data), wait_s)
+        try:
+            check_restored(settings)
+        except OperatorError:
+            self._lock.release()
+            raise
         shutil.rmtree(settings.tmp_folder, ignore_errors=True)
         self.engine = DuckDBEngine(
             settings.warehouse_file,
@@ -85,6 +91,11 @@ class Freshener:
                 more = step.more
                 self.problem = step.problem
         return loaded, modelled
+
+    @property
+    def copies(self) -> int:
+        """How many copies of events the lake holds."""
+        return sum(file.rows for file in self._lake.events.files())
 
     def rebuild(self, on_progress: Callable[[str, int], None] | None = None) -> int:
         """Make the models anew from the lake; how many copies they now hold. Loading goes on
@@ -168,6 +179,26 @@ class Freshener:
             self._lock.release()
 
 
+class CatchingUp:
+    """Says in the log how far a long round is: the first one after a restore models everything."""
+
+    def __init__(self, of: Callable[[], int], now: Callable[[], float] = time.monotonic) -> None:
+        self._of = of
+        self._now = now
+        self._said_at = now()
+        self._rows = {"loaded": 0, "modelled": 0}
+
+    def tell(self, what: str, rows: int) -> None:
+        """Count what was just loaded or modelled."""
+        self._rows[what] += rows
+        if self._now() - self._said_at >= _SAY_S:
+            self._said_at = self._now()
+            logger.info(
+                "catching-up loaded=%(loaded)d modelled=%(modelled)d of=%(of)d",
+                self._rows | {"of": self._of()},
+            )
+
+
 class Rounds:
     """The worker's threads: freshen every `load_interval_s`, tidy every `compact_interval_s`."""
 
@@ -196,7 +227,9 @@ class Rounds:
     def _freshen(self) -> None:
         fresh_at = time.monotonic()
         while True:
-            problem = self._attempt(self._freshener.freshen) or self._freshener.problem
+            progress = CatchingUp(lambda: self._freshener.copies)
+            freshen = partial(self._freshener.freshen, progress.tell)
+            problem = self._attempt(freshen) or self._freshener.problem
             if not problem:
                 fresh_at = time.monotonic()
             lag_s = time.monotonic() - fresh_at

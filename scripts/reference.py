@@ -18,6 +18,7 @@ from doublet.models import MODELS
 from doublet.models.orders import ORDER_MODELS
 from doublet.refusal import Reason
 from doublet.reports import OverviewRow, TimelineRow
+from doublet.reports.coverage import CoverageCurrencyRow, CoverageRow
 from doublet.reports.orders import OrdersRow
 from doublet.settings import SETTINGS
 
@@ -122,7 +123,13 @@ def tables() -> Iterator[str]:
 def reports() -> Iterator[str]:
     """Every report and what its rows hold."""
     yield "## Reports\n"
-    for name, row in (("overview", OverviewRow), ("timeline", TimelineRow), ("orders", OrdersRow)):
+    for name, row in (
+        ("overview", OverviewRow),
+        ("timeline", TimelineRow),
+        ("coverage", CoverageRow),
+        ("orders", OrdersRow),
+        ("coverage --csv", CoverageCurrencyRow),
+    ):
         about = " ".join((row.__doc__ or "").split())
         yield f"### `{name}`\n\n{about}\n"
         hints = get_type_hints(row)

@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from math import sqrt
 from pathlib import Path
@@ -38,8 +38,9 @@ from doublet.demo.market import (
 )
 from doublet.demo.market.parameters import Campaign
 from doublet.demo.market.story import DAY_US
-from doublet.demo.market.truth import NAMES, EventRow
+from doublet.demo.market.truth import NAMES, Count, EventRow
 from doublet.reports import overview
+from doublet.reports.coverage import CoverageRow, coverage
 from tests.collector import Collector
 from tests.factories import ACCOUNT, NOON, PIXEL, Pipeline
 from tests.server import RunningServer
@@ -310,6 +311,42 @@ def test_the_overview_counts_the_copies_that_were_sent(
             row.browser,
             row.server,
         )
+
+
+def test_with_ids_everywhere_coverage_equals_the_truth(pipeline: Pipeline) -> None:
+    people = told(1500, replay_share=0.0, server_late_hours_max=40.0, without_id_share=0.0)
+    into_log(in_order(people), pipeline.log, ACCOUNT, PIXEL)
+    pipeline.refresh()
+    account = Account(ACCOUNT, "Shop", "UTC", "USD")
+    truth = {name: each for name, each in count(rows_of(people)).items() if each.arrived}
+    rows = {row.event_name: row for row in coverage(pipeline.engine, account)}
+    assert_covers(truth, rows)
+    assert 0.2 < (rows["Purchase"].browser_missed_share or 0) < 0.5
+    by_day = {key: each for key, each in count_by_day(rows_of(people)).items() if each.arrived}
+    found = coverage(pipeline.engine, account, by_day=True)
+    assert_covers(by_day, {(row.event_name, str(row.day)): row for row in found})
+    worth = {"browser": Counter[str](), "server": Counter[str](), "both": Counter[str]()}
+    for row in rows_of(people):
+        if row.event_name == "Purchase" and row.value and row.currency:
+            cents = int(row.value.replace(".", ""))
+            worth["browser"][row.currency] += cents * bool(row.browser_at)
+            worth["server"][row.currency] += cents * bool(row.server_at)
+            worth["both"][row.currency] += cents * row.has_arrived
+    for currency, value in rows["Purchase"].value.items():
+        shown = (value.browser_alone, value.server_alone, value.value)
+        assert [worth[side][currency] for side in worth] == [int(each * 100) for each in shown]
+        assert value.added == value.browser_alone + value.server_alone
+
+
+def assert_covers(truth: Mapping[Any, Count], rows: Mapping[Any, CoverageRow]) -> None:
+    """Each row says of its events what the truth says."""
+    assert truth.keys() == rows.keys()
+    for key, each in truth.items():
+        row = rows[key]
+        assert (each.arrived, each.both_with_id) == (row.events, row.both)
+        assert (each.pixel_alone, each.server_alone) == (row.browser_alone, row.server_alone)
+        assert each.pixel_alone + each.server_alone == row.added
+        assert row.events == row.both + row.browser_only + row.server_only
 
 
 def test_a_log_gets_what_a_collector_would_write(tmp_path: Path) -> None:

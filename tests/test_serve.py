@@ -76,6 +76,10 @@ def test_what_was_accepted_last_is_on_the_report_after_a_clean_stop(tmp_path: Pa
     with RunningServer(tmp_path, "--set=load_interval_s=60") as server:
         assert 200 == send(server, "a")
         assert 0 == server.stop()
+        assert ([], 1) == (
+            server.run("report", "coverage", "--event-name=Lead"),
+            server.run("report", "coverage")[0]["added"],
+        )
         (row,) = server.run("report", "overview")
         assert ("Purchase", 1, 10.5) == (row["event_name"], row["events"], row["value"]["USD"])
 
@@ -167,6 +171,8 @@ def test_commands_ask_the_running_worker(tmp_path: Path) -> None:
         assert 1 == row["events"]
         assert {"modelled": 1} == server.run("rebuild")
         assert [row] == server.run("report", "overview")
+        (covered,) = server.run("report", "coverage", "--by", "day", "--event-name", "Purchase")
+        assert (1, 0, 1) == tuple(covered[k] for k in ("events", "browser_alone", "server_alone"))
         made = server.run("pixel", "create", "Second")
         assert {"id", "access_token", "snippet"} == made.keys()
         parameters = {"id": made["id"], "ev": "PageView"}

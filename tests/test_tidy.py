@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # logic
     ("accept", "pixel", "models", "reports", "explain"),
     # edges
-    ("health", "collect", "web", "rounds"),
+    ("health", "collect", "web", "rounds", "backup"),
     # what puts the edges together
     ("worker", "ask", "serve", "demo", "order_import", "cli", "__main__"),
 )

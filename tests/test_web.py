@@ -84,6 +84,50 @@ def test_the_timeline_has_twins_with_the_same_filters(filled: Site) -> None:
     assert [] == filled.get("/timeline.json?until=2026-05-27", filled.ours).json()
 
 
+def test_coverage_has_twins_with_the_same_filters(filled: Site) -> None:
+    hostile_first = filled.get("/coverage.json?by=day", filled.ours).json()
+    assert [(HOSTILE, "2026-05-28"), ("Purchase", "2026-05-28")] == [
+        (row["event_name"], row["day"]) for row in hostile_first
+    ]
+    (row,) = filled.get("/coverage.json?event_name=Purchase", filled.ours).json()
+    assert (2, 1, 2, 3) == tuple(
+        row[name] for name in ("events", "browser_alone", "server_alone", "added")
+    )
+    assert (None, 0.5, 0.0, 0.5) == (
+        row["day"],
+        row["browser_missed_share"],
+        row["server_missed_share"],
+        row["overcount_share"],
+    )
+    assert (21.0, 10.5, 31.5) == tuple(
+        row["value"]["USD"][name] for name in ("value", "browser_alone", "added")
+    )
+    answer = filled.get("/coverage.csv?event_name=Purchase", filled.ours)
+    names, line = answer.text.splitlines()
+    assert names.startswith("event_name,day,currency,events,both,browser_only,server_only,")
+    assert line.startswith("Purchase,,USD,2,1,0,1,1,2,3,0.5,0.0,0.5,21.0000,10.5000,21.0000,31.5")
+    assert "text/csv; charset=utf-8" == answer.headers["content-type"]
+    assert [] == filled.get("/coverage.json?until=2026-05-27", filled.ours).json()
+
+
+def test_the_page_says_what_one_side_alone_would_miss(filled: Site) -> None:
+    text = _text(filled.get("/overview", filled.ours).text)
+    assert (
+        "The browser alone would have missed 1 of 2 purchases (50 %), the server alone 0 (0 %); "
+        "adding both would have claimed 3 ." in text
+    )
+    for bar in (
+        "Browser alone 1 50 % missed 10.50 USD",
+        "Server alone 2 none missed 21.00 USD",
+        "Added up 3 50 % too many 31.50 USD",
+        "Doublet 2 counted once 21.00 USD",
+    ):
+        assert bar in text
+    # Without purchases it is about what happens most.
+    theirs = _text(filled.get("/overview", filled.theirs).text)
+    assert "missed 1 of 1 TheirEvent event (100 %)" in theirs
+
+
 def test_the_page_shows_the_figures_escaped(filled: Site) -> None:
     page = filled.get("/overview", filled.ours).text
     assert "&lt;script&gt;alert(1)" in page
@@ -143,8 +187,8 @@ def _text(page: str) -> str:
 def test_filters_reach_every_link_of_the_page(filled: Site) -> None:
     query = f"pixel={filled.ours.pixel_id}&since=2026-05-01&until=2026-06-01"
     page = filled.get(f"/overview?{query}", filled.ours).text
-    links = re.findall(r'"(/(?:overview|timeline)\.[^"]+)"', page)
-    assert 7 == len(links)
+    links = re.findall(r'"(/(?:overview|timeline|coverage)\.[^"]+)"', page)
+    assert 9 == len(links)
     assert all(query in link.replace("&amp;", "&") for link in links)
 
 
@@ -178,7 +222,9 @@ _IMPOSSIBLE = [
 
 
 @pytest.mark.parametrize(("query", "name"), _IMPOSSIBLE)
-@pytest.mark.parametrize("path", ["/overview.json", "/overview.csv", "/timeline.json"])
+@pytest.mark.parametrize(
+    "path", ["/overview.json", "/overview.csv", "/timeline.json", "/coverage.json"]
+)
 def test_a_bad_parameter_is_named(site: Site, path: str, query: str, name: str) -> None:
     answer = site.get(f"{path}?{query}", site.ours)
     assert 400 == answer.status_code
@@ -204,8 +250,14 @@ def test_a_bad_parameter_is_named(site: Site, path: str, query: str, name: str) 
     ],
 )
 def test_odd_but_possible_parameters_are_answered(filled: Site, query: str) -> None:
-    for path in ("/overview", "/overview.json", "/overview.csv", "/timeline.json"):
+    for path in ("/overview", "/overview.json", "/overview.csv", "/timeline.json", "/coverage.csv"):
         assert 200 == filled.get(f"{path}?{query}", filled.ours).status_code
+
+
+def test_a_choice_that_is_none_is_named_with_what_there_is(filled: Site) -> None:
+    answer = filled.get("/coverage.json?by=week", filled.ours)
+    assert 400 == answer.status_code
+    assert "by is 'week', but must be name or day." in answer.json()["error"]["message"]
 
 
 def test_unknown_paths_and_methods_are_refused_in_the_form_that_is_read(site: Site) -> None:

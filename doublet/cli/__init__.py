@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from doublet import __version__
+from doublet.cli.backup import backup, restore
 from doublet.cli.explain import explain
 from doublet.cli.options import (
     AccountOption,
@@ -49,6 +50,8 @@ app.add_typer(account_app, name="account")
 app.add_typer(report_app, name="report")
 app.add_typer(order_app, name="order")
 app.add_typer(rates_app, name="rates")
+app.command()(backup)
+app.command()(restore)
 app.command()(explain)
 
 
@@ -143,7 +146,11 @@ def _begin_part(data: Path | None, pairs: list[str] | None, parent: int) -> Sett
         from doublet.processes import die_with_parent
 
         die_with_parent(parent)
-    return read_settings(data, pairs)
+    from doublet.processes import check_restored
+
+    chosen = read_settings(data, pairs)
+    check_restored(chosen)
+    return chosen
 
 
 @app.command()

@@ -25,7 +25,7 @@ Data = Annotated[Path | None, typer.Option("--data", help="Folder that holds eve
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def _not_empty(text: str | None) -> str | None:
+def not_empty(text: str | None) -> str | None:
     """An empty option is a script's unset variable: nobody asks for all by that."""
     if text is not None and not text.strip():
         raise typer.BadParameter("It is empty; name one, or leave the option out.")
@@ -37,13 +37,13 @@ AccountOption = Annotated[
     typer.Option(
         "--account",
         help="Account id or name; needed if there are several.",
-        callback=_not_empty,
+        callback=not_empty,
     ),
 ]
 PixelOption = Annotated[
-    str | None, typer.Option("--pixel", help="Only this pixel.", callback=_not_empty)
+    str | None, typer.Option("--pixel", help="Only this pixel.", callback=not_empty)
 ]
-Name = Annotated[str, typer.Argument(help="What people call it.", callback=_not_empty)]
+Name = Annotated[str, typer.Argument(help="What people call it.", callback=not_empty)]
 
 
 def _with_value(pairs: list[str] | None) -> list[str] | None:
@@ -99,7 +99,9 @@ def print_json(value: Any) -> None:
 def open_catalog(chosen: Settings) -> Catalog:
     """The catalog, its tables brought to the newest version."""
     from doublet.catalog import Catalog
+    from doublet.processes import check_restored
 
+    check_restored(chosen)
     catalog = Catalog(chosen.catalog_url)
     catalog.migrate()
     return catalog

@@ -21,12 +21,15 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction
 
-from doublet.errors import CorruptError
+from doublet.errors import CorruptError, NewerFormatError
 from doublet.lake.columns import Column, delta_schema, duckdb_type
 
 logger = logging.getLogger(__name__)
 
 PARTITION = "received_date"
+FORMAT = 1
+"""Version of what the files and columns of a table mean; the table's property `doublet.format`."""
+_FORMAT_KEY = "doublet.format"
 _QUIET = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _NOT_UNDERSTOOD = ("delta.enableDeletionVectors", "delta.columnMapping.mode")
 # A writer holds a whole row group of each thread in memory.
@@ -69,15 +72,18 @@ class Table:
                 mode="ignore",
                 partition_by=[PARTITION],
                 configuration={
+                    _FORMAT_KEY: str(FORMAT),
                     "delta.logRetentionDuration": "interval 1 hours",
                     "delta.deletedFileRetentionDuration": "interval 1 hours",
                 },
+                raise_if_key_not_exists=False,
             )
             _sync_log(self.folder)
         # Each folder is named by the one around it. Also when the table is not new: the process
         # that made it may have been killed before this.
         for around in (self.folder, *self.folder.absolute().parents[:2]):
             _sync(around)
+        check_format(delta)
         used = [key for key in _NOT_UNDERSTOOD if _is_on(delta.metadata().configuration, key)]
         if used:
             raise CorruptError(
@@ -289,6 +295,13 @@ def empty_sql(columns: tuple[Column, ...]) -> str:
     """A SELECT with these columns and no rows."""
     casts = ", ".join(f"cast(null as {duckdb_type(c)}) as {c.name}" for c in columns)
     return f"(select {casts} where false)"
+
+
+def check_format(delta: DeltaTable) -> None:
+    """Raises NewerFormatError for a table that a newer version has written."""
+    found = delta.metadata().configuration.get(_FORMAT_KEY) or "1"
+    if not found.isdecimal() or int(found) > FORMAT:
+        raise NewerFormatError(str(delta.table_uri), found, FORMAT)
 
 
 def _mergeable(files: list[File]) -> list[list[File]]:
