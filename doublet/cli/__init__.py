@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
 from doublet import __version__
+from doublet.cli.options import (
+    AccountOption,
+    AsJson,
+    Data,
+    ParentOption,
+    SetOption,
+    err,
+    open_catalog,
+    out,
+    print_json,
+    print_rows,
+    read_settings,
+)
+from doublet.cli.report import report_app
 from doublet.errors import DoubletError, OperatorError
-from doublet.settings import SETTINGS, Settings, load_settings, settings_file
+from doublet.settings import SETTINGS, Settings, settings_file
 
 app = typer.Typer(
     name="doublet",
@@ -30,57 +40,9 @@ app = typer.Typer(
 )
 pixel_app = typer.Typer(help="Make and list pixels.", no_args_is_help=True)
 account_app = typer.Typer(help="Make and list accounts.", no_args_is_help=True)
-report_app = typer.Typer(help="What happened.", no_args_is_help=True)
 app.add_typer(pixel_app, name="pixel")
 app.add_typer(account_app, name="account")
 app.add_typer(report_app, name="report")
-
-# Without a terminal nobody can widen the window, and a cut figure is a wrong one.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-Data = Annotated[Path | None, typer.Option("--data", help="Folder that holds everything.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
-
-def _not_empty(text: str | None) -> str | None:
-    """An empty option is a script's unset variable: nobody asks for all by that."""
-    if text is not None and not text.strip():
-        raise typer.BadParameter("It is empty; name one, or leave the option out.")
-    return text
-
-
-AccountOption = Annotated[
-    str | None,
-    typer.Option(
-        "--account",
-        help="Account id or name; needed if there are several.",
-        callback=_not_empty,
-    ),
-]
-PixelOption = Annotated[
-    str | None, typer.Option("--pixel", help="Only this pixel.", callback=_not_empty)
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any setting as name=value; `doublet settings` lists them."),
-]
-ParentOption = Annotated[int, typer.Option("--parent", hidden=True)]
-
-
-def _settings(data: Path | None, pairs: list[str] | None = None, **flags: Any) -> Settings:
-    given = {name: value for name, _, value in (pair.partition("=") for pair in pairs or [])}
-    return load_settings(
-        {
-            **given,
-            "data": data or given.get("data"),
-            **{name: value for name, value in flags.items() if value is not None},
-        }
-    )
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 @app.command()
@@ -104,7 +66,7 @@ def settings(
         print(settings_file())
         return
     if as_json:
-        _print_json([setting._asdict() for setting in SETTINGS])
+        print_json([setting._asdict() for setting in SETTINGS])
         return
     table = RichTable("setting", "default", "takes effect", "meaning")
     for setting in SETTINGS:
@@ -130,7 +92,7 @@ def serve(
     from doublet.serve import Supervisor
 
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
-    chosen = _settings(data, pairs, host=host, port=port, workers=workers)
+    chosen = read_settings(data, pairs, host=host, port=port, workers=workers)
 
     def on_ready() -> None:
         err.print(f"Doublet {__version__} is listening on {chosen.url} (data: {chosen.data}).")
@@ -172,7 +134,7 @@ def _begin_part(data: Path | None, pairs: list[str] | None, parent: int) -> Sett
         from doublet.processes import die_with_parent
 
         die_with_parent(parent)
-    return _settings(data, pairs)
+    return read_settings(data, pairs)
 
 
 @app.command()
@@ -192,7 +154,7 @@ def demo(
     from doublet.demo import run_demo
 
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
-    chosen = _settings(data or Path("doublet-demo"), pairs, port=port)
+    chosen = read_settings(data or Path("doublet-demo"), pairs, port=port)
     run_demo(
         chosen, shop_port=shop_port, seconds=seconds, shoppers=shoppers, seed=seed, console=err
     )
@@ -216,14 +178,6 @@ def demo_shop(
 # --- accounts and pixels ---------------------------------------------------------------------
 
 
-def _catalog(chosen: Settings) -> Any:
-    from doublet.catalog import Catalog
-
-    catalog = Catalog(chosen.catalog_url)
-    catalog.migrate()
-    return catalog
-
-
 @account_app.command("create")
 def account_create(
     name: str,
@@ -237,9 +191,9 @@ def account_create(
 
     Example: doublet account create "Corner Shop" --time-zone Europe/Berlin --currency EUR
     """
-    account = _catalog(_settings(data, pairs)).create_account(name, time_zone, currency)
+    account = open_catalog(read_settings(data, pairs)).create_account(name, time_zone, currency)
     if as_json:
-        _print_json({"id": account.account_id, "name": account.name})
+        print_json({"id": account.account_id, "name": account.name})
     else:
         print(f"Account {account.account_id} ({account.name})")
 
@@ -247,12 +201,12 @@ def account_create(
 @account_app.command("list")
 def account_list(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
     """List the accounts."""
-    accounts = _catalog(_settings(data, pairs)).accounts()
+    accounts = open_catalog(read_settings(data, pairs)).accounts()
     rows = [
         {"id": a.account_id, "name": a.name, "time_zone": a.time_zone, "currency": a.currency}
         for a in accounts
     ]
-    _print_rows(rows, as_json)
+    print_rows(rows, as_json)
 
 
 @pixel_app.command("create")
@@ -269,8 +223,8 @@ def pixel_create(
     """
     from doublet.pixel import snippet
 
-    chosen = _settings(data, pairs)
-    catalog = _catalog(chosen)
+    chosen = read_settings(data, pairs)
+    catalog = open_catalog(chosen)
     if account is None and not catalog.accounts():
         owner = catalog.create_account(name)
     else:
@@ -278,7 +232,7 @@ def pixel_create(
     pixel, access_token = catalog.create_pixel(owner.account_id, name)
     code = snippet(pixel.pixel_id, chosen.url)
     if as_json:
-        _print_json({"id": pixel.pixel_id, "access_token": access_token, "snippet": code})
+        print_json({"id": pixel.pixel_id, "access_token": access_token, "snippet": code})
         return
     print(f"Pixel id      {pixel.pixel_id}")
     print(f"Access token  {access_token}   (keep it: it cannot be shown again)")
@@ -294,35 +248,23 @@ def pixel_list(
     pairs: SetOption = None,
 ) -> None:
     """List the pixels."""
-    catalog = _catalog(_settings(data, pairs))
+    catalog = open_catalog(read_settings(data, pairs))
     account_id = catalog.account(account).account_id if account else None
     rows = [
         {"id": p.pixel_id, "name": p.name, "account": p.account_id}
         for p in catalog.pixels(account_id)
     ]
-    _print_rows(rows, as_json)
+    print_rows(rows, as_json)
 
 
-def _print_rows(rows: list[dict[str, str]], as_json: bool) -> None:
-    if as_json:
-        _print_json(rows)
-    elif not rows:
-        err.print("None yet.")
-    else:
-        table = RichTable(*rows[0])
-        for row in rows:
-            table.add_row(*row.values())
-        out.print(table)
-
-
-# --- tables and reports ----------------------------------------------------------------------
+# --- tables ----------------------------------------------------------------------------------
 
 
 @app.command()
 def refresh(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
     """Bring lake and models up to date now, through the running worker if there is one."""
     _run_rounds(
-        _settings(data, pairs),
+        read_settings(data, pairs),
         "/v1/refresh",
         lambda freshener, tell: dict(
             zip(("loaded", "modelled"), freshener.freshen(tell), strict=True)
@@ -335,7 +277,7 @@ def refresh(data: Data = None, as_json: AsJson = False, pairs: SetOption = None)
 def rebuild(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
     """Make the models anew from the lake; reports show the old state until it is done."""
     _run_rounds(
-        _settings(data, pairs),
+        read_settings(data, pairs),
         "/v1/rebuild",
         lambda freshener, tell: {"modelled": freshener.rebuild(tell)},
         as_json,
@@ -367,78 +309,9 @@ def _run_rounds(
             finally:
                 freshener.close()
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         print(", ".join(f"{rows:,} {what}" for what, rows in result.items()))
-
-
-@report_app.command("overview")
-def report_overview(
-    account: AccountOption = None,
-    pixel: PixelOption = None,
-    since: Annotated[datetime | None, typer.Option(help="First day.", formats=["%Y-%m-%d"])] = None,
-    until: Annotated[datetime | None, typer.Option(help="Last day.", formats=["%Y-%m-%d"])] = None,
-    data: Data = None,
-    as_json: AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    pairs: SetOption = None,
-) -> None:
-    """Per event name: copies from both sides, events after deduplication, value counted once.
-
-    Example: doublet report overview --since 2026-11-01 --json
-    """
-    from doublet import reports
-    from doublet.ask import Filters, read_overview, read_overview_csv
-
-    if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
-    if since and until and until < since:
-        raise typer.BadParameter("--until is a day before --since; swap them.")
-    chosen = _settings(data, pairs)
-    catalog = _catalog(chosen)
-    owner = catalog.account(account)
-    if pixel and pixel not in {known.pixel_id for known in catalog.pixels(owner.account_id)}:
-        raise OperatorError(
-            f"Account {owner.account_id} has no pixel {pixel!r}.",
-            "`doublet pixel list` shows the pixels of each account.",
-        )
-    filters: Filters = {
-        "pixel_id": pixel,
-        "since": since.date() if since else None,
-        "until": until.date() if until else None,
-    }
-    if as_csv:
-        print(read_overview_csv(chosen, owner, **filters), end="")
-        return
-    rows = read_overview(chosen, owner, **filters)
-    if as_json:
-        print(msgspec.json.format(reports.as_json(rows), indent=2).decode())
-    elif rows:
-        _print_overview(rows)
-    else:
-        given = {"--pixel": pixel, "--since": filters["since"], "--until": filters["until"]}
-        _say_none(" ".join(f"{flag} {value}" for flag, value in given.items() if value))
-
-
-def _say_none(filters: str) -> None:
-    if filters:
-        err.print(f"No event matches {escape(filters)}. Leave filters out to see more.")
-    else:
-        err.print("No events yet. `doublet pixel create NAME` prints what to paste into a site.")
-
-
-_COUNTS = ("browser", "server", "events", "both", "browser_only", "server_only")
-
-
-def _print_overview(rows: list[Any]) -> None:
-    table = RichTable("event")
-    for title in ("browser", "server", "events", "both", "browser only", "server only", "value"):
-        figures = len(title) if title == "value" else len(title.split()[0])
-        table.add_column(title, justify="right", no_wrap=title == "value", min_width=figures)
-    for row in rows:
-        value = "\n".join(f"{amount:,.2f} {c}" for c, amount in sorted(row.value.items()))
-        table.add_row(row.event_name, *(f"{getattr(row, name):,}" for name in _COUNTS), value)
-    out.print(table)
 
 
 def main() -> None:

@@ -1,0 +1,88 @@
+"""What the commands share: their options, the settings they read, how they print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from doublet.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from doublet.catalog import Catalog
+
+# Without a terminal nobody can widen the window, and a cut figure is a wrong one.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Data = Annotated[Path | None, typer.Option("--data", help="Folder that holds everything.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def _not_empty(text: str | None) -> str | None:
+    """An empty option is a script's unset variable: nobody asks for all by that."""
+    if text is not None and not text.strip():
+        raise typer.BadParameter("It is empty; name one, or leave the option out.")
+    return text
+
+
+AccountOption = Annotated[
+    str | None,
+    typer.Option(
+        "--account",
+        help="Account id or name; needed if there are several.",
+        callback=_not_empty,
+    ),
+]
+PixelOption = Annotated[
+    str | None, typer.Option("--pixel", help="Only this pixel.", callback=_not_empty)
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting as name=value; `doublet settings` lists them."),
+]
+ParentOption = Annotated[int, typer.Option("--parent", hidden=True)]
+
+
+def read_settings(data: Path | None, pairs: list[str] | None = None, **flags: Any) -> Settings:
+    """The settings of a command: `flags` that are None were not given. Raises SettingsError."""
+    given = {name: value for name, _, value in (pair.partition("=") for pair in pairs or [])}
+    return load_settings(
+        {
+            **given,
+            "data": data or given.get("data"),
+            **{name: value for name, value in flags.items() if value is not None},
+        }
+    )
+
+
+def print_json(value: Any) -> None:
+    """Print for programs."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def open_catalog(chosen: Settings) -> Catalog:
+    """The catalog, its tables brought to the newest version."""
+    from doublet.catalog import Catalog
+
+    catalog = Catalog(chosen.catalog_url)
+    catalog.migrate()
+    return catalog
+
+
+def print_rows(rows: list[dict[str, str]], as_json: bool) -> None:
+    """Print rows of text, for people or for programs."""
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        err.print("None yet.")
+    else:
+        table = RichTable(*rows[0])
+        for row in rows:
+            table.add_row(*row.values())
+        out.print(table)
