@@ -19,7 +19,8 @@ from doublet.settings import Settings
 
 _CONNECT_TIMEOUT_S = 5.0
 _REPORT_TIMEOUT_S = 60.0
-_ROUND_TIMEOUT_S = 3600.0
+ROUND_TIMEOUT_S = 3600.0
+"""For what may take as long as all of the data is large."""
 
 
 class Filters(TypedDict, total=False):
@@ -33,7 +34,7 @@ class Filters(TypedDict, total=False):
 def ask_for_round(settings: Settings, path: str) -> dict[str, int] | None:
     """Have the running worker do what may take an hour; its figures, None when no worker runs.
     Raises OperatorError like `ask_worker`."""
-    answer = ask_worker(settings, "POST", path, timeout_s=_ROUND_TIMEOUT_S)
+    answer = ask_worker(settings, "POST", path, timeout_s=ROUND_TIMEOUT_S)
     return None if answer is None else msgspec.json.decode(answer, type=dict[str, int])
 
 
@@ -43,6 +44,7 @@ def ask_worker(
     path: str,
     parameters: dict[str, str] | None = None,
     timeout_s: float = _REPORT_TIMEOUT_S,
+    body: bytes | None = None,
 ) -> bytes | None:
     """The running worker's answer, None when no worker runs. Raises OperatorError when it refuses,
     stops while answering or says nothing for `timeout_s`."""
@@ -58,6 +60,7 @@ def ask_worker(
                 method,
                 f"http://worker{path}",
                 params=parameters,
+                content=body,
                 headers={"authorization": f"Bearer {key}"},
             )
         except httpx.ConnectError:
@@ -70,7 +73,7 @@ def ask_worker(
             ) from error
         except httpx.TransportError as error:
             raise OperatorError("The worker stopped while answering.", "Try again.") from error
-    if answer.status_code != 200:
+    if not answer.is_success:
         raise OperatorError(f"The worker answered {answer.status_code}: {_said(answer)}")
     return answer.content
 

@@ -1,4 +1,4 @@
-"""Rounds: log → lake → models, again and again; and the tidying of what that leaves behind."""
+"""Rounds: log → lake → models, again and again; tidying what that leaves behind; erasing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import duckdb
 
@@ -19,12 +21,14 @@ from doublet.lake import Lake
 from doublet.lake.table import Table
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
+from doublet.person import Eraser, Erasure, Erasures, Found, Records, Wish, export, find
 from doublet.processes import FileLock
 from doublet.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _CLEAN_UP_ROUNDS = 30
+_ERASE_AGAIN_S = 30.0
 
 
 class Freshener:
@@ -52,6 +56,18 @@ class Freshener:
         )
         self._round = threading.Lock()
         self._tidying = threading.Lock()
+        self.erasures = Erasures(settings.erasures_folder)
+        self.is_asked = threading.Event()
+        """Set when there may be something to erase."""
+        self._eraser = Eraser(
+            self.erasures,
+            self.engine,
+            self._lake,
+            self._log,
+            self._merging,
+            self._round,
+            self._freshen_for_erasure,
+        )
         self._tidied = 0
         self._unmergeable: set[str] = set()
         self.problem = ""
@@ -63,7 +79,7 @@ class Freshener:
         with self._round:
             more = True
             while more:
-                step = self._lake.load(self._log)
+                step = self._lake.load(self._log, before=self.erasures.loading)
                 if on_progress is not None and step.rows:
                     on_progress("loaded", step.rows)
                 done = models.refresh(
@@ -80,7 +96,7 @@ class Freshener:
     def rebuild(self, on_progress: Callable[[str, int], None] | None = None) -> int:
         """Make the models anew from the lake; how many copies they now hold."""
         with self._round:
-            self._lake.load(self._log)
+            self._lake.load(self._log, before=self.erasures.loading)
             return models.rebuild(
                 self.engine,
                 self._lake.events,
@@ -130,6 +146,34 @@ class Freshener:
                 if made and is_modelled:
                     models.adopt(self.engine, made, [file.path for file in group])
 
+    # --- persons ------------------------------------------------------------------------------
+
+    def find_person(self, wish: Wish) -> Found:
+        """What an account holds of a person now."""
+        with self._tidying:
+            self.freshen()
+            return _find(wish, self._eraser.records(wish.account_id))
+
+    def export_person(self, wish: Wish) -> list[dict[str, Any]]:
+        """All that an account holds of a person now; see `doublet.person.export`."""
+        with self._tidying:
+            self.freshen()
+            records = self._eraser.records(wish.account_id)
+            found = _find(wish, records)
+            return list(export(records, self.engine, self._log, found, self._settings.data))
+
+    def ask_to_erase(self, wish: Wish) -> Erasure:
+        """Make the request durable; `erase` does it."""
+        erasure = self.erasures.ask(wish)
+        self.is_asked.set()
+        return erasure
+
+    def erase(self) -> int:
+        """Do what was asked and is not done; how many persons were erased."""
+        self.is_asked.clear()
+        with self._tidying:
+            return self._eraser.run()
+
     def close(self) -> None:
         """Finish the round under way and give the database back."""
         with self._tidying, self._round:
@@ -138,9 +182,19 @@ class Freshener:
             self.engine.close()
             self._lock.release()
 
+    def _freshen_for_erasure(self) -> str:
+        self.freshen()
+        return self.problem
+
+
+def _find(wish: Wish, records: Records) -> Found:
+    now = datetime.now(UTC)
+    return find(records, wish.identifiers, now, exact=wish.exact, shared=wish.shared)
+
 
 class Rounds:
-    """The worker's threads: freshen every `load_interval_s`, tidy every `compact_interval_s`."""
+    """The worker's threads: freshen every `load_interval_s`, tidy every `compact_interval_s`, erase
+    when asked and at the start."""
 
     def __init__(self, freshener: Freshener, settings: Settings) -> None:
         self._freshener = freshener
@@ -149,8 +203,10 @@ class Rounds:
         self._threads = [
             threading.Thread(target=self._freshen, name="freshen", daemon=True),
             threading.Thread(target=self._tidy, name="tidy", daemon=True),
+            threading.Thread(target=self._erase, name="erase", daemon=True),
         ]
         self._tidying_problem = ""
+        self._erasing_problem = ""
 
     def start(self) -> None:
         """Begin."""
@@ -160,6 +216,7 @@ class Rounds:
     def stop(self) -> None:
         """End after the rounds under way, and a last one for what has just been accepted."""
         self._stop.set()
+        self._freshener.is_asked.set()
         for thread in self._threads:
             thread.join()
         self._attempt(self._freshener.freshen)
@@ -171,7 +228,9 @@ class Rounds:
             if not problem:
                 fresh_at = time.monotonic()
             lag_s = time.monotonic() - fresh_at
-            state = State(time.time(), lag_s, lag_s, problem or self._tidying_problem)
+            state = State(
+                time.time(), lag_s, lag_s, problem or self._tidying_problem or self._erasing_problem
+            )
             self._attempt(partial(write_state, self._settings.run_folder, state))
             if self._stop.wait(self._settings.load_interval_s):
                 return
@@ -179,6 +238,12 @@ class Rounds:
     def _tidy(self) -> None:
         while not self._stop.wait(self._settings.compact_interval_s):
             self._tidying_problem = self._attempt(self._freshener.tidy)
+
+    def _erase(self) -> None:
+        while not self._stop.is_set():
+            self._erasing_problem = self._attempt(self._freshener.erase)
+            # Also without being asked: what failed is tried again, and late records may have come.
+            self._freshener.is_asked.wait(_ERASE_AGAIN_S)
 
     @staticmethod
     def _attempt(work: Callable[[], object]) -> str:

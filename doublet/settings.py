@@ -104,6 +104,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.data / "lake"
 
     @property
+    def erasures_folder(self) -> Path:
+        """Erasures asked for, and the tombstones of those that are done."""
+        return self.data / "erasures"
+
+    @property
     def warehouse_file(self) -> Path:
         """The worker's DuckDB database."""
         return self.data / "warehouse.duckdb"

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # substrate
     ("processes", "log", "lake", "engine", "catalog", "migrations"),
     # logic
-    ("accept", "pixel", "models", "reports"),
+    ("accept", "pixel", "models", "person", "reports"),
     # edges
     ("health", "collect", "web", "rounds"),
     # what puts the edges together

@@ -27,6 +27,7 @@ from doublet.cli.options import (
     print_rows,
     read_settings,
 )
+from doublet.cli.person import person_app
 from doublet.cli.report import report_app
 from doublet.errors import DoubletError, OperatorError
 from doublet.settings import SETTINGS, Settings, settings_file
@@ -43,6 +44,7 @@ account_app = typer.Typer(help="Make and list accounts.", no_args_is_help=True)
 app.add_typer(pixel_app, name="pixel")
 app.add_typer(account_app, name="account")
 app.add_typer(report_app, name="report")
+app.add_typer(person_app, name="person")
 
 
 @app.command()

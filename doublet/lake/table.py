@@ -228,11 +228,14 @@ class Table:
         paths = {"paths": [file.path for file in group]}
         return self.copy(connection, sql, paths, group[0].received_date, MERGED)
 
-    def replace(self, group: list[File], actions: list[AddAction]) -> list[str]:
-        """Commit merged files in place of a group; their paths, none when another was first.
+    def replace(
+        self, group: list[File], actions: list[AddAction], *, changes_rows: bool = False
+    ) -> list[str]:
+        """Commit files in place of a group; their paths, none when another was first.
 
         Delta sees no conflict with a commit that this snapshot already holds, so a group that
-        another writer has replaced meanwhile must be noticed here.
+        another writer has replaced meanwhile must be noticed here. `changes_rows` tells readers
+        who follow the table that it is not the same rows in other files (Delta, *dataChange*).
         """
         self._delta.update_incremental()
         if not {file.path for file in group} <= {file.path for file in self.files()}:
@@ -243,7 +246,7 @@ class Table:
         removed = [
             RemoveAction(
                 str(Path(file.path).relative_to(self.folder.absolute())),
-                False,
+                changes_rows,
                 now_ms,
                 file.size_bytes,
                 {PARTITION: file.received_date},
@@ -251,7 +254,7 @@ class Table:
             for file in group
         ]
         for action in actions:
-            action.data_change = False
+            action.data_change = changes_rows
         try:
             self._commit([*actions, *removed], [])
         except CommitFailedError as error:
@@ -287,6 +290,34 @@ class Table:
         )
         self._delta.update_incremental()
         _sync_log(self.folder)
+
+    # --- forgetting ---------------------------------------------------------------------------
+
+    def mark(self, name: str) -> int:
+        """The number last set under this name in the table itself, 0 for none; a table that was
+        restored to an older state has the older one."""
+        return self._delta.transaction_version(name) or 0
+
+    def set_mark(self, name: str, number: int) -> None:
+        """Commit a number under a name (Delta, *Transaction Identifiers*). Raises
+        CommitFailedError when another writer was first."""
+        self._delta.update_incremental()
+        self._commit([], [Transaction(name, number)])
+
+    def forget_history(self) -> None:
+        """Delete every older version: files that are not part of the table now, and the entries
+        of the Delta log before a new checkpoint, whose statistics may hold values of rows.
+
+        Readers of an older version lose their files. Call it while nobody writes.
+        """
+        self._delta.update_incremental()
+        checkpoint = f"{self.version:020d}"
+        self.clean_up(0)
+        log = self.folder / "_delta_log"
+        for path in sorted(log.iterdir()):
+            if path.name[:20].isdigit() and path.name[:20] < checkpoint:
+                path.unlink()
+        _sync(log)
 
 
 def _mergeable(files: list[File]) -> list[list[File]]:
