@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from doublet.lake import Lake
 from doublet.lake.table import Table
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
+from doublet.models.forget import expire
 from doublet.person import Eraser, Erasure, Erasures, Found, Records, Wish, export, find
 from doublet.processes import FileLock
 from doublet.settings import Settings
@@ -69,6 +70,7 @@ class Freshener:
             self._freshen_for_erasure,
         )
         self._tidied = 0
+        self._expired_before: date | None = None
         self._unmergeable: set[str] = set()
         self.problem = ""
         """What hinders loading; empty while all is well."""
@@ -116,10 +118,30 @@ class Freshener:
             for table in self._lake.tables:
                 self._compact(table)
             with self._round:
-                self._lake.free_log(self._log, self._settings.log_retention_h)
+                self._expire()
+                self._lake.free_log(self._log, self._log_retention_h())
                 self._tidied += 1
                 if self._tidied % _CLEAN_UP_ROUNDS == 1:
                     self._lake.clean_up(self._settings.vacuum_retention_h)
+
+    def _expire(self) -> None:
+        """Drop the dates that have been kept long enough, from the lake first: what derives from
+        them follows, after a crash in the next round."""
+        settings, today = self._settings, datetime.now(UTC).date()
+        if settings.retention_refused_d:
+            self._lake.refused.drop_before(today - timedelta(days=settings.retention_refused_d))
+        if settings.retention_events_d:
+            first = today - timedelta(days=settings.retention_events_d)
+            if self._lake.events.drop_before(first) or first != self._expired_before:
+                since = datetime(first.year, first.month, first.day, tzinfo=UTC)
+                expire(self.engine, self._lake.events, since)
+                self._expired_before = first
+
+    def _log_retention_h(self) -> float:
+        """The log is no longer kept than what was loaded from it."""
+        settings = self._settings
+        days = [d for d in (settings.retention_events_d, settings.retention_refused_d) if d]
+        return min([settings.log_retention_h, *(24.0 * d for d in days)])
 
     def _compact(self, table: Table) -> None:
         is_modelled = table is self._lake.events

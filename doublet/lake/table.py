@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Container, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -242,17 +242,7 @@ class Table:
             logger.info("compaction-lost table=%s", self.folder.name)
             self.discard(actions)
             return []
-        now_ms = int(time.time() * 1000)
-        removed = [
-            RemoveAction(
-                str(Path(file.path).relative_to(self.folder.absolute())),
-                changes_rows,
-                now_ms,
-                file.size_bytes,
-                {PARTITION: file.received_date},
-            )
-            for file in group
-        ]
+        removed = self._removals(group, changes_rows)
         for action in actions:
             action.data_change = changes_rows
         try:
@@ -263,6 +253,19 @@ class Table:
             self._delta.update_incremental()
             return []
         return [str(self.folder.absolute() / action.path) for action in actions]
+
+    def _removals(self, files: list[File], changes_rows: bool) -> list[RemoveAction]:
+        now_ms = int(time.time() * 1000)
+        return [
+            RemoveAction(
+                str(Path(file.path).relative_to(self.folder.absolute())),
+                changes_rows,
+                now_ms,
+                file.size_bytes,
+                {PARTITION: file.received_date},
+            )
+            for file in files
+        ]
 
     def read_sql(self) -> str:
         """The table function that reads the files `$paths`."""
@@ -290,6 +293,16 @@ class Table:
         )
         self._delta.update_incremental()
         _sync_log(self.folder)
+
+    def drop_before(self, received_date: date) -> list[str]:
+        """Commit that the files of earlier dates are no longer part of the table; their paths.
+        Vacuum deletes them later. Raises CommitFailedError when another writer was first."""
+        self._delta.update_incremental()
+        old = [file for file in self.files() if file.received_date < received_date.isoformat()]
+        if old:
+            self._commit([*self._removals(old, changes_rows=True)], [])
+            logger.info("expired table=%s files=%d", self.folder.name, len(old))
+        return [file.path for file in old]
 
     # --- forgetting ---------------------------------------------------------------------------
 

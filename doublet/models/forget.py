@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 from doublet.engine import Engine, Transaction
 from doublet.lake.table import Table
@@ -34,6 +35,28 @@ def forget(engine: Engine, table: Table, places: Collection[Place]) -> int:
         keys = _make_anew(tx, table, seen)
         tx.run("drop table forgotten_keys")
     return keys
+
+
+def expire(engine: Engine, table: Table, before: datetime) -> None:
+    """Take out what was received before a moment, and is gone from the lake: its copies, and the
+    events all of whose copies are; events of which younger copies remain are made anew of those."""
+    straddling = engine.query(
+        "select log_slot, log_offset from copies semi join (select pixel_id, event_key "
+        "from events_deduplicated where anchor_at < $before and last_received_at >= $before"
+        ") as events using (pixel_id, event_key) where received_at < $before",
+        {"before": before},
+    )
+    forget(engine, table, [(row["log_slot"], row["log_offset"]) for row in straddling])
+    there = [file.path for file in table.files()]
+    with engine.transaction() as tx:
+        tx.run("delete from copies where received_at < $before", {"before": before})
+        tx.run(
+            "delete from events_deduplicated where last_received_at < $before", {"before": before}
+        )
+        tx.run(
+            "delete from lake_files where not list_contains($there, path)",
+            {"there": there},
+        )
 
 
 def _make_anew(tx: Transaction, table: Table, seen: Collection[str]) -> int:

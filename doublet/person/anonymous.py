@@ -63,10 +63,11 @@ def anonymous_record(record: bytes) -> bytes:
     """The log's record of an accepted copy, no longer than it was."""
     fields = _raw_object(record)
     kept = {key: raw for key, raw in fields.items() if key not in _GONE}
-    url = kept.pop("event_source_url", None)
-    host = anonymous_url(msgspec.json.decode(url)) if url is not None else None
-    if host is not None:
-        kept["event_source_url"] = msgspec.Raw(msgspec.json.encode(host))
+    url = anonymous_url(msgspec.json.decode(kept.get("event_source_url", b"null")))
+    if url is not None:
+        kept["event_source_url"] = msgspec.Raw(msgspec.json.encode(url))
+    else:
+        kept.pop("event_source_url", None)
     custom = kept.get("custom_data")
     if custom is not None:
         kept["custom_data"] = msgspec.Raw(anonymous_custom_data(bytes(custom)) or b"{}")
