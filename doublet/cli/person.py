@@ -80,6 +80,7 @@ class _Persons:
         self._ask = {"user_data": hashed, "account": account_id, **flags}
 
     def export(self) -> bytes:
+        """All that is kept, as JSON lines."""
         from doublet.rounds import Freshener
         from doublet.web.person import as_lines
 
@@ -93,6 +94,7 @@ class _Persons:
         return lines
 
     def plan(self) -> dict[str, Any]:
+        """What would go."""
         from doublet.rounds import Freshener
 
         answer = self._post("/v1/person/erase", dry_run=True)
@@ -105,6 +107,7 @@ class _Persons:
             freshener.close()
 
     def erase(self) -> dict[str, Any]:
+        """Erase, and wait until it is done."""
         from doublet.rounds import Freshener
         from doublet.web.person import shown
 
@@ -121,7 +124,7 @@ class _Persons:
             freshener.close()
 
     def _wait(self, erasure_id: str) -> dict[str, Any]:
-        """Ask for its state until it is done, across a restart of the worker too."""
+        """Ask for its state until it is done."""
         from doublet.ask import ask_worker
 
         words = {"asked": "waiting", "searching": "searching", "found": "erasing"}

@@ -65,6 +65,7 @@ class _Door:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
+        """Together with others; waits while somebody is alone."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_shut)
             self._inside += 1
@@ -77,6 +78,7 @@ class _Door:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
+        """Waits until all others have left; nobody enters meanwhile."""
         with self._changed:
             self._is_shut = True
             self._changed.wait_for(lambda: not self._inside)
@@ -96,6 +98,8 @@ class DuckDBEngine:
     ) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._file = file
+        self._fresh = file.with_suffix(".rewritten")
+        self._remove_fresh()
         self._connect = partial(connect, file, scratch, memory_limit_mib, threads)
         try:
             self.connection = self._connect()
@@ -142,10 +146,9 @@ class DuckDBEngine:
         a copy has none. Readers go on meanwhile and wait for the moment of the exchange. Every
         other cursor of `connection` must be closed before.
         """
-        fresh = self._file.with_suffix(".rewritten")
+        fresh = self._fresh
         with self._writing:
-            for left in (fresh, Path(f"{fresh}.wal")):
-                left.unlink(missing_ok=True)
+            self._remove_fresh()
             ((name,),) = self.connection.execute("select current_database()").fetchall()
             quoted = str(fresh).replace("'", "''")
             self.connection.execute(f"attach '{quoted}' as rewritten")
@@ -165,6 +168,11 @@ class DuckDBEngine:
                     _sync(self._file.parent)
                 finally:
                     self.connection = self._connect()
+
+    def _remove_fresh(self) -> None:
+        """What a process that was killed has left of it."""
+        for path in (self._fresh, Path(f"{self._fresh}.wal")):
+            path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Write a checkpoint and give the file back."""

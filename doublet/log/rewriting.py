@@ -96,6 +96,12 @@ def blank(path: Path, is_wanted: Callable[[bytes], bool]) -> int:
     return len(wanted)
 
 
+def remove_scratch(folder: Path) -> None:
+    """Remove what a process that was killed has left in a slot's folder."""
+    for path in folder.glob(f"*{_SCRATCH}"):
+        path.unlink()
+
+
 def _replace(path: Path, data: bytes, size_bytes: int) -> None:
     assert len(data) == size_bytes, "a segment must keep its length"
     status = path.stat()

@@ -23,9 +23,6 @@ from doublet.person.find import Place
 from doublet.person.identifiers import Digests
 from doublet.processes import make_folder
 
-DUE_S = 24 * 3600
-"""How long an erasure may take before health says that it is late."""
-
 
 class Wish(NamedTuple):
     """What is asked: identifiers as `KEY=VALUE`, whether to follow others from them, whether to

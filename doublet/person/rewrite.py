@@ -50,6 +50,8 @@ def rewrite_log(
         is_foreign = account is not None and account[1] != account_id.encode()
         return not is_foreign and not values.isdisjoint(_words_of(line))
 
+    for slot in log.partitions():
+        rewriting.remove_scratch(log.folder / str(slot))
     changed = 0
     for slot, path in log.complete_segments():
         offsets = {offset for at, offset in places if at == slot}
