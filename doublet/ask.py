@@ -28,7 +28,8 @@ from doublet.settings import Settings
 
 _CONNECT_TIMEOUT_S = 5.0
 _REPORT_TIMEOUT_S = 60.0
-_ROUND_TIMEOUT_S = 3600.0
+ROUND_TIMEOUT_S = 3600.0
+"""For what may take as long as all of the data is large."""
 
 
 class Filters(TypedDict, total=False):
@@ -53,7 +54,7 @@ class CoverageFilters(Filters, total=False):
 def ask_for_round(settings: Settings, path: str) -> dict[str, int] | None:
     """Have the running worker do what may take an hour; its figures, None when no worker runs.
     Raises OperatorError like `ask_worker`."""
-    answer = ask_worker(settings, "POST", path, timeout_s=_ROUND_TIMEOUT_S)
+    answer = ask_worker(settings, "POST", path, timeout_s=ROUND_TIMEOUT_S)
     return None if answer is None else msgspec.json.decode(answer, type=dict[str, int])
 
 
@@ -63,6 +64,7 @@ def ask_worker(
     path: str,
     parameters: dict[str, str] | None = None,
     timeout_s: float = _REPORT_TIMEOUT_S,
+    body: bytes | None = None,
 ) -> bytes | None:
     """The running worker's answer, None when no worker runs. Raises OperatorError when it refuses,
     stops while answering or says nothing for `timeout_s`, its kind NotFoundError for a 404."""
@@ -78,6 +80,7 @@ def ask_worker(
                 method,
                 f"http://worker{path}",
                 params=parameters,
+                content=body,
                 headers={"authorization": f"Bearer {key}"},
             )
         except httpx.ConnectError:
@@ -92,7 +95,7 @@ def ask_worker(
             raise OperatorError("The worker stopped while answering.", "Try again.") from error
     if answer.status_code == 404:
         raise NotFoundError(_said(answer))
-    if answer.status_code != 200:
+    if not answer.is_success:
         raise OperatorError(f"The worker answered {answer.status_code}: {_said(answer)}")
     return answer.content
 

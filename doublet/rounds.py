@@ -1,4 +1,4 @@
-"""Rounds: log → lake → models, again and again; and the tidying of what that leaves behind."""
+"""Rounds: log → lake → models, again and again; tidying what that leaves behind; erasing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import duckdb
 
@@ -21,6 +23,7 @@ from doublet.lake import Lake
 from doublet.lake.table import Table
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
+from doublet.person import Eraser, Erasure, Erasures, Found, Records, Wish, export, find
 from doublet.processes import FileLock, check_restored
 from doublet.settings import Settings
 
@@ -31,6 +34,7 @@ _REBUILD_ROWS_PER_MIB = 650
 """Larger steps are quicker, as long as they fit into memory."""
 _BETWEEN_TURNS_S = 0.02
 _SAY_S = 5.0
+_ERASE_AGAIN_S = 30.0
 
 
 class Freshener:
@@ -65,7 +69,21 @@ class Freshener:
         self._round = threading.Lock()
         self._tidying = threading.Lock()
         self._rebuilding = threading.Lock()
+        self.erasures = Erasures(settings.erasures_folder)
+        self.is_asked = threading.Event()
+        """Set when there may be something to erase."""
+        self._eraser = Eraser(
+            self.erasures,
+            self.engine,
+            self._lake,
+            self._log,
+            self._merging,
+            self._round,
+            self._rules,
+            self._freshen_for_erasure,
+        )
         self._tidied = 0
+        self._expired_before: date | None = None
         self._unmergeable: set[str] = set()
         self._is_closing = False
         self.problem = ""
@@ -77,7 +95,7 @@ class Freshener:
         with self._round:
             more = True
             while more:
-                step = self._lake.load(self._log)
+                step = self._lake.load(self._log, before=self.erasures.loading)
                 if on_progress is not None and step.rows:
                     on_progress("loaded", step.rows)
                 done = models.refresh(
@@ -101,7 +119,7 @@ class Freshener:
         """Make the models anew from the lake; how many copies they now hold. Loading goes on
         meanwhile, step by step in turns."""
         with self._round:
-            self._lake.load(self._log)
+            self._lake.load(self._log, before=self.erasures.loading)
         with self._rebuilding:
             return models.rebuild(
                 self.engine,
@@ -138,11 +156,31 @@ class Freshener:
             for table in self._lake.tables:
                 self._compact(table)
             with self._round:
+                self._expire()
                 self.engine.checkpoint()
-                self._lake.free_log(self._log, self._settings.log_retention_h)
+                self._lake.free_log(self._log, self._log_retention_h())
                 self._tidied += 1
                 if self._tidied % _CLEAN_UP_ROUNDS == 1:
                     self._lake.clean_up(self._settings.vacuum_retention_h)
+
+    def _expire(self) -> None:
+        """Drop the dates that have been kept long enough, from the lake first: what derives from
+        them follows, after a crash in the next round."""
+        settings, today = self._settings, datetime.now(UTC).date()
+        if settings.retention_refused_d:
+            self._lake.refused.drop_before(today - timedelta(days=settings.retention_refused_d))
+        if settings.retention_events_d:
+            first = today - timedelta(days=settings.retention_events_d)
+            if self._lake.events.drop_before(first) or first != self._expired_before:
+                since = datetime(first.year, first.month, first.day, tzinfo=UTC)
+                models.expire(self.engine, self._lake, self._rules, since)
+                self._expired_before = first
+
+    def _log_retention_h(self) -> float:
+        """The log is no longer kept than what was loaded from it."""
+        settings = self._settings
+        days = [d for d in (settings.retention_events_d, settings.retention_refused_d) if d]
+        return min([settings.log_retention_h, *(24.0 * d for d in days)])
 
     def _compact(self, table: Table) -> None:
         is_modelled = table in (self._lake.events, self._lake.order_messages)
@@ -169,6 +207,34 @@ class Freshener:
                 if made and is_modelled:
                     models.adopt(self.engine, made, [file.path for file in group])
 
+    # --- persons ------------------------------------------------------------------------------
+
+    def find_person(self, wish: Wish) -> Found:
+        """What an account holds of a person now."""
+        with self._tidying:
+            self.freshen()
+            return _find(wish, self._eraser.records(wish.account_id))
+
+    def export_person(self, wish: Wish) -> list[dict[str, Any]]:
+        """All that an account holds of a person now; see `doublet.person.export`."""
+        with self._tidying:
+            self.freshen()
+            records = self._eraser.records(wish.account_id)
+            found = _find(wish, records)
+            return list(export(records, self.engine, self._log, found, self._settings.data))
+
+    def ask_to_erase(self, wish: Wish) -> Erasure:
+        """Make the request durable; `erase` does it."""
+        erasure = self.erasures.ask(wish)
+        self.is_asked.set()
+        return erasure
+
+    def erase(self) -> int:
+        """Do what was asked and is not done; how many persons were erased."""
+        self.is_asked.clear()
+        with self._tidying:
+            return self._eraser.run()
+
     def close(self) -> None:
         """Finish the round under way and give the database back."""
         self._is_closing = True
@@ -177,6 +243,15 @@ class Freshener:
             self._merging.close()
             self.engine.close()
             self._lock.release()
+
+    def _freshen_for_erasure(self) -> str:
+        self.freshen()
+        return self.problem
+
+
+def _find(wish: Wish, records: Records) -> Found:
+    now = datetime.now(UTC)
+    return find(records, wish.identifiers, now, exact=wish.exact, shared=wish.shared)
 
 
 class CatchingUp:
@@ -200,7 +275,8 @@ class CatchingUp:
 
 
 class Rounds:
-    """The worker's threads: freshen every `load_interval_s`, tidy every `compact_interval_s`."""
+    """The worker's threads: freshen every `load_interval_s`, tidy every `compact_interval_s`, erase
+    when asked and at the start."""
 
     def __init__(self, freshener: Freshener, settings: Settings) -> None:
         self._freshener = freshener
@@ -209,8 +285,10 @@ class Rounds:
         self._threads = [
             threading.Thread(target=self._freshen, name="freshen", daemon=True),
             threading.Thread(target=self._tidy, name="tidy", daemon=True),
+            threading.Thread(target=self._erase, name="erase", daemon=True),
         ]
         self._tidying_problem = ""
+        self._erasing_problem = ""
 
     def start(self) -> None:
         """Begin."""
@@ -220,6 +298,7 @@ class Rounds:
     def stop(self) -> None:
         """End after the rounds under way, and a last one for what has just been accepted."""
         self._stop.set()
+        self._freshener.is_asked.set()
         for thread in self._threads:
             thread.join()
         self._attempt(self._freshener.freshen)
@@ -233,7 +312,9 @@ class Rounds:
             if not problem:
                 fresh_at = time.monotonic()
             lag_s = time.monotonic() - fresh_at
-            state = State(time.time(), lag_s, lag_s, problem or self._tidying_problem)
+            state = State(
+                time.time(), lag_s, lag_s, problem or self._tidying_problem or self._erasing_problem
+            )
             self._attempt(partial(write_state, self._settings.run_folder, state))
             if self._stop.wait(self._settings.load_interval_s):
                 return
@@ -241,6 +322,12 @@ class Rounds:
     def _tidy(self) -> None:
         while not self._stop.wait(self._settings.compact_interval_s):
             self._tidying_problem = self._attempt(self._freshener.tidy)
+
+    def _erase(self) -> None:
+        while not self._stop.is_set():
+            self._erasing_problem = self._attempt(self._freshener.erase)
+            # Also without being asked: what failed is tried again, and late records may have come.
+            self._freshener.is_asked.wait(_ERASE_AGAIN_S)
 
     @staticmethod
     def _attempt(work: Callable[[], object]) -> str:

@@ -99,6 +99,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     vacuum_retention_h: Annotated[
         float, _meta("How long files that compaction replaced are kept for readers.", ge=0)
     ] = 1.0
+    retention_events_d: Annotated[
+        int, _meta("Days for which events are kept, in lake and reports; 0: for ever.", ge=0)
+    ] = 0
+    retention_refused_d: Annotated[
+        int, _meta("Days for which refused requests are kept; 0: for ever.", ge=0)
+    ] = 0
     engine_memory_limit_mib: Annotated[
         int, _meta("Memory that DuckDB may use; larger work spills to disk.", ge=192)
     ] = 384
@@ -121,6 +127,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def rates_folder(self) -> Path:
         """Exchange rates that were imported, a file per account."""
         return self.data / "rates"
+
+    @property
+    def erasures_folder(self) -> Path:
+        """Erasures asked for, and the tombstones of those that are done."""
+        return self.data / "erasures"
 
     @property
     def warehouse_file(self) -> Path:

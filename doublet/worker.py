@@ -31,6 +31,8 @@ from doublet.processes import private_socket
 from doublet.rounds import Freshener, Rounds
 from doublet.settings import Settings
 from doublet.web import create_app
+from doublet.web.access import Access
+from doublet.web.person import person_routes
 
 logger = logging.getLogger(__name__)
 
@@ -92,15 +94,19 @@ async def _stop_without(paths: Sequence[Path], stop: Callable[[], None]) -> None
 
 async def _serve(settings: Settings, freshener: Freshener) -> None:
     key = OperatorKey(settings.run_folder)
+    catalog = Catalog(settings.catalog_url)
     app = create_app(
-        Catalog(settings.catalog_url),
+        catalog,
         freshener.engine,
         is_operator=key.matches,
         cache=settings.run_folder / "web",
         rates=settings.rates_folder,
         public_url=settings.url,
     )
-    app.router.routes[:0] = _operator_routes(freshener, key)
+    app.router.routes[:0] = [
+        *_operator_routes(freshener, key),
+        *person_routes(Access(catalog, key.matches), catalog, freshener),
+    ]
     socket = private_socket(settings)
     socket.unlink(missing_ok=True)
     server = Server(

@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # substrate
     ("processes", "log", "lake", "engine", "catalog", "migrations", "rates"),
     # logic
-    ("accept", "pixel", "models", "reports", "explain"),
+    ("accept", "pixel", "models", "person", "reports", "explain"),
     # edges
     ("health", "collect", "web", "rounds", "backup"),
     # what puts the edges together

@@ -32,6 +32,7 @@ from doublet.cli.options import (
     read_settings,
 )
 from doublet.cli.orders import order_app, rates_app
+from doublet.cli.person import person_app
 from doublet.cli.report import report_app
 from doublet.errors import DoubletError, OperatorError
 from doublet.settings import SETTINGS, Settings, settings_file
@@ -53,6 +54,7 @@ app.add_typer(rates_app, name="rates")
 app.command()(backup)
 app.command()(restore)
 app.command()(explain)
+app.add_typer(person_app, name="person")
 
 
 @app.command()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,41 @@ class DuckDBTransaction:
             ) from error
 
 
+class _Door:
+    """Many may be inside at once, or one alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._is_shut = False
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Together with others; waits while somebody is alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_shut)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Waits until all others have left; nobody enters meanwhile."""
+        with self._changed:
+            self._is_shut = True
+            self._changed.wait_for(lambda: not self._inside)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_shut = False
+                self._changed.notify_all()
+
+
 class DuckDBEngine:
     """See `doublet.engine.Engine`. Larger work than `memory_limit_mib` spills to `scratch`."""
 
@@ -62,8 +99,12 @@ class DuckDBEngine:
         self, file: Path, scratch: Path, *, memory_limit_mib: int = 384, threads: int = 2
     ) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
+        self._file = file
+        self._fresh = file.with_suffix(".rewritten")
+        self._remove_fresh()
+        self._connect = partial(connect, file, scratch, memory_limit_mib, threads)
         try:
-            self.connection = connect(file, scratch, memory_limit_mib, threads)
+            self.connection = self._connect()
         except duckdb.IOException as error:
             if "lock" not in str(error).lower():
                 raise CorruptError(
@@ -75,16 +116,18 @@ class DuckDBEngine:
                 "Ask the running server, or stop it first.",
             ) from error
         self._writing = threading.Lock()
+        self._door = _Door()
 
     def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
         """Rows of a SELECT as dicts."""
-        cursor = self.connection.cursor()
-        try:
-            result = cursor.execute(sql, dict(parameters))
-            names = [column[0] for column in result.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-        finally:
-            cursor.close()
+        with self._door.inside():
+            cursor = self.connection.cursor()
+            try:
+                result = cursor.execute(sql, dict(parameters))
+                names = [column[0] for column in result.description or ()]
+                return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+            finally:
+                cursor.close()
 
     @contextmanager
     def transaction(self) -> Iterator[DuckDBTransaction]:
@@ -103,6 +146,49 @@ class DuckDBEngine:
         with self._writing:
             self.connection.execute("checkpoint")
 
+    def rewrite(self) -> None:
+        """Copy all tables into a new file, which takes the place of the old one.
+
+        Deleted rows stay in the blocks of a file, neither CHECKPOINT nor VACUUM takes them out;
+        a copy has none. Readers go on meanwhile and wait for the moment of the exchange. Every
+        other cursor of `connection` must be closed before.
+        """
+        fresh = self._fresh
+        with self._writing:
+            self._remove_fresh()
+            ((name,),) = self.connection.execute("select current_database()").fetchall()
+            quoted = str(fresh).replace("'", "''")
+            self.connection.execute(f"attach '{quoted}' as rewritten")
+            try:
+                self.connection.execute(f'copy from database "{name}" to rewritten')
+                self.connection.execute("checkpoint rewritten")
+            finally:
+                self.connection.execute("detach rewritten")
+            _sync(fresh)
+            with self._door.alone():
+                # Closing writes a checkpoint and removes the write-ahead log.
+                self.connection.close()
+                try:
+                    wal = Path(f"{self._file}.wal")
+                    assert not wal.exists(), "somebody still has the database open"
+                    fresh.replace(self._file)
+                    _sync(self._file.parent)
+                finally:
+                    self.connection = self._connect()
+
+    def _remove_fresh(self) -> None:
+        """What a process that was killed has left of it."""
+        for path in (self._fresh, Path(f"{self._fresh}.wal")):
+            path.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Write a checkpoint and give the file back."""
         self.connection.close()
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

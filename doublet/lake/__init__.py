@@ -12,6 +12,7 @@ import logging
 import re
 import shutil
 import time
+from collections.abc import Callable
 from datetime import date, timedelta
 from functools import cache
 from importlib.resources import files as package_files
@@ -49,7 +50,7 @@ class Lake:
     """The Delta tables in a folder, and their loader. Used by one thread."""
 
     def __init__(self, folder: Path, scratch: Path, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._scratch = scratch / "load"
         self.events = Table(folder / "events", EVENTS)
         self.refused = Table(folder / "refused", REFUSED)
@@ -62,16 +63,29 @@ class Lake:
         for table in self.tables:
             table.update()
 
-    def load(self, log: Log, size_bytes_max: int = 64 << 20) -> Loaded:
+    def load(
+        self,
+        log: Log,
+        size_bytes_max: int = 64 << 20,
+        before: Callable[[int], object] | None = None,
+    ) -> Loaded:
         """Load what the log has beyond the tables' positions, at most about `size_bytes_max`.
 
-        The position of `events` is the loader's own; the other tables commit first and skip what
-        they already hold, so that a crash in between repeats nothing.
+        The position of `events` is the loader's own; the other tables commit first and skip
+        what they already hold, so that a crash in between repeats nothing. `before` is told when
+        the earliest record was received (µs since 1970), before anything is loaded.
         """
         since = {p: self.events.position(p) for p in log.partitions()}
         found = self._ahead.read(log, since, size_bytes_max)
+        if found.chunks and before is not None:
+            # Receipts rise within a partition.
+            before(min(_received_at(_first_record(chunk)) for chunk in found.chunks))
         rows = self._load(found.chunks) if found.chunks else 0
         return Loaded(rows, found.more, found.problem)
+
+    def forget_scratch(self) -> None:
+        """Remove what loading has left among the temporary files."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -113,7 +127,7 @@ class Lake:
         parameters = {"paths": paths, "positions": wanted}
         actions: list[AddAction] = []
         for received_date in dates:
-            actions += table.copy(self._connection, _sql(name), parameters, received_date)
+            actions += table.copy(self.connection, _sql(name), parameters, received_date)
         return actions
 
     def _stage(self, chunks: list[Chunk]) -> list[str]:

@@ -42,7 +42,7 @@ EVENTS: tuple[Column, ...] = (
     Column("event_key", "bigint", "Same for all copies with the same pixel, name and event id."),
     Column("event_name", "varchar", "As on the wire."),
     Column("event_time", "bigint", "Unix seconds, as the client claims."),
-    Column("event_id", "varchar", "As on the wire; null when none was sent."),
+    Column("event_id", "varchar", "As on the wire; null when none was sent or kept."),
     Column("action_source", "varchar", "website, app, physical_store, …"),
     Column("event_source_url", "varchar", "Page address without personal values."),
     Column(_USER_DATA, _USER_DATA, "Customer information; hashed keys are lists of SHA-256."),
@@ -51,7 +51,11 @@ EVENTS: tuple[Column, ...] = (
     Column("order_id", "varchar", "custom_data.order_id."),
     Column("custom_data", "varchar", "JSON text of all of custom_data."),
     Column("extra", "varchar", "JSON text of the other wire fields."),
-    Column("flags", "varchar[]", "What was odd about it, e.g. missing_ts."),
+    Column(
+        "flags",
+        "varchar[]",
+        "What was odd about it, e.g. missing_ts; erased when it was made anonymous.",
+    ),
     Column("is_test", "boolean", "Made by our own checks; stays out of reports."),
 )
 

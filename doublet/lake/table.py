@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Container, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -233,30 +233,23 @@ class Table:
         sql = f"select {names} from {self.read_sql([file.path for file in group])}"
         return self.copy(connection, sql, {}, group[0].received_date, MERGED)
 
-    def replace(self, group: list[File], actions: list[AddAction]) -> list[str]:
-        """Commit merged files in place of a group; their paths, none when another was first.
+    def replace(
+        self, group: list[File], actions: list[AddAction], *, changes_rows: bool = False
+    ) -> list[str]:
+        """Commit files in place of a group; their paths, none when another was first.
 
         Delta sees no conflict with a commit that this snapshot already holds, so a group that
-        another writer has replaced meanwhile must be noticed here.
+        another writer has replaced meanwhile must be noticed here. `changes_rows` tells readers
+        who follow the table that it is not the same rows in other files (Delta, *dataChange*).
         """
         self._delta.update_incremental()
         if not {file.path for file in group} <= {file.path for file in self.files()}:
             logger.info("compaction-lost table=%s", self.folder.name)
             self.discard(actions)
             return []
-        now_ms = int(time.time() * 1000)
-        removed = [
-            RemoveAction(
-                str(Path(file.path).relative_to(self.folder.absolute())),
-                False,
-                now_ms,
-                file.size_bytes,
-                {PARTITION: file.received_date},
-            )
-            for file in group
-        ]
+        removed = self._removals(group, changes_rows)
         for action in actions:
-            action.data_change = False
+            action.data_change = changes_rows
         try:
             self._commit([*actions, *removed], [])
         except CommitFailedError as error:
@@ -265,6 +258,19 @@ class Table:
             self._delta.update_incremental()
             return []
         return [str(self.folder.absolute() / action.path) for action in actions]
+
+    def _removals(self, files: list[File], changes_rows: bool) -> list[RemoveAction]:
+        now_ms = int(time.time() * 1000)
+        return [
+            RemoveAction(
+                str(Path(file.path).relative_to(self.folder.absolute())),
+                changes_rows,
+                now_ms,
+                file.size_bytes,
+                {PARTITION: file.received_date},
+            )
+            for file in files
+        ]
 
     def read_sql(self, paths: Sequence[str]) -> str:
         """The table function that reads these files."""
@@ -289,6 +295,44 @@ class Table:
         )
         self._delta.update_incremental()
         _sync_log(self.folder)
+
+    def drop_before(self, received_date: date) -> list[str]:
+        """Commit that the files of earlier dates are no longer part of the table; their paths.
+        Vacuum deletes them later. Raises CommitFailedError when another writer was first."""
+        self._delta.update_incremental()
+        old = [file for file in self.files() if file.received_date < received_date.isoformat()]
+        if old:
+            self._commit([*self._removals(old, changes_rows=True)], [])
+            logger.info("expired table=%s files=%d", self.folder.name, len(old))
+        return [file.path for file in old]
+
+    # --- forgetting ---------------------------------------------------------------------------
+
+    def mark(self, name: str) -> int:
+        """The number last set under this name in the table itself, 0 for none; a table that was
+        restored to an older state has the older one."""
+        return self._delta.transaction_version(name) or 0
+
+    def set_mark(self, name: str, number: int) -> None:
+        """Commit a number under a name (Delta, *Transaction Identifiers*). Raises
+        CommitFailedError when another writer was first."""
+        self._delta.update_incremental()
+        self._commit([], [Transaction(name, number)])
+
+    def forget_history(self) -> None:
+        """Delete every older version: files that are not part of the table now, and the entries
+        of the Delta log before a new checkpoint, whose statistics may hold values of rows.
+
+        Readers of an older version lose their files. Call it while nobody writes.
+        """
+        self._delta.update_incremental()
+        checkpoint = f"{self.version:020d}"
+        self.clean_up(0)
+        log = self.folder / "_delta_log"
+        for path in sorted(log.iterdir()):
+            if path.name[:20].isdigit() and path.name[:20] < checkpoint:
+                path.unlink()
+        _sync(log)
 
 
 def empty_sql(columns: tuple[Column, ...]) -> str:

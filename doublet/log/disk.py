@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from doublet.errors import BusyError, CorruptError
 from doublet.log import Chunk, OnCommit, segment
-from doublet.log.writer import DiskWriter, Limits, take_slot
+from doublet.log.writer import ROTATE, DiskWriter, Limits, take_slot
 
 _WRITE_S_MAX = 30.0
+_LOOK_S = 0.05
 
 
 class _Place(NamedTuple):
@@ -114,11 +115,51 @@ class DiskLog:
         """Recover and close the slots that no process writes to, so that they can be read to
         their end and deleted in time."""
         for partition in self.partitions():
-            lock = take_slot(self.folder, partition)
-            if lock is not None:
-                DiskWriter(self.folder, partition, lock, _nobody_waits, self._limits).close(
-                    rotate=True
+            self._settle(partition)
+
+    def _settle(self, partition: int) -> bool:
+        """False when a process writes to this slot."""
+        lock = take_slot(self.folder, partition)
+        if lock is None:
+            return False
+        DiskWriter(self.folder, partition, lock, _nobody_waits, self._limits).close(rotate=True)
+        return True
+
+    def close_segments(self, wait_s: float = 30.0) -> None:
+        """Have every slot begin a new segment, so that what is written by now lies in complete
+        ones. Raises BusyError when a writer does not do so within `wait_s`."""
+        asked = []
+        for partition in self.partitions():
+            if not self._settle(partition):
+                (self.folder / str(partition) / ROTATE).touch(mode=0o600)
+                asked.append(partition)
+        give_up_at = time.monotonic() + wait_s
+        while asked := [p for p in asked if (self.folder / str(p) / ROTATE).exists()]:
+            if time.monotonic() >= give_up_at:
+                raise BusyError(
+                    f"Log slot {asked[0]} begins no new segment.", "Is the disk full, or failing?"
                 )
+            time.sleep(_LOOK_S)
+            for partition in asked:
+                # Its writer may have ended since.
+                if self._settle(partition):
+                    (self.folder / str(partition) / ROTATE).unlink(missing_ok=True)
+
+    def complete_segments(self) -> list[tuple[int, Path]]:
+        """Partition and file of every segment that nobody writes to any more."""
+        return [
+            (partition, path)
+            for partition in self.partitions()
+            for path in segment.segments(self.folder / str(partition))[:-1]
+        ]
+
+    def damaged_copies(self) -> list[tuple[int, Path]]:
+        """Partition and file of every segment that was kept for a person to look at."""
+        return [
+            (partition, path)
+            for partition in self.partitions()
+            for path in sorted((self.folder / str(partition)).glob("*.damaged"))
+        ]
 
 
 def _nobody_waits(tokens: list[Any], error: BusyError | None) -> None:

@@ -24,6 +24,8 @@ from doublet.log import OnCommit, segment
 logger = logging.getLogger(__name__)
 
 SLOTS_MAX = 1024
+ROTATE = "rotate"
+"""A file of this name in a slot's folder asks its writer to begin a new segment."""
 _GROUP_SIZE_BYTES_MAX = 4 << 20
 _IDLE_S = 1.0
 
@@ -257,10 +259,13 @@ class DiskWriter:
         except OSError as error:
             logger.error("cut-back-failed slot=%d error=%s", self.slot, error)
 
-    def _is_due(self, offset: int) -> bool:
-        """Whether the segment is full or old; one without records is never replaced."""
+    def _is_due(self, offset: int, is_asked: bool = False) -> bool:
+        """Whether the segment is full, old or to be closed; one without records is never
+        replaced."""
         if self._offset_of_segment == offset:
             return False
+        if is_asked:
+            return True
         age_s = time.monotonic() - self._began_at
         return self._size >= self._limits.segment_size_bytes or age_s >= self._limits.segment_age_s
 
@@ -283,15 +288,18 @@ class DiskWriter:
         self._began_at = time.monotonic()
 
     def _tend(self) -> None:
-        """Once a second: watch the disk, close a segment that has grown old."""
+        """Once a second: watch the disk, close a segment that has grown old or is to be closed."""
         self._tended_at = time.monotonic()
         free = os.statvfs(self._place)
         self._disk_low = free.f_bavail * free.f_frsize < self._limits.disk_free_bytes_min
-        if self._sound and not self._disk_low and self._is_due(self._offset):
+        is_asked = (self._place / ROTATE).exists()
+        if self._sound and not self._disk_low and self._is_due(self._offset, is_asked):
             try:
                 self._begin_segment(self._offset)
             except OSError as error:
                 logger.error("rotate-failed slot=%d error=%s", self.slot, error)
+        if is_asked and self._offset_of_segment == self._offset:
+            (self._place / ROTATE).unlink(missing_ok=True)
 
     # --- opening ------------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ def read_choice(request: Request, name: str, choices: tuple[str, ...]) -> str:
 
 def _read(request: Request, visitor: Visitor, catalog: Catalog) -> Question:
     given = request.query_params
-    account = _account(given.get("account") or None, visitor, catalog)
+    account = account_of(given.get("account") or None, visitor, catalog)
     pixels = catalog.pixels(account.account_id)
     since, until = _day("since", given.get("since")), _day("until", given.get("until"))
     if since and until and until < since:
@@ -100,7 +100,8 @@ def _day(name: str, text: str | None) -> date | None:
     raise _invalid(name, message)
 
 
-def _account(account_id: str | None, visitor: Visitor, catalog: Catalog) -> Account:
+def account_of(account_id: str | None, visitor: Visitor, catalog: Catalog) -> Account:
+    """The account with this id, or the only one that the visitor may see. Raises Refused."""
     if visitor.account is not None:
         if account_id in (None, visitor.account.account_id):
             return visitor.account

@@ -1,0 +1,88 @@
+"""What is left of a record when nothing in it identifies anyone: it still counts, with its value.
+
+Kept: pixel, source, times, event_name, event_key, value, currency, order_id, and of custom_data
+what describes goods and money. Gone: user_data, event_id, of the address all but the host, the
+rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+ERASED = "erased"
+"""The flag of a row that was made anonymous."""
+
+_GOODS = frozenset("id quantity item_price title brand category delivery_category".split())
+_KEPT = frozenset(
+    "value currency content_ids contents content_type content_name content_category num_items "
+    "predicted_ltv order_id delivery_category net_revenue".split()
+)
+_GONE = ("user_data", "event_id", "extra")
+_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_raw_objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+
+
+def anonymous_url(url: str | None) -> str | None:
+    """Scheme and host of an address; a path may name an order or a person.
+
+    >>> anonymous_url("https://shop.example/orders/17?fbclid=x")
+    'https://shop.example/'
+    """
+    try:
+        parts = urlsplit(url or "")
+        return f"{parts.scheme}://{parts.hostname}/" if parts.scheme and parts.hostname else None
+    except ValueError:
+        return None
+
+
+def anonymous_custom_data(text: str | bytes | None) -> bytes | None:
+    """Of the JSON text of custom_data the keys that describe goods and money, letter by letter.
+
+    >>> anonymous_custom_data('{"value":1.50,"name":"Ada","contents":[{"id":"a","to":"b"}]}')
+    b'{"value":1.50,"contents":[{"id":"a"}]}'
+    """
+    if not text:
+        return None
+    kept = {key: raw for key, raw in _raw_object(text).items() if key in _KEPT}
+    if "contents" in kept:
+        try:
+            goods = [
+                {key: raw for key, raw in entry.items() if key in _GOODS}
+                for entry in _raw_objects(kept["contents"])
+            ]
+            kept["contents"] = msgspec.Raw(msgspec.json.encode(goods))
+        except msgspec.ValidationError:
+            del kept["contents"]
+    return msgspec.json.encode(kept)
+
+
+def anonymous_record(record: bytes) -> bytes:
+    """The log's record of an accepted copy, no longer than it was."""
+    fields = _raw_object(record)
+    kept = {key: raw for key, raw in fields.items() if key not in _GONE}
+    url = anonymous_url(msgspec.json.decode(kept.get("event_source_url", b"null")))
+    if url is not None:
+        kept["event_source_url"] = msgspec.Raw(msgspec.json.encode(url))
+    else:
+        kept.pop("event_source_url", None)
+    custom = kept.get("custom_data")
+    if custom is not None:
+        kept["custom_data"] = msgspec.Raw(anonymous_custom_data(bytes(custom)) or b"{}")
+    flags = msgspec.json.decode(kept.get("flags", b"[]"))
+    if ERASED not in flags:
+        marked = kept | {"flags": msgspec.Raw(msgspec.json.encode([*flags, ERASED]))}
+        if len(msgspec.json.encode(marked)) <= len(record):
+            kept = marked
+    return msgspec.json.encode(kept)
+
+
+def anonymous_payload(payload: Any, theirs: list[dict[str, Any]]) -> Any:
+    """A refused request without the events that are a person's; null stands in their places, so
+    that the numbers in its message stay true."""
+    gone = {id(element) for element in theirs}
+    if isinstance(payload, list):
+        return [None if id(element) in gone else element for element in payload]
+    return payload

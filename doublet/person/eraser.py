@@ -1,0 +1,186 @@
+"""Erasing persons everywhere, in steps each of which may be repeated after a crash."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from threading import Lock
+
+import duckdb
+
+from doublet import models
+from doublet.engine.duckdb import DuckDBEngine
+from doublet.errors import OperatorError
+from doublet.lake import Lake
+from doublet.log.disk import DiskLog
+from doublet.person.erasures import Erasure, Erasures
+from doublet.person.find import Found, Place, Records, find, resolve
+from doublet.person.identifiers import EVENT_KINDS, kind_of, texts_of
+from doublet.person.rewrite import Rewriter, rewrite_log
+
+logger = logging.getLogger(__name__)
+
+
+class Eraser:
+    """What a data folder holds of persons, found and erased. Used by one thread, which keeps the
+    lake's files from being merged or deleted meanwhile.
+
+    `turn` is held whenever lake or warehouse change; loading goes on between.
+    """
+
+    def __init__(
+        self,
+        erasures: Erasures,
+        engine: DuckDBEngine,
+        lake: Lake,
+        log: DiskLog,
+        connection: duckdb.DuckDBPyConnection,
+        turn: Lock,
+        rules: models.Rules,
+        freshen: Callable[[], str],
+    ) -> None:
+        """`connection` is for the eraser's own queries; `freshen` loads and models all there is
+        and says what hinders it."""
+        self._erasures = erasures
+        self._engine = engine
+        self._lake = lake
+        self._log = log
+        self._connection = connection
+        self._turn = turn
+        self._rules = rules
+        self._freshen = freshen
+        self._rewriter = Rewriter(connection, turn)
+
+    def pending(self) -> list[Erasure]:
+        """What is left to do; also what a restored table has not been through."""
+        with self._turn:
+            tables = self._lake.tables
+            for table in tables:
+                table.update()
+            lost = [
+                erasure
+                for erasure in self._erasures.all()
+                if erasure.state == "done"
+                and any(table.mark(erasure.mark) < erasure.round for table in tables)
+            ]
+        if lost:
+            logger.warning("erasures-lost count=%d done-again=yes", len(lost))
+            self._erasures.reopen(lost)
+        return [erasure for erasure in self._erasures.all() if erasure.state != "done"]
+
+    def records(self, account_id: str) -> Records:
+        """What an account's files hold now."""
+        with self._turn:
+            for table in self._lake.tables:
+                table.update()
+            return Records(self._connection, self._lake, account_id)
+
+    def run(self) -> int:
+        """Do all that is pending; how many erasures were finished. Raises OperatorError when
+        something hinders it; nothing is lost by trying again."""
+        erasures = self.pending()
+        if not erasures:
+            return 0
+        self._log.close_segments()
+        problem = self._freshen()
+        if problem:
+            raise OperatorError(f"An erasure waits for the log: {problem}")
+        for erasure in erasures:
+            found = self._look(erasure)
+            self._rewrite(erasure, found)
+        self._finish(erasures)
+        return len(erasures)
+
+    def _look(self, erasure: Erasure) -> Found:
+        """Find the person and write down where, before anything is taken away."""
+        known = erasure.state == "found"
+        with self._turn:
+            erasure.state = "found" if known else "searching"
+            self._erasures.save(erasure)
+        records = self.records(erasure.account_id)
+        digests = self._erasures.digests
+        given = self._erasures.given.get(erasure.erasure_id) or resolve(
+            records, digests, erasure.digests, erasure.until
+        )
+        # What was found to be theirs before is theirs, however many share it by now.
+        known = known or erasure.round > 1 or erasure.done_at > 0
+        found = find(
+            records, given, erasure.until, exact=erasure.exact, shared=erasure.shared or known
+        )
+        of = partial(digests.of, erasure.account_id)
+        theirs = {of(i) for i in found.identifiers if kind_of(i) not in EVENT_KINDS}
+        erasure.digests = sorted(theirs.union(erasure.digests if known else ()))
+        erasure.copies = sorted(found.copies.union(erasure.copies))
+        erasure.refused = sorted(found.refused.union(erasure.refused))
+        erasure.state = "found"
+        self._erasures.save(erasure)
+        return found
+
+    def _rewrite(self, erasure: Erasure, found: Found) -> None:
+        copies, refused = erasure.copies, erasure.refused
+        texts = texts_of(found.identifiers)
+        rewrite_log(self._log, erasure.account_id, [*copies, *refused], found.identifiers, texts)
+        erasure.erased_refused += self._rewriter.refused(
+            self._lake.refused, refused, found.identifiers, texts
+        )
+        erasure.erased_copies += self._rewriter.events(
+            self._lake.events,
+            copies,
+            self._tokens(erasure),
+            partial(models.adopt, self._engine),
+        )
+        with self._turn:
+            models.forget(self._engine, self._lake, self._rules, copies)
+
+    def _tokens(self, erasure: Erasure) -> dict[Place, str]:
+        """Where an event's copies belong together by a key of the person only: a token that stands
+        for it, of this event alone, so that figures stay as they are."""
+        rows = self._engine.query(
+            "with placed as (select copies.pixel_id, log_slot, log_offset, "
+            "coalesce(root_key, copies.event_key) as root_key, "
+            "coalesce(root_at, copies.chain_at) as root_at from copies "
+            "left join joins using (pixel_id, event_key, chain_at)) "
+            "select placed.* from placed semi join ("
+            "select cast(unnest($slots) as integer) as log_slot, "
+            "cast(unnest($offsets) as bigint) as log_offset) as theirs "
+            "using (log_slot, log_offset) semi join ("
+            "select * from joins where rule in ('external_id', 'fbp')) as joined "
+            "using (pixel_id, root_key, root_at)",
+            {
+                "slots": [slot for slot, _ in erasure.copies],
+                "offsets": [offset for _, offset in erasure.copies],
+            },
+        )
+        of = partial(self._erasures.digests.of, erasure.account_id)
+        return {
+            (row["log_slot"], row["log_offset"]): of(
+                f"event/{row['pixel_id']}/{row['root_key']}/{row['root_at']}"
+            )
+            for row in rows
+        }
+
+    def _finish(self, erasures: list[Erasure]) -> None:
+        """Take what is gone out of all that remembers it: scratch files, free blocks of the
+        warehouse, older versions of the tables."""
+        with self._turn:
+            self._lake.forget_scratch()
+            self._lake.connection.close()
+            try:
+                self._engine.rewrite()
+            finally:
+                self._lake.connection = self._engine.connection.cursor()
+            for table in self._lake.tables:
+                for erasure in erasures:
+                    table.set_mark(erasure.mark, erasure.round)
+                table.forget_history()
+        for erasure in erasures:
+            self._erasures.finish(erasure)
+            logger.info(
+                "person-erased erasure=%s copies=%d refused=%d seconds=%.1f",
+                erasure.erasure_id,
+                erasure.erased_copies,
+                erasure.erased_refused,
+                time.time() - erasure.asked_at / 1e6,
+            )

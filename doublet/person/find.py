@@ -1,0 +1,278 @@
+"""Finding a person: from given identifiers to all records that carry them, and what else they
+carry, until nothing new is found; never through what many people share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Set
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import duckdb
+import msgspec
+
+from doublet.errors import OperatorError
+from doublet.lake import Lake
+from doublet.person.identifiers import (
+    EVENT_KINDS,
+    PEOPLE_KEYS,
+    STRONG_KEYS,
+    TEXT_LENGTH_MIN,
+    Digests,
+    identifiers_of,
+    kind_of,
+    texts_of,
+)
+
+OTHERS_MAX = 50
+"""An identifier beside more different values of one of `PEOPLE_KEYS` is not one person's."""
+
+DEVICES_MAX = 1000
+"""The same for the values of all keys together: a browser gets a new cookie now and then."""
+
+IDENTIFIERS_MAX = 100_000
+"""A person with more is many."""
+
+Place = tuple[int, int]
+"""Log slot and offset, which name a record for ever."""
+
+
+class Shared(NamedTuple):
+    """An identifier that was not followed: how many records carry it, and beside how many values
+    of other identifiers (about)."""
+
+    identifier: str
+    records: int
+    others: int
+
+
+class Found(NamedTuple):
+    """All that is known of a person. Places are those of rows of `events` and `refused`."""
+
+    identifiers: frozenset[str]
+    copies: frozenset[Place]
+    refused: frozenset[Place]
+    shared: tuple[Shared, ...]
+
+    def figures(self) -> dict[str, Any]:
+        """What may be shown: counts, and of identifiers only the keys."""
+        kinds = [kind_of(identifier) for identifier in self.identifiers]
+        return {
+            "copies": len(self.copies),
+            "refused": len(self.refused),
+            "identifiers": {key: kinds.count(key) for key in STRONG_KEYS if key in kinds},
+            "not_followed": [
+                {"key": kind_of(s.identifier), "records": s.records, "others": s.others}
+                for s in self.shared
+            ],
+        }
+
+
+@cache
+def _records_sql() -> str:
+    return files("doublet.person").joinpath("identifiers.sql").read_text("utf-8")
+
+
+class Records:
+    """What an account's files held at one moment. `connection` is for this alone; it is left with
+    no table of ours."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, lake: Lake, account_id: str) -> None:
+        """Whoever makes it keeps others from using the lake meanwhile, and from deleting files
+        until he is done."""
+        self.connection = connection
+        self.account_id = account_id
+        self.events = [file.path for file in lake.events.files()]
+        self.refused = [file.path for file in lake.refused.files()]
+
+    def rows(self, paths: Collection[str], sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """The result of a SELECT over files, nothing where there are none; `@records` in it
+        stands for identifiers.sql."""
+        if not paths:
+            return []
+        given = {**parameters, "account_id": self.account_id, "paths": list(paths)}
+        text = sql.replace("@records", f"({_records_sql()})")
+        return self.connection.execute(text, given).fetchall()
+
+    def payloads(self, until: datetime) -> Iterator[tuple[Place, Any]]:
+        """Place and content of each refused request that has one."""
+        for slot, offset, payload in self.rows(
+            self.refused,
+            "select log_slot, log_offset, payload from read_parquet($paths) "
+            "where account_id = $account_id and received_at <= $until and payload is not null",
+            until=until,
+        ):
+            yield (slot, offset), msgspec.json.decode(payload)
+
+    def want(self, texts: Iterable[str]) -> None:
+        """Texts to be joined with, as the table `person_wanted`."""
+        self.connection.execute(
+            "create or replace temp table person_wanted as "
+            "select cast(unnest($wanted) as varchar) as identifier",
+            {"wanted": sorted(texts)},
+        )
+
+
+class _Search:
+    """One person, among what was received up to a moment."""
+
+    def __init__(self, records: Records, until: datetime, follow: bool) -> None:
+        self._records = records
+        self._until = until
+        self._follow = follow
+        self.known: set[str] = set()
+        self.copies: set[Place] = set()
+        self.refused: set[Place] = set()
+        self.shared: dict[str, Shared] = {}
+
+    def spread(self, frontier: set[str], include_shared: bool) -> None:
+        """From identifier to identifier over the rows of `events`."""
+        while frontier:
+            self._records.want(frontier)
+            self.shared |= self._find_shared()
+            alone = frontier - self.shared.keys()
+            wanted = frontier if include_shared else alone
+            self.known |= wanted
+            self._records.want(wanted)
+            frontier, include_shared = set(), False
+            for slot, offset, identifiers in self._records.rows(
+                self._records.events,
+                "select log_slot, log_offset, any_value(identifiers) from ("
+                "select *, unnest(identifiers) as identifier from @records) as carried "
+                "semi join person_wanted using (identifier) group by log_slot, log_offset",
+                until=self._until,
+            ):
+                self.copies.add((slot, offset))
+                if self._follow and not alone.isdisjoint(identifiers):
+                    frontier.update(identifiers)
+            frontier -= self.known | self.shared.keys()
+            if len(self.known) + len(frontier) > IDENTIFIERS_MAX:
+                raise OperatorError(
+                    f"More than {IDENTIFIERS_MAX:,} identifiers hang together here.",
+                    "Ask with --exact, which follows none.",
+                )
+
+    def _find_shared(self) -> dict[str, Shared]:
+        """Which of the wanted identifiers stand beside those of many people."""
+        records: dict[str, int] = {}
+        beside: dict[str, dict[str, int]] = {}
+        for identifier, kind, count, values in self._records.rows(
+            self._records.events,
+            "select identifier, split_part(other, '=', 1) as kind, count(*), "
+            "approx_count_distinct(other) from (select identifier, unnest(identifiers) as other "
+            "from (select identifiers, unnest(identifiers) as identifier from @records) as carried "
+            "semi join person_wanted using (identifier)) as pairs group by all",
+            until=self._until,
+        ):
+            is_own = kind == kind_of(identifier)
+            if is_own:
+                records[identifier] = count
+            if kind not in EVENT_KINDS:
+                beside.setdefault(identifier, {})[kind] = values - is_own
+        return {
+            identifier: Shared(identifier, records[identifier], sum(others.values()))
+            for identifier, others in beside.items()
+            if sum(others.values()) > DEVICES_MAX
+            or any(others.get(key, 0) > OTHERS_MAX for key in PEOPLE_KEYS)
+        }
+
+    def look_into_refused(self) -> set[str]:
+        """Rows of `refused` whose events carry what is known; identifiers found there."""
+        texts = texts_of(self.known)
+        found: set[str] = set()
+        for place, payload in self._records.payloads(self._until):
+            for element in elements(payload):
+                if carries(element, self.known, texts):
+                    self.refused.add(place)
+                    found |= identifiers_of(element.get("user_data")) if self._follow else set()
+        return found - self.known - self.shared.keys()
+
+    def look_into_texts(self) -> None:
+        """Rows of `events` that carry an identifier elsewhere than in user_data."""
+        self._records.want(texts_of(self.known))
+        found = self._records.rows(
+            self._records.events,
+            "select distinct log_slot, log_offset from (select log_slot, log_offset, "
+            "unnest(regexp_extract_all(text, $pieces)) as identifier from ("
+            "select log_slot, log_offset, concat_ws(' ', event_name, event_id, order_id, "
+            "event_source_url, custom_data, extra) as text from read_parquet($paths) "
+            "where account_id = $account_id and received_at <= $until) as texts) as pieces "
+            "semi join person_wanted using (identifier)",
+            until=self._until,
+            pieces=_PIECES,
+        )
+        self.copies.update((slot, offset) for slot, offset in found)
+
+
+_PIECES = f"[A-Za-z0-9._-]{{{TEXT_LENGTH_MIN},}}"
+_pieces_of = re.compile(_PIECES).findall
+
+
+def elements(payload: Any) -> list[dict[str, Any]]:
+    """The readable events of a refused request."""
+    return [e for e in (payload if isinstance(payload, list) else []) if isinstance(e, dict)]
+
+
+def carries(element: dict[str, Any], identifiers: Set[str], texts: Set[str]) -> bool:
+    """Whether an event of a refused request carries one of the identifiers, or one of the texts
+    anywhere in it."""
+    if not identifiers.isdisjoint(identifiers_of(element.get("user_data"))):
+        return True
+    return not texts.isdisjoint(_pieces_of(msgspec.json.encode(element).decode()))
+
+
+def find(
+    records: Records,
+    given: Iterable[str],
+    until: datetime,
+    *,
+    exact: bool = False,
+    shared: bool = False,
+) -> Found:
+    """All that an account holds of a person in its lake, received up to `until`.
+
+    `given` are identifiers as `KEY=VALUE`. From the records that carry one, the others there are
+    followed in turn, unless `exact`. What stands beside more than `OTHERS_MAX` values that name
+    people, or `DEVICES_MAX` values in all, is not followed; with `shared` the records that carry
+    such a given one are the person's nevertheless.
+    """
+    search = _Search(records, until, follow=not exact)
+    frontier = set(given)
+    while frontier:
+        search.spread(frontier, include_shared=shared)
+        frontier = search.look_into_refused()
+        shared = False
+    search.look_into_texts()
+    records.connection.execute("drop table person_wanted")
+    shared_ones = tuple(sorted(search.shared.values()))
+    return Found(
+        frozenset(search.known), frozenset(search.copies), frozenset(search.refused), shared_ones
+    )
+
+
+def resolve(
+    records: Records, digests: Digests, wanted: Collection[str], until: datetime
+) -> set[str]:
+    """The identifiers on an account's records whose keyed digests are wanted."""
+    records.want(wanted)
+    found = {
+        identifier
+        for (identifier,) in records.rows(
+            records.events,
+            "select distinct identifier from (select unnest(identifiers) as identifier "
+            "from @records) as carried semi join (select identifier as digest from person_wanted) "
+            "as wanted on sha256($outer || unhex(sha256($inner || encode(identifier)))) = digest",
+            until=until,
+            **digests.parameters(records.account_id),
+        )
+    }
+    sought = set(wanted)
+    for _, payload in records.payloads(until):
+        for element in elements(payload):
+            for identifier in identifiers_of(element.get("user_data")):
+                if digests.of(records.account_id, identifier) in sought:
+                    found.add(identifier)
+    records.connection.execute("drop table person_wanted")
+    return found
