@@ -136,6 +136,11 @@ def test_what_is_shown_before_and_exported_is_all_there_is(tmp_path: Path) -> No
         assert all(trace.decode() in file.read_text() for trace in TRACES)
         assert "bob" not in file.read_text()
         assert all((server.settings.data / row["file"]).exists() for row in rows[1:])
+        for path in ("export", "erase"):
+            ask = {"user_data": {"em": person.EMAIL}, "account": "act_100000000000009"}
+            url = f"{server.url}/v1/person/{path}"
+            assert 401 == httpx.post(url, json=ask).status_code
+            assert 400 == httpx.post(url, json=ask, headers=server.headers).status_code
 
 
 @pytest.mark.slow
