@@ -259,10 +259,10 @@ def run(folder: Path, count: int) -> dict[str, Any]:
         threads=settings.engine_threads,
     )
     lake = Lake(settings.lake_folder, settings.tmp_folder, engine.connection.cursor())
-    models.prepare(engine, lake.events)
+    models.prepare(engine, models.Rules())
 
     def refresh() -> int:
-        return models.refresh(engine, lake.events, settings.load_rows_max).copies
+        return models.refresh(engine, lake, models.Rules(), settings.load_rows_max).copies
 
     loaded = measured.run("load", lambda: load_all(lake, log))
     load_s = measured.steps[-1]["seconds"]

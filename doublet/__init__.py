@@ -7,7 +7,8 @@ in          accept (request → records), collect (HTTP), pixel/ (the browser sc
 substrate   log/ (durable buffer), lake (log → Delta tables), engine/ (SQL), catalog (accounts)
 models      models/ (events → events_deduplicated, by changed keys)
 use         reports/ (one SQL file per report)
-faces       worker (keeps tables fresh, serves readers), web/, demo/, serve (supervisor), cli
+faces       worker (keeps tables fresh, serves readers), web/, backup/, demo/
+            serve (supervisor), cli/
 """
 
 __version__ = "0.1.0"

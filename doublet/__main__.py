@@ -26,9 +26,13 @@ def main() -> None:
         signal.signal(signal.SIGINT, quit_at_once)
     from doublet.cli import main as run
 
-    if is_default and not is_serving:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    run()
+    try:
+        if is_default and not is_serving:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        run()
+    except KeyboardInterrupt:
+        # Before the command itself runs, nobody else catches it.
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,18 @@ import msgspec
 
 from doublet.catalog import Account
 from doublet.engine import Engine
-from doublet.errors import OperatorError
+from doublet.errors import OperatorError, SenderError
+from doublet.explain import Story, explain
 from doublet.processes import private_socket
+from doublet.rates import load_rates
 from doublet.reports import CurrencyRow, OverviewRow, as_csv, overview, overview_by_currency
+from doublet.reports.coverage import (
+    CoverageCurrencyRow,
+    CoverageRow,
+    coverage,
+    coverage_by_currency,
+)
+from doublet.reports.orders import OrderLedger, OrdersReport, order_ledger, orders
 from doublet.settings import Settings
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -29,6 +38,17 @@ class Filters(TypedDict, total=False):
     pixel_id: str | None
     since: date | None
     until: date | None
+
+
+class NotFoundError(OperatorError):
+    """The worker has nothing at that address, or nothing of that name."""
+
+
+class CoverageFilters(Filters, total=False):
+    """The same for the report on coverage, which may be about one event name and by day."""
+
+    event_name: str | None
+    by_day: bool
 
 
 def ask_for_round(settings: Settings, path: str) -> dict[str, int] | None:
@@ -47,7 +67,7 @@ def ask_worker(
     body: bytes | None = None,
 ) -> bytes | None:
     """The running worker's answer, None when no worker runs. Raises OperatorError when it refuses,
-    stops while answering or says nothing for `timeout_s`."""
+    stops while answering or says nothing for `timeout_s`, its kind NotFoundError for a 404."""
     try:
         key = (settings.run_folder / "operator.key").read_text("ascii")
     except FileNotFoundError:
@@ -73,6 +93,8 @@ def ask_worker(
             ) from error
         except httpx.TransportError as error:
             raise OperatorError("The worker stopped while answering.", "Try again.") from error
+    if answer.status_code == 404:
+        raise NotFoundError(_said(answer))
     if not answer.is_success:
         raise OperatorError(f"The worker answered {answer.status_code}: {_said(answer)}")
     return answer.content
@@ -106,10 +128,87 @@ def read_overview_csv(settings: Settings, account: Account, **filters: Unpack[Fi
         return as_csv(overview_by_currency(engine, account, **filters), CurrencyRow)
 
 
-def _parameters(account: Account, **filters: Unpack[Filters]) -> dict[str, str]:
-    given = {"account": account.account_id, "pixel": filters.get("pixel_id")}
-    days = {"since": filters.get("since"), "until": filters.get("until")}
-    return {name: str(value) for name, value in (given | days).items() if value}
+def read_stories(
+    settings: Settings, account: Account, event_id: str, pixel_id: str | None
+) -> list[Story]:
+    """See `doublet.explain.explain`."""
+    parameters = _parameters(account, pixel_id=pixel_id) | {"event_id": event_id}
+    answer = ask_worker(settings, "GET", "/explain.json", parameters)
+    if answer is not None:
+        return msgspec.json.decode(answer, type=list[Story])
+    with _own_engine(settings) as engine:
+        return explain(engine, account, event_id, pixel_id)
+
+
+def read_orders(
+    settings: Settings, account: Account, *, since: date | None = None, until: date | None = None
+) -> OrdersReport:
+    """The orders of each day from whoever has the database; see `reports.orders.orders`."""
+    asked = _parameters(account, since=since, until=until)
+    answer = ask_worker(settings, "GET", "/orders.json", asked)
+    if answer is not None:
+        return msgspec.json.decode(answer, type=OrdersReport)
+    rates = load_rates(settings.rates_folder, account.account_id, account.currency)
+    with _own_engine(settings) as engine:
+        return orders(engine, account, rates, since=since, until=until)
+
+
+def read_order(settings: Settings, account: Account, order_id: str) -> OrderLedger:
+    """The ledger of one order from whoever has the database. Raises SenderError when nothing is
+    known of it."""
+    asked = {"account": account.account_id, "order_id": order_id}
+    found: OrderLedger | None
+    try:
+        answer = ask_worker(settings, "GET", "/order.json", asked)
+    except NotFoundError:
+        found = None
+    else:
+        if answer is not None:
+            found = msgspec.json.decode(answer, type=OrderLedger)
+        else:
+            with _own_engine(settings) as engine:
+                found = order_ledger(engine, account, order_id)
+    if found is None:
+        raise SenderError(
+            f"Nothing is known of order {order_id!r}.",
+            "Look at its spelling; `doublet refresh` takes in what has just been accepted.",
+        )
+    return found
+
+
+def read_coverage(
+    settings: Settings, account: Account, **filters: Unpack[CoverageFilters]
+) -> list[CoverageRow]:
+    """The report on coverage from whoever has the database; `filters` are those of
+    `reports.coverage.coverage`."""
+    answer = ask_worker(settings, "GET", "/coverage.json", _parameters(account, **filters))
+    if answer is not None:
+        return msgspec.json.decode(answer, type=list[CoverageRow])
+    with _own_engine(settings) as engine:
+        return coverage(engine, account, **filters)
+
+
+def read_coverage_csv(
+    settings: Settings, account: Account, **filters: Unpack[CoverageFilters]
+) -> str:
+    """The same as CSV, a row per event name, day and currency."""
+    answer = ask_worker(settings, "GET", "/coverage.csv", _parameters(account, **filters))
+    if answer is not None:
+        return answer.decode()
+    with _own_engine(settings) as engine:
+        return as_csv(coverage_by_currency(engine, account, **filters), CoverageCurrencyRow)
+
+
+def _parameters(account: Account, **filters: Unpack[CoverageFilters]) -> dict[str, str]:
+    given = {
+        "account": account.account_id,
+        "pixel": filters.get("pixel_id"),
+        "event_name": filters.get("event_name"),
+        "since": filters.get("since"),
+        "until": filters.get("until"),
+        "by": "day" if filters.get("by_day") else None,
+    }
+    return {name: str(value) for name, value in given.items() if value}
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
@@ -18,7 +19,7 @@ from zoneinfo import available_timezones
 import msgspec
 import sqlalchemy as sa
 
-from doublet.errors import OperatorError
+from doublet.errors import CorruptError, NewerFormatError, OperatorError
 from doublet.processes import make_folder
 
 metadata = sa.MetaData()
@@ -95,15 +96,38 @@ class Catalog:
             sa.event.listen(self._engine, "connect", _configure_sqlite)
 
     def migrate(self) -> None:
-        """Bring the tables to the newest version; safe to call at every start."""
+        """Bring the tables to the newest version; safe to call at every start. Raises
+        NewerFormatError when a newer version of Doublet has done so before."""
         from alembic import command
-        from alembic.config import Config
+        from alembic.runtime.migration import MigrationContext
 
-        config = Config()
-        config.set_main_option("script_location", "doublet:migrations")
+        config = _alembic()
         with _explained(), self._engine.begin() as connection:
+            check_version(MigrationContext.configure(connection).get_current_revision())
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    def copy(self, target: Path) -> str | None:
+        """Copy a SQLite catalog as it is at one moment to a new file, while others use it; the
+        version of its tables. None, and nothing copied, for other databases and where there is
+        none yet."""
+        source = self.url.removeprefix("sqlite:///")
+        if source == self.url or not Path(source).exists():
+            return None
+        target.touch(0o600, exist_ok=False)
+        with (
+            _explained(),
+            closing(sqlite3.connect(source)) as reading,
+            closing(sqlite3.connect(target)) as writing,
+        ):
+            reading.backup(writing)
+            # One file, whole by itself; whoever opens it as a catalog chooses his own mode.
+            writing.execute("pragma journal_mode = delete")
+            (problem,) = writing.execute("pragma integrity_check").fetchone()
+            if problem != "ok":
+                raise CorruptError(f"The catalog {source} is damaged: {problem}.")
+            found = writing.execute("select version_num from alembic_version").fetchone()
+        return str(found[0])
 
     def close(self) -> None:
         """Give back the connections."""
@@ -208,6 +232,23 @@ class Catalog:
         )
 
 
+def _alembic() -> Any:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "doublet:migrations")
+    return config
+
+
+def check_version(found: str | None) -> None:
+    """Raises NewerFormatError for a version of the tables that only a newer Doublet knows."""
+    from alembic.script import ScriptDirectory
+
+    known = {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
+    if found is not None and found not in known:
+        raise NewerFormatError("The catalog", found, max(known))
+
+
 @contextmanager
 def _explained() -> Iterator[None]:
     """A database that cannot be used is the operator's affair."""
@@ -217,9 +258,10 @@ def _explained() -> Iterator[None]:
         raise OperatorError(
             f"The catalog does not allow this: {error.orig}.", "Is there such an account?"
         ) from error
-    except sa.exc.DatabaseError as error:
+    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
+        said = getattr(error, "orig", error)
         raise OperatorError(
-            f"The catalog cannot be used: {error.orig}.", "Check its folder, owner and disk."
+            f"The catalog cannot be used: {said}.", "Check its folder, owner and disk."
         ) from error
 
 

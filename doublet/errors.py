@@ -6,6 +6,7 @@ DoubletError
 │   ├── SettingsError   an unknown or impossible setting
 │   ├── LockedError     another process owns the folder, slot or port
 │   ├── CorruptError    stored bytes do not match their checksum or format
+│   │   └── NewerFormatError  a newer version of Doublet has written them
 │   ├── MemoryLimitError  a statement needs more memory than the engine may use
 │   └── BusyError       no room just now: the disk is slow or nearly full (HTTP 503)
 └── DestinationError    the platform an event was relayed to (exit code 5)
@@ -68,6 +69,18 @@ class CorruptError(OperatorError):
     """Stored bytes are not what was written."""
 
     code = "corrupt"
+
+
+class NewerFormatError(CorruptError):
+    """A newer version of Doublet has written what is stored here."""
+
+    code = "newer_format"
+
+    def __init__(self, what: str, found: int | str, known: int | str) -> None:
+        super().__init__(
+            f"{what} has format {found}; this version of Doublet reads formats up to {known}.",
+            "Install the version of Doublet that wrote it, or a newer one.",
+        )
 
 
 class MemoryLimitError(OperatorError):

@@ -100,6 +100,51 @@ class Refused(msgspec.Struct, omit_defaults=True):
     payload: Any = None
 
 
+class WireOrder(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One element of `data` in a request to `/v1/orders`: what a shop says about one of its orders.
+
+    There is no field for the customer. `message_id` names the change, not its delivery.
+    """
+
+    order_id: Text = None
+    kind: str | None = None
+    changed_at: int | float | str | None = None
+    value: int | float | str | None = None
+    currency: str | None = None
+    message_id: Text = None
+    parent_order_id: Text = None
+    action_source: str | None = None
+
+
+class OrdersRequest(msgspec.Struct, kw_only=True):
+    """The body of `POST /v1/orders`."""
+
+    data: list[WireOrder] | None = None
+    access_token: str | None = None
+
+
+class OrderMessage(msgspec.Struct, omit_defaults=True):
+    """One accepted message about an order. Both times are in microseconds since 1970, UTC:
+    `changed_at` is the shop's, `received_at` ours.
+
+    `message_key` is the same for messages that say the same.
+    """
+
+    record_type: str
+    account_id: str
+    source: Source
+    received_at: int
+    order_id: str
+    kind: str
+    changed_at: int
+    message_id: str
+    message_key: int
+    value: str | None = None
+    currency: str | None = None
+    parent_order_id: str | None = None
+    action_source: str | None = None
+
+
 _encoder = msgspec.json.Encoder(decimal_format="string")
 encode = _encoder.encode
 """Canonical JSON of a record: UTF-8, one line, keys in the order of the struct."""

@@ -55,8 +55,23 @@ def make_folder(folder: Path, mode: int = 0o700) -> None:
         os.close(above)
 
 
+RESTORING = "restoring"
+"""Folder in a data folder while a restore is under way."""
+
+
+def check_restored(settings: Settings) -> None:
+    """Raises OperatorError for a data folder into which a restore began and did not end."""
+    if (settings.data / RESTORING).exists():
+        raise OperatorError(
+            f"A restore into {settings.data} has not come to its end.",
+            "Wait for it; if it was interrupted, run `doublet restore` again with --replace.",
+        )
+
+
 def make_data_folders(settings: Settings) -> None:
-    """Make the folders whose loss would be a loss of events."""
+    """Make the folders whose loss would be a loss of events. Raises OperatorError like
+    `check_restored`."""
+    check_restored(settings)
     for folder in (settings.data, settings.log_folder, settings.lake_folder):
         make_folder(folder)
 

@@ -1,7 +1,8 @@
 """Raw personal data never reaches disk: it is taken out of URLs, texts and custom data here.
 
-Two things go: the values of a closed list of key names, and whatever is shaped like an e-mail
-address. Bare digits, click ids, campaign parameters, order ids and content ids always stay.
+Two things go: the values of a closed list of key names, also where name and value stand side by
+side ({"name": "phone", "value": …}), and whatever is shaped like an e-mail address. Bare digits,
+click ids, campaign parameters, order ids and content ids always stay.
 Pure functions that never raise on any text and return the same object when nothing was removed.
 """
 
@@ -62,7 +63,12 @@ SENSITIVE_KEYS: frozenset[str] = frozenset(
 )
 """Key names whose values are removed, in lower case without `-`, `_` and spaces."""
 
-KEEP, REMOVE, RENAME = 0, 1, 2
+KEEP, REMOVE, RENAME, PAIRED = 0, 1, 2, 3
+
+# A form's fields often come as a list of pairs: {"name": "phone", "value": …}.
+_PAIR_NAMES = frozenset("name key field label Name Key Field Label".split())
+_PAIR_VALUES = frozenset("value values Value Values".split())
+_LABEL_SIGNS = " *:?"
 
 _KEY_JOINTS = re.compile(r"[-_+\s]+")
 _KEY_PARTS = re.compile(r"[\[\].]+")
@@ -116,6 +122,10 @@ _ENCODED_VALUE = re.compile(r"(?:[^&#%]|%(?!(?:25)*2[36]))*+", re.IGNORECASE)
 # A name in JSON, or in what a script or a cut left of it: "phone":, \"phone\":, {phone:.
 _JSON_KEY = re.compile(
     r"""["']([^"'\\]{1,100})\\*+["'][\s+]*+:|[{(,][\s+]*+([\w-]{1,100})[\s+]*+:"""
+)
+_JSON_PAIR_NAME = re.compile(
+    r"""(?<![\w-])(?:name|key|field|label)\\*+["']?[\s+]*+:[\s+]*+\\*+["']([^"'\\]{1,100})""",
+    re.IGNORECASE,
 )
 _QUOTE = re.compile(r"""["'{]|%(?:25)*(?:22|27|7B|u00)""", re.IGNORECASE)
 _URL_PART = re.compile(r"[^?&#]+")
@@ -190,7 +200,8 @@ def _redact_dict(value: dict[str, Any]) -> dict[str, Any]:
         kind = type(item)
         if key not in clean_keys and (verdict := _judge(key)):
             renamed = renamed or verdict == RENAME
-            clean = _redact_sensitive(item) if verdict == REMOVE else redact(item)
+            is_personal = verdict == REMOVE or (verdict == PAIRED and _has_personal_name(value))
+            clean = _redact_sensitive(item) if is_personal else redact(item)
         elif kind is str:
             if not ("=" in item or "%" in item or _may_hold_more(item)):
                 continue
@@ -226,6 +237,20 @@ def _redact_list(value: list[Any]) -> list[Any]:
             changed = changed or list(value)
             changed[index] = clean
     return changed or value
+
+
+def _has_personal_name(pair: dict[str, Any]) -> bool:
+    """Whether what stands beside a value names it as personal. Beside a currency it is an amount:
+    whoever sells phones may say so."""
+    if _PAIR_NAMES.isdisjoint(pair) or "currency" in pair:
+        return False
+    names = (pair[key] for key in _PAIR_NAMES & pair.keys())
+    return any(type(name) is str and _is_personal(name) for name in names)
+
+
+def _is_personal(name: str) -> bool:
+    """The same for a name that is meant for people, as in "Phone *" and "Your e-mail:"."""
+    return _judge(name.strip(_LABEL_SIGNS)) == REMOVE
 
 
 def _redact_sensitive(item: Any) -> Any:
@@ -277,7 +302,9 @@ def _without_json(part: re.Match[str]) -> str:
 
 
 def _has_personal_key(text: str) -> bool:
-    return any(_judge(quoted or bare) == REMOVE for quoted, bare in _JSON_KEY.findall(text))
+    if any(_judge(quoted or bare) == REMOVE for quoted, bare in _JSON_KEY.findall(text)):
+        return True
+    return "value" in text.lower() and any(map(_is_personal, _JSON_PAIR_NAME.findall(text)))
 
 
 def _decode(text: str) -> str:
@@ -306,9 +333,12 @@ def _remove_values(url: str, pair_key: re.Pattern[str], value: re.Pattern[str]) 
 
 
 def _judge(key: str) -> int:
-    """What to do with a key; a harmless one is remembered, since the same few come each time."""
+    """What to do with a key (for PAIRED the name beside it decides); a harmless one is remembered,
+    since the same few come each time."""
     if key in _CLEAN_KEYS:
         return KEEP
+    if key in _PAIR_VALUES:
+        return PAIRED
     # Forms nest their names: user[email], user%5Bemail%5D, customer.phone, contacts[0][name].
     readable = _decode(key[-_KEY_LENGTH_READ_MAX:])
     parts = [_KEY_JOINTS.sub("", part) for part in _KEY_PARTS.split(readable.lower())]

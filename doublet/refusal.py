@@ -57,6 +57,11 @@ class Reason(Enum):
         "Server Side Api Parameter Error",
         "Compare the named field with Meta's page *Server event parameters*.",
     )
+    INVALID_ORDER = _invalid(
+        None,
+        "Invalid order message",
+        "Correct the named field; the kinds and what each needs are in docs/orders.md.",
+    )
     USER_DATA_MISSING = _invalid(
         2804019, "Server Side Api Parameter Error", "Add a user_data object to every event."
     )

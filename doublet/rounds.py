@@ -7,7 +7,8 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,20 +17,24 @@ import duckdb
 
 from doublet import models
 from doublet.engine.duckdb import DuckDBEngine, connect
+from doublet.errors import OperatorError
 from doublet.health import State, write_state
 from doublet.lake import Lake
 from doublet.lake.table import Table
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
-from doublet.models.forget import expire
 from doublet.person import Eraser, Erasure, Erasures, Found, Records, Wish, export, find
-from doublet.processes import FileLock
+from doublet.processes import FileLock, check_restored
 from doublet.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _CLEAN_UP_ROUNDS = 30
 _ERASE_AGAIN_S = 30.0
+_REBUILD_ROWS_PER_MIB = 650
+"""Larger steps are quicker, as long as they fit into memory."""
+_BETWEEN_TURNS_S = 0.02
+_SAY_S = 5.0
 
 
 class Freshener:
@@ -39,6 +44,11 @@ class Freshener:
         """Open everything. Raises LockedError when another process has the database."""
         self._settings = settings
         self._lock = FileLock(settings.run_folder / "worker.lock", str(settings.data), wait_s)
+        try:
+            check_restored(settings)
+        except OperatorError:
+            self._lock.release()
+            raise
         shutil.rmtree(settings.tmp_folder, ignore_errors=True)
         self.engine = DuckDBEngine(
             settings.warehouse_file,
@@ -50,13 +60,15 @@ class Freshener:
         self._log.settle_abandoned()
         connection = self.engine.connection.cursor()
         self._lake = Lake(settings.lake_folder, settings.tmp_folder, connection)
-        models.prepare(self.engine, self._lake.events)
+        self._rules = models.Rules(settings.dedup == "meta", settings.late_copy)
+        models.prepare(self.engine, self._rules)
         # A database of its own: merging must not take memory from the refresh beside it.
         self._merging = connect(
             None, settings.tmp_folder / "merge", settings.merge_memory_limit_mib, threads=1
         )
         self._round = threading.Lock()
         self._tidying = threading.Lock()
+        self._rebuilding = threading.Lock()
         self.erasures = Erasures(settings.erasures_folder)
         self.is_asked = threading.Event()
         """Set when there may be something to erase."""
@@ -67,11 +79,14 @@ class Freshener:
             self._log,
             self._merging,
             self._round,
+            self._rules,
             self._freshen_for_erasure,
+            self._forget_backup,
         )
         self._tidied = 0
         self._expired_before: date | None = None
         self._unmergeable: set[str] = set()
+        self._is_closing = False
         self.problem = ""
         """What hinders loading; empty while all is well."""
 
@@ -86,7 +101,8 @@ class Freshener:
                     on_progress("loaded", step.rows)
                 done = models.refresh(
                     self.engine,
-                    self._lake.events,
+                    self._lake,
+                    self._rules,
                     self._settings.load_rows_max,
                     (lambda rows: on_progress("modelled", rows)) if on_progress else None,
                 )
@@ -95,16 +111,39 @@ class Freshener:
                 self.problem = step.problem
         return loaded, modelled
 
+    @property
+    def copies(self) -> int:
+        """How many copies of events the lake holds."""
+        return sum(file.rows for file in self._lake.events.files())
+
     def rebuild(self, on_progress: Callable[[str, int], None] | None = None) -> int:
-        """Make the models anew from the lake; how many copies they now hold."""
+        """Make the models anew from the lake; how many copies they now hold. Loading goes on
+        meanwhile, step by step in turns."""
         with self._round:
             self._lake.load(self._log, before=self.erasures.loading)
+        with self._rebuilding:
             return models.rebuild(
                 self.engine,
-                self._lake.events,
-                self._settings.load_rows_max,
+                self._lake,
+                self._rules,
+                max(
+                    self._settings.load_rows_max,
+                    self._settings.engine_memory_limit_mib * _REBUILD_ROWS_PER_MIB,
+                ),
                 (lambda rows: on_progress("modelled", rows)) if on_progress else None,
+                self._take_turn,
             ).copies
+
+    @contextmanager
+    def _take_turn(self) -> Iterator[None]:
+        """Do a step of long work; whoever waits for the lock comes before the next step."""
+        with self._round:
+            if self._is_closing:
+                raise OperatorError(
+                    "The worker stops, so the rebuild was given up.", "Start it again later."
+                )
+            yield
+        time.sleep(_BETWEEN_TURNS_S)
 
     def tidy(self) -> None:
         """Compact small files, free the log, now and then shorten the Delta logs.
@@ -118,6 +157,7 @@ class Freshener:
             for table in self._lake.tables:
                 self._compact(table)
             with self._round:
+                self.engine.checkpoint()
                 self._expire()
                 self._lake.free_log(self._log, self._log_retention_h())
                 self._tidied += 1
@@ -134,7 +174,7 @@ class Freshener:
             first = today - timedelta(days=settings.retention_events_d)
             if self._lake.events.drop_before(first) or first != self._expired_before:
                 since = datetime(first.year, first.month, first.day, tzinfo=UTC)
-                expire(self.engine, self._lake.events, since)
+                models.expire(self.engine, self._lake, self._rules, since)
                 self._expired_before = first
 
     def _log_retention_h(self) -> float:
@@ -144,7 +184,7 @@ class Freshener:
         return min([settings.log_retention_h, *(24.0 * d for d in days)])
 
     def _compact(self, table: Table) -> None:
-        is_modelled = table is self._lake.events
+        is_modelled = table in (self._lake.events, self._lake.order_messages)
         with self._round:
             seen = models.seen_files(self.engine) if is_modelled else None
             groups = table.mergeable(seen, self._unmergeable)
@@ -193,16 +233,25 @@ class Freshener:
     def erase(self) -> int:
         """Do what was asked and is not done; how many persons were erased."""
         self.is_asked.clear()
-        with self._tidying:
+        # Tables that are being built hold what was read before.
+        with self._tidying, self._rebuilding:
             return self._eraser.run()
 
     def close(self) -> None:
         """Finish the round under way and give the database back."""
-        with self._tidying, self._round:
+        self._is_closing = True
+        with self._tidying, self._rebuilding, self._round:
             self._lake.close()
             self._merging.close()
             self.engine.close()
             self._lock.release()
+
+    def _forget_backup(self) -> None:
+        """A backup that was interrupted has left links to files of the lake."""
+        run = self._settings.run_folder
+        what = "The lake (for a backup)"
+        FileLock(run / "backup.lock", what).release()
+        shutil.rmtree(run / "backup", ignore_errors=True)
 
     def _freshen_for_erasure(self) -> str:
         self.freshen()
@@ -212,6 +261,26 @@ class Freshener:
 def _find(wish: Wish, records: Records) -> Found:
     now = datetime.now(UTC)
     return find(records, wish.identifiers, now, exact=wish.exact, shared=wish.shared)
+
+
+class CatchingUp:
+    """Says in the log how far a long round is: the first one after a restore models everything."""
+
+    def __init__(self, of: Callable[[], int], now: Callable[[], float] = time.monotonic) -> None:
+        self._of = of
+        self._now = now
+        self._said_at = now()
+        self._rows = {"loaded": 0, "modelled": 0}
+
+    def tell(self, what: str, rows: int) -> None:
+        """Count what was just loaded or modelled."""
+        self._rows[what] += rows
+        if self._now() - self._said_at >= _SAY_S:
+            self._said_at = self._now()
+            logger.info(
+                "catching-up loaded=%(loaded)d modelled=%(modelled)d of=%(of)d",
+                self._rows | {"of": self._of()},
+            )
 
 
 class Rounds:
@@ -246,7 +315,9 @@ class Rounds:
     def _freshen(self) -> None:
         fresh_at = time.monotonic()
         while True:
-            problem = self._attempt(self._freshener.freshen) or self._freshener.problem
+            progress = CatchingUp(lambda: self._freshener.copies)
+            freshen = partial(self._freshener.freshen, progress.tell)
+            problem = self._attempt(freshen) or self._freshener.problem
             if not problem:
                 fresh_at = time.monotonic()
             lag_s = time.monotonic() - fresh_at

@@ -79,6 +79,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     load_rows_max: Annotated[
         int, _meta("Events loaded or modelled in one step; bounds memory.", ge=1)
     ] = 50_000
+    dedup: Annotated[
+        Literal["doublet", "meta"],
+        _meta(
+            "Rules of deduplication: Doublet's, or Meta's documentation to the letter.", "rebuild"
+        ),
+    ] = "doublet"
+    late_copy: Annotated[
+        bool,
+        _meta(
+            "Copies with the same id and event_time are one event for 7 days, not 48 hours; "
+            "without effect with dedup=meta.",
+            "rebuild",
+        ),
+    ] = True
     compact_interval_s: Annotated[float, _meta("Pause between two tidyings of the lake.", gt=0)] = (
         60.0
     )
@@ -113,6 +127,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def erasures_folder(self) -> Path:
         """Erasures asked for, and the tombstones of those that are done."""
         return self.data / "erasures"
+
+    @property
+    def rates_folder(self) -> Path:
+        """Exchange rates that were imported, a file per account."""
+        return self.data / "rates"
 
     @property
     def warehouse_file(self) -> Path:
@@ -260,7 +279,7 @@ def _check(source: str, values: Mapping[str, Any]) -> None:
             near = difflib.get_close_matches(name, _NAMES, n=1)
             raise SettingsError(
                 f"Unknown setting {name!r} in {source}.",
-                f"Did you mean {near[0]!r}?" if near else "The reference lists all settings.",
+                f"Did you mean {near[0]!r}?" if near else "`doublet settings` lists them.",
             )
     _convert(source, values)
 

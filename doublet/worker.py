@@ -100,6 +100,7 @@ async def _serve(settings: Settings, freshener: Freshener) -> None:
         freshener.engine,
         is_operator=key.matches,
         cache=settings.run_folder / "web",
+        rates=settings.rates_folder,
         public_url=settings.url,
     )
     app.router.routes[:0] = [

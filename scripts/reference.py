@@ -13,10 +13,13 @@ from typing import Any, get_type_hints
 import typer.main
 
 from doublet.cli import app
-from doublet.lake.columns import EVENTS, REFUSED, Column
+from doublet.lake.columns import EVENTS, ORDER_MESSAGES, REFUSED, Column
 from doublet.models import MODELS
+from doublet.models.orders import ORDER_MODELS
 from doublet.refusal import Reason
 from doublet.reports import OverviewRow, TimelineRow
+from doublet.reports.coverage import CoverageCurrencyRow, CoverageRow
+from doublet.reports.orders import OrdersRow
 from doublet.settings import SETTINGS
 
 
@@ -94,6 +97,11 @@ def tables() -> Iterator[str]:
     lake: list[tuple[str, str, tuple[Column, ...]]] = [
         ("events", "One row per accepted copy (Delta table in the lake).", EVENTS),
         ("refused", "One row per refused request (Delta table in the lake).", REFUSED),
+        (
+            "order_messages",
+            "One row per accepted message about an order (Delta table in the lake).",
+            ORDER_MESSAGES,
+        ),
     ]
     for name, about, columns in lake:
         yield f"### `{name}`\n\n{about}\n"
@@ -102,14 +110,12 @@ def tables() -> Iterator[str]:
         )
         yield ""
     schema = tomllib.loads(files("doublet.models").joinpath("schema.toml").read_text("utf-8"))
-    for model in MODELS:
-        if model.temporary:
-            continue
-        about = schema[model.name].pop("about")
-        yield f"### `{model.name}`\n\n{about} (Table in the warehouse.)\n"
+    for name in [*(model.name for model in MODELS if not model.temporary), *ORDER_MODELS]:
+        about = schema[name].pop("about")
+        yield f"### `{name}`\n\n{about} (Table in the warehouse.)\n"
         yield table(
             ("column", "meaning"),
-            [(f"`{name}`", text) for name, text in schema[model.name].items()],
+            [(f"`{column}`", text) for column, text in schema[name].items()],
         )
         yield ""
 
@@ -117,7 +123,13 @@ def tables() -> Iterator[str]:
 def reports() -> Iterator[str]:
     """Every report and what its rows hold."""
     yield "## Reports\n"
-    for name, row in (("overview", OverviewRow), ("timeline", TimelineRow)):
+    for name, row in (
+        ("overview", OverviewRow),
+        ("timeline", TimelineRow),
+        ("coverage", CoverageRow),
+        ("orders", OrdersRow),
+        ("coverage --csv", CoverageCurrencyRow),
+    ):
         about = " ".join((row.__doc__ or "").split())
         yield f"### `{name}`\n\n{about}\n"
         hints = get_type_hints(row)

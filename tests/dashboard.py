@@ -47,6 +47,7 @@ class Site:
             self.pipeline.engine,
             is_operator=OPERATOR.__eq__,
             cache=folder / "web",
+            rates=folder / "rates",
             public_url=PUBLIC_URL,
         )
         self._serving = served(self.app)

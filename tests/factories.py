@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from doublet import models
-from doublet.accept import Arrival, accept_events, read_request
+from doublet.accept import Arrival, accept_events, order_record, read_request
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.errors import BusyError
+from doublet.event import WireOrder
 from doublet.lake import Lake
 from doublet.log.disk import DiskLog
 from doublet.log.writer import DiskWriter, Limits, take_slot
@@ -24,6 +25,7 @@ NOON = 1_780_000_000_000_000
 """A moment in µs since 1970: 2026-05-28 20:26:40 UTC."""
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
+DEFAULT_RULES = models.Rules()
 
 
 def sha256(text: str) -> str:
@@ -64,16 +66,32 @@ def make_record(
     return records[0]
 
 
+def make_order(
+    kind: str, at: int = 0, received_at: int | None = None, account_id: str = ACCOUNT, **fields: Any
+) -> bytes:
+    """The record of one accepted message about an order: what happened `at` µs after NOON, received
+    at once unless `received_at` says otherwise."""
+    message = {"order_id": "1001", "kind": kind, "changed_at": (NOON + at) / SECOND, **fields}
+    received_at = NOON + at if received_at is None else received_at
+    arrival = Arrival(account_id, "", "server", received_at, 0)
+    record = order_record(msgspec.convert(message, WireOrder), arrival)
+    assert isinstance(record, bytes), record
+    return record
+
+
 class Pipeline:
     """Log, lake, engine and models in one folder; everything real."""
 
-    def __init__(self, folder: Path, *, rows_max: int = 100_000) -> None:
+    def __init__(
+        self, folder: Path, *, rows_max: int = 100_000, rules: models.Rules = DEFAULT_RULES
+    ) -> None:
         self.folder = folder
+        self.rules = rules
         self.rows_max = rows_max
         self.log = DiskLog(folder / "log", Limits(queue_size_bytes_max=1 << 30))
         self.engine = DuckDBEngine(folder / "warehouse.duckdb", folder / "tmp" / "duckdb")
         self.lake = Lake(folder / "lake", folder / "tmp", self.engine.connection.cursor())
-        models.prepare(self.engine, self.lake.events)
+        models.prepare(self.engine, rules)
 
     def append(self, records: Sequence[bytes], slot: int = 0) -> None:
         """Write records to a slot of the log, in one group, and wait until they are durable."""
@@ -96,7 +114,11 @@ class Pipeline:
         """Load and model everything that is in the log."""
         while self.lake.load(self.log).rows:
             pass
-        return models.refresh(self.engine, self.lake.events, self.rows_max)
+        return models.refresh(self.engine, self.lake, self.rules, self.rows_max)
+
+    def rebuild(self, rows_max: int) -> models.Refreshed:
+        """Make all tables anew."""
+        return models.rebuild(self.engine, self.lake, self.rules, rows_max)
 
     def compact(self) -> None:
         """Merge what is small in `events`, as the worker does."""

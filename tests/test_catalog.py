@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from doublet.catalog import Account, Catalog, token_sha256
-from doublet.errors import OperatorError
+from doublet.errors import NewerFormatError, OperatorError
 
 
 @pytest.fixture
@@ -31,6 +31,14 @@ def test_a_new_catalog_is_empty_and_may_be_migrated_again(catalog: Catalog) -> N
         catalog.directory().account_of_pixel,
         catalog.directory().account_of_token,
     )
+
+
+def test_a_catalog_of_a_newer_version_is_left_alone(catalog: Catalog) -> None:
+    with closing(sqlite3.connect(catalog.url.removeprefix("sqlite:///"))) as connection:
+        connection.execute("update alembic_version set version_num = '9999'")
+        connection.commit()
+    with pytest.raises(NewerFormatError, match=r"catalog has format 9999; .* up to 0"):
+        catalog.migrate()
 
 
 def test_ids_and_tokens_have_the_forms_that_clients_expect(catalog: Catalog) -> None:

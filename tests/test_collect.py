@@ -182,6 +182,19 @@ def test_the_image_tag_without_script_is_an_event(server: Collector) -> None:
     assert "https://shop.example/?email=_removed_" == record["event_source_url"]
 
 
+@pytest.mark.parametrize("stray", [b"", b"\xe9"])
+def test_headers_in_plain_utf8_are_searched_for_addresses(server: Collector, stray: bytes) -> None:
+    address = "jö＠example.com".encode() + stray
+    request = b"GET /tr/?id=%s&ev=A HTTP/1.1\r\nhost: a\r\nconnection: close\r\n"
+    request += b"user-agent: Shop \xc3\xbc (%s)\r\nreferer: https://a.example/%s/x\r\n\r\n"
+    status, _ = server.raw(request % (server.pixel.pixel_id.encode(), address, address))
+    record = server.new_record()
+    assert 200 == status
+    assert record["user_data"]["client_user_agent"].startswith("Shop ü (_removed_")
+    assert record["event_source_url"].startswith("https://a.example/_removed_")
+    assert "example.com" not in json.dumps(record)
+
+
 _MISSING = ("missing_value", "missing_currency")
 
 

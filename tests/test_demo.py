@@ -114,6 +114,8 @@ def test_the_demo_counts_every_order_once_and_a_second_run_goes_on(tmp_path: Pat
     with RunningDemo(tmp_path) as demo:
         assert demo.address("Dashboard").endswith(f"access_token={token}")
         assert expected == demo.wait_for_summary()
+        # The summary fits 80 columns without folding a name.
+        assert " InitiateCheckout " in demo.stderr
         second = demo.overview()
         assert {name: 2 * n for name, n in add_up(first).items()} == add_up(second)
         assert 2 * first["PageView"]["events"] == second["PageView"]["events"]

@@ -21,7 +21,7 @@ import pytest
 from deltalake import DeltaTable
 
 from doublet.accept import Arrival, refused_record
-from doublet.errors import CorruptError
+from doublet.errors import CorruptError, NewerFormatError
 from doublet.lake import Lake
 from doublet.lake.columns import EVENTS, REFUSED
 from doublet.lake.table import File, Table, _mergeable
@@ -91,10 +91,8 @@ def test_every_field_of_a_record_becomes_a_typed_column(pipeline: Pipeline) -> N
     )
     pipeline.append([record])
     pipeline.refresh()
-    (row,) = pipeline.engine.query(
-        f"select * from {pipeline.lake.events.read_sql()}",
-        {"paths": [file.path for file in pipeline.lake.events.files()]},
-    )
+    files = [file.path for file in pipeline.lake.events.files()]
+    (row,) = pipeline.engine.query(f"select * from {pipeline.lake.events.read_sql(files)}")
     assert {column.name for column in EVENTS} == set(row)
     assert datetime.fromtimestamp(NOON / 1e6, UTC) == row["received_at"]
     assert (ACCOUNT, PIXEL, "event", "server") == tuple(
@@ -292,6 +290,15 @@ def test_a_table_that_plain_readers_would_misread_is_refused(tmp_path: Path) -> 
         {"delta.enableDeletionVectors": "true"}
     )
     with pytest.raises(CorruptError, match="enableDeletionVectors"):
+        Table(tmp_path / "events", EVENTS)
+
+
+def test_a_table_bears_its_format_and_a_newer_one_is_refused(tmp_path: Path) -> None:
+    Table(tmp_path / "events", EVENTS)
+    delta = DeltaTable(str(tmp_path / "events"))
+    assert "1" == delta.metadata().configuration["doublet.format"]
+    delta.alter.set_table_properties({"doublet.format": "2"}, raise_if_not_exists=False)
+    with pytest.raises(NewerFormatError, match=r"events/? has format 2"):
         Table(tmp_path / "events", EVENTS)
 
 

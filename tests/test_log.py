@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from doublet.errors import BusyError, CorruptError
+from doublet.errors import BusyError, CorruptError, NewerFormatError
 from doublet.log import segment
 from doublet.log.disk import DiskLog
 from doublet.log.writer import DiskWriter, Files, Limits, take_slot
@@ -130,14 +130,20 @@ def test_damage_in_the_last_segment_is_noticed_once_it_is_old(tmp_path: Path) ->
         _numbers(tmp_path)
 
 
-def test_a_format_of_the_future_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_framed_alike", [True, False])
+def test_a_format_of_the_future_is_neither_read_nor_written_to(
+    tmp_path: Path, is_framed_alike: bool
+) -> None:
     _write(tmp_path, 1)
     (path,) = segment.segments(tmp_path / "0")
-    header, _, _ = path.read_bytes().partition(b"\n")
-    header = header.replace(b'"version":1', b'"version":2')
-    path.write_bytes(segment.frame(header + b"\n", 0, 0))
-    with pytest.raises(CorruptError, match="version 2"):
+    future = b'{"format":"doublet-log","version":2,"other":0}\n{"log_offset":0}\n'
+    before = segment.frame(future, 1, 1) if is_framed_alike else future
+    path.write_bytes(before)
+    with pytest.raises(NewerFormatError, match=r"has format 2; this .* up to 1"):
         _open(tmp_path)
+    with pytest.raises(NewerFormatError, match="newer"):
+        DiskLog(tmp_path).read(0, 0, 1 << 20)
+    assert before == path.read_bytes()
 
 
 class FullDisk(Files):

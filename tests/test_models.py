@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -74,7 +75,7 @@ def test_a_late_copy_changes_the_event_it_belongs_to(pipeline: Pipeline) -> None
     pipeline.append([make_record(NOON, "server")])
     pipeline.refresh()
     pipeline.append([make_record(NOON + 30 * HOUR, "browser")])
-    assert models.Refreshed(1, 1, 0) == pipeline.refresh()
+    assert models.Refreshed(1, 1) == pipeline.refresh()
     row = _only(pipeline)
     assert (1, 1) == (row["browser_copies"], row["server_copies"])
 
@@ -212,7 +213,7 @@ def test_tables_depend_only_on_what_arrived_when(
                 pipeline.refresh()
         assert _expected(copies) == _actual(pipeline)
         before = pipeline.events(), pipeline.table("copies", "log_slot, log_offset")
-        models.rebuild(pipeline.engine, pipeline.lake.events, 5)
+        pipeline.rebuild(5)
         assert before == (pipeline.events(), pipeline.table("copies", "log_slot, log_offset"))
         pipeline.close()
 
@@ -225,7 +226,7 @@ def test_compaction_changes_no_table(pipeline: Pipeline) -> None:
     assert 20 == len(pipeline.lake.events.files())
     pipeline.compact()
     assert 1 == len(models.seen_files(pipeline.engine)) == len(pipeline.lake.events.files())
-    assert models.Refreshed(0, 0, 0) == pipeline.refresh()
+    assert models.Refreshed(0, 0) == pipeline.refresh()
     # Files that somebody else compacted look new; their rows are recognised.
     with pipeline.engine.transaction() as tx:
         tx.run("delete from lake_files")
@@ -233,7 +234,7 @@ def test_compaction_changes_no_table(pipeline: Pipeline) -> None:
     assert before == pipeline.events()
     pipeline.append([make_record(NOON + HOUR, "browser", event_id="order.3")])
     pipeline.refresh()
-    models.rebuild(pipeline.engine, pipeline.lake.events, 100)
+    pipeline.rebuild(100)
     assert 7 == len(pipeline.events())
     pipeline.lake.clean_up(0)
     pipeline.append([make_record(NOON + HOUR + 1, "browser", event_id="order.4")])
@@ -254,12 +255,36 @@ def test_one_id_for_a_thousand_events_counts_all_and_costs_fifty(pipeline: Pipel
     assert [sha256("mary@example.com")] == row["user_data"]["em"]
 
 
+def test_loading_goes_on_while_tables_are_made_anew(pipeline: Pipeline) -> None:
+    for n in range(6):
+        pipeline.append([make_record(NOON + n * SECOND, event_id=f"order.{n}")])
+        pipeline.refresh()
+    counted: list[int] = []
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        yield
+        counted.append(len(pipeline.events()))
+        later = NOON + (60 + len(counted)) * SECOND
+        pipeline.append([make_record(later, "browser", event_id=f"order.{len(counted) % 9}")])
+        pipeline.refresh()
+
+    models.rebuild(pipeline.engine, pipeline.lake, pipeline.rules, 2, turn=turn)
+    assert 5 < len(counted)
+    assert sorted(counted) == counted
+    assert len(pipeline.lake.events.files()) == len(models.seen_files(pipeline.engine))
+    tables = pipeline.events(), pipeline.table("copies", "all")
+    assert 6 + len(counted) == len(tables[1])
+    pipeline.rebuild(100)
+    assert tables == (pipeline.events(), pipeline.table("copies", "all"))
+
+
 def test_changed_model_texts_make_the_tables_anew(pipeline: Pipeline) -> None:
     pipeline.append([make_record()])
     pipeline.refresh()
-    assert not models.prepare(pipeline.engine, pipeline.lake.events)
+    assert not models.prepare(pipeline.engine, pipeline.rules)
     with pipeline.engine.transaction() as tx:
         tx.run("update model_state set fingerprint = 'older'")
-    assert models.prepare(pipeline.engine, pipeline.lake.events)
+    assert models.prepare(pipeline.engine, pipeline.rules)
     pipeline.refresh()
     assert 1 == len(pipeline.events())

@@ -8,6 +8,7 @@ import json
 import time
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import example, given
@@ -34,11 +35,11 @@ URL_PARTS = st.sampled_from(
     ]
 )
 URL_LIKE = st.lists(URL_PARTS, max_size=12).map("".join)
+TREE_KEYS = st.sampled_from(["email", "jo@b.co", "id", "name", "Label", "value"])
 JSON_TREE = st.recursive(
     st.none() | st.booleans() | st.integers() | ANY_TEXT | URL_LIKE,
     lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(ANY_TEXT | st.sampled_from(["email", "jo@b.co", "id"]), inner, max_size=4)
+        st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT | TREE_KEYS, inner, max_size=4)
     ),
     max_leaves=12,
 )
@@ -263,10 +264,51 @@ def test_a_change_copies_only_the_containers_around_it() -> None:
             {"text": "at https://a.example/?phone=_removed_"},
         ),
         ({"/?phone=555": 1}, {"/?phone=_removed_": 1}),
+        (
+            {"fields": [{"name": "phone", "value": PHONE}, {"name": "size", "value": "XL"}]},
+            {"fields": [{"name": "phone", "value": REMOVED}, {"name": "size", "value": "XL"}]},
+        ),
+        ([{"Key": "First-Name", "Value": "Jo"}], [{"Key": "First-Name", "Value": REMOVED}]),
+        ([{"key": "ph", "values": [PHONE]}], [{"key": "ph", "values": REMOVED}]),
+        ({"field": "zip", "value": 10115}, {"field": "zip", "value": REMOVED}),
+        (
+            [{"name": "input_3", "label": "Phone *:", "value": PHONE}],
+            [{"name": "input_3", "label": "Phone *:", "value": REMOVED}],
+        ),
+        ({"name": "user[phone]", "value": PHONE}, {"name": "user[phone]", "value": REMOVED}),
+        (
+            {"form": '[{"name":"phone","value":"555"}]'},
+            {"form": '[{"name":"phone","value":"_removed_"}]'},
+        ),
+        ({"form": '[{"name":"phone","value":"555'}, {"form": REMOVED}),
+        ({"form": "[{name:'phone',value:'555'}] \""}, {"form": REMOVED}),
     ],
 )
 def test_trees_are_searched_in_every_corner(value: Any, clean: Any) -> None:
     assert redact(value) == clean
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"name": "Wool mittens", "value": 24}, {"key": "size", "value": "XL"}],
+        {"name": "phone", "value": 299, "currency": "EUR"},
+        [{"name": "phone", "value": ""}, {"name": "phone", "value": None}],
+        [{"name": ["phone"], "value": "x"}, {"phone_model": "name", "value": "x"}],
+        {"form": '[{"name":"size","value":"XL'},
+        {"value": "phone"},
+    ],
+)
+def test_a_value_beside_a_harmless_name_stays(value: Any) -> None:
+    assert redact(value) is value
+
+
+def test_pairs_of_name_and_value_leave_a_url() -> None:
+    pairs = '[{"name":"phone","value":"555"}]'
+    for fields in (pairs, quote(pairs), quote(quote(pairs)), pairs.replace('"', "'")):
+        assert redact_url(f"/thanks?n=7&f={fields}&x=1") == "/thanks?n=7&f=_removed_&x=1"
+    url = f"/thanks?f={quote(pairs.replace('phone', 'size'))}"
+    assert redact_url(url) is url
 
 
 def test_json_inside_a_text_stays_byte_for_byte_when_clean() -> None:
@@ -323,6 +365,8 @@ def test_no_address_survives_wherever_it_stands(local: str, domain: str, at: str
             "a&#64;a.bb",
             "%EF%BC%A0",
             "%u0141",
+            '"name":"a',
+            "key:'value",
         ),
     ],
 )

@@ -297,7 +297,7 @@ def test_headers_that_are_not_text_do_not_matter(server: Collector) -> None:
     request = b"GET /tr/?id=%s&ev=A HTTP/1.1\r\nhost: a\r\nuser-agent: \xff\xfe\xe4\r\n"
     request += b"referer: \xff\x80://\r\nx-forwarded-for: \xff\r\nconnection: close\r\n\r\n"
     status, _ = server.raw(request % server.pixel.pixel_id.encode())
-    assert (200, "ÿþä") == (status, server.new_record()["user_data"]["client_user_agent"])
+    assert (200, "\ufffd" * 3) == (status, server.new_record()["user_data"]["client_user_agent"])
 
 
 @pytest.mark.parametrize(
@@ -450,8 +450,8 @@ def _load_all(server: Collector, folder: Path) -> list[str]:
         tables = {"event": pipeline.lake.events, "refused": pipeline.lake.refused}
         texts = [path.read_bytes().decode("latin-1") for path in _files(server.folder, folder)]
         for kind, table in tables.items():
-            query = f"select cast(r as json) as row from {table.read_sql()} as r"
-            rows_of = pipeline.engine.query(query, {"paths": [f.path for f in table.files()]})
+            files = table.read_sql([file.path for file in table.files()])
+            rows_of = pipeline.engine.query(f"select cast(r as json) as row from {files} as r")
             assert by_type[kind] == len(rows_of)
             texts += [row["row"] for row in rows_of]
         assert len(records) == loaded

@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import sqlglot
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from doublet.catalog import Account
 from doublet.reports import (
@@ -24,10 +26,17 @@ from doublet.reports import (
     TimelineRow,
     as_csv,
     as_json,
+    as_percent,
     bounds,
     overview,
     report_sql,
     timeline,
+)
+from doublet.reports.coverage import (
+    CoverageCurrencyRow,
+    CoverageRow,
+    coverage,
+    coverage_by_currency,
 )
 from tests.factories import ACCOUNT, NOON, SECOND, Pipeline, make_record
 
@@ -219,12 +228,210 @@ def test_csv_has_a_row_per_currency_and_always_a_line_of_names() -> None:
     assert names + line == as_csv([row], TimelineRow)
 
 
+@pytest.mark.parametrize(
+    ("part", "whole", "shown"),
+    [
+        (1, 3, "33.3 %"),
+        (1, 2, "50 %"),
+        (0, 5, "0 %"),
+        (5, 5, "100 %"),
+        (1, 100_000, "< 0.1 %"),
+        (99_999, 100_000, "> 99.9 %"),
+        (0, 0, "0 %"),
+        (Decimal("12.5"), Decimal("10"), "125 %"),
+    ],
+)
+def test_a_share_is_never_all_or_nothing_unless_it_is(part: int, whole: int, shown: str) -> None:
+    assert shown == as_percent(part, whole)
+
+
 def test_json_has_money_as_numbers() -> None:
     rows = [OverviewRow("Purchase", 1, 2, 3, 4, 5, 6, {"USD": Decimal("1234567890.1200")})]
     assert {"USD": 1234567890.12} == json.loads(as_json(rows))[0]["value"]
 
 
-@pytest.mark.parametrize("name", ["overview", "timeline"])
+# --- coverage --------------------------------------------------------------------------------
+
+
+def _only(row: CoverageRow) -> tuple[int, ...]:
+    return row.events, row.both, row.browser_only, row.server_only
+
+
+def _alone(row: CoverageRow) -> tuple[int, int, int]:
+    return row.browser_alone, row.server_alone, row.added
+
+
+def test_coverage_says_what_each_side_alone_would_have_reported(pipeline: Pipeline) -> None:
+    _fill(
+        pipeline,
+        (NOON, "browser", "1"),
+        (NOON + 1, "server", "1"),
+        (NOON + 2, "server", "1"),
+        (NOON + 3, "browser", "2"),
+        (NOON + 4, "browser", "2"),
+        (NOON + 5, "server", "3"),
+        (NOON + 6, "server", "4"),
+    )
+    (row,) = coverage(pipeline.engine, account())
+    assert (4, 1, 1, 2) == _only(row)
+    # The repeats of one side are no events of it: 2 and 3, not 3 and 4.
+    assert (2, 3, 5) == _alone(row)
+    assert (0.5, 0.25, 0.25) == (
+        row.browser_missed_share,
+        row.server_missed_share,
+        row.overcount_share,
+    )
+    value = row.value["USD"]
+    assert [Decimal(text) for text in ("42", "21", "31.5", "52.5")] == [
+        value.value,
+        value.browser_alone,
+        value.server_alone,
+        value.added,
+    ]
+    assert (0.5, 0.25, 0.25) == (
+        value.browser_missed_share,
+        value.server_missed_share,
+        value.overcount_share,
+    )
+
+
+def test_coverage_keeps_currencies_apart_and_counts_events_without_value(
+    pipeline: Pipeline,
+) -> None:
+    euros = {"value": 5, "currency": "EUR"}
+    _fill(pipeline, (NOON, "server", "1"), (NOON + 1, "browser", "1"), custom_data=euros)
+    _fill(pipeline, (NOON + 2, "server", "2"))
+    _fill(pipeline, (NOON + 3, "browser", "3"), event_name="Lead", custom_data={"value": 0})
+    _fill(pipeline, (NOON + 4, "browser", "4"), event_name="Lead", custom_data=None)
+    lead, purchase = coverage(pipeline.engine, account())
+    assert ("Lead", "Purchase") == (lead.event_name, purchase.event_name)
+    assert {"EUR", "USD"} == purchase.value.keys()
+    assert (Decimal(10), 1.0) == (
+        purchase.value["EUR"].added,
+        purchase.value["EUR"].overcount_share,
+    )
+    assert (Decimal(0), 1.0) == (
+        purchase.value["USD"].browser_alone,
+        purchase.value["USD"].browser_missed_share,
+    )
+    assert ((2, 0, 2, 0), {}) == (_only(lead), lead.value)
+    cells = list(csv.DictReader(io.StringIO(_coverage_csv(pipeline))))
+    assert [("Lead", ""), ("Purchase", "EUR"), ("Purchase", "USD")] == [
+        (row["event_name"], row["currency"]) for row in cells
+    ]
+    assert ["", "10.0000", "10.5000"] == [row["added_value"] for row in cells]
+    assert ["", "1.0", "0.0"] == [row["overcount_value_share"] for row in cells]
+
+
+def _coverage_csv(pipeline: Pipeline, **filters: Any) -> str:
+    rows = coverage_by_currency(pipeline.engine, account(), **filters)
+    return as_csv(rows, CoverageCurrencyRow)
+
+
+def test_a_share_of_nothing_is_none(pipeline: Pipeline) -> None:
+    _fill(pipeline, (NOON, "server", "1"), custom_data={"value": 0, "currency": "USD"})
+    (row,) = coverage(pipeline.engine, account())
+    assert 1.0 == row.browser_missed_share
+    assert row.value["USD"].browser_missed_share is None
+    assert [] == coverage(pipeline.engine, account(), event_name="Lead")
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York", "Pacific/Chatham", "UTC"])
+def test_coverage_by_day_has_the_days_of_the_account(pipeline: Pipeline, zone: str) -> None:
+    _fill(
+        pipeline,
+        (at("2026-05-01T00:00:00", zone), "server", "1"),
+        (at("2026-05-01T23:59:59", zone), "browser", "2"),
+        (at("2026-05-02T00:00:00", zone), "browser", "3"),
+    )
+    rows = coverage(pipeline.engine, account(zone), by_day=True)
+    first, second = date(2026, 5, 1), date(2026, 5, 2)
+    expected = [(first, (2, 0, 1, 1)), (second, (1, 0, 1, 0))]
+    assert expected == [(row.day, _only(row)) for row in rows]
+    (only,) = coverage(pipeline.engine, account(zone), by_day=True, since=second)
+    assert (second, 1) == (only.day, only.events)
+    (total,) = coverage(pipeline.engine, account(zone))
+    assert (None, 3) == (total.day, total.events)
+
+
+def test_filters_and_accounts_hold_for_coverage(pipeline: Pipeline) -> None:
+    test = json.loads(make_record(NOON, event_id="test")) | {"is_test": True}
+    pipeline.append(
+        [
+            make_record(NOON, event_id="1"),
+            make_record(NOON + 1, event_id="2", event_name="Lead"),
+            make_record(NOON + 2, event_id="3", pixel_id="1000000000000002"),
+            make_record(NOON + 3, event_id="4", account_id="act_2", pixel_id="1000000000000003"),
+            json.dumps(test).encode(),
+        ]
+    )
+    pipeline.refresh()
+
+    def events(**filters: Any) -> int:
+        return sum(row.events for row in coverage(pipeline.engine, account(), **filters))
+
+    assert 3 == events()
+    assert 1 == events(event_name="Lead")
+    assert 1 == events(pixel_id="1000000000000002")
+    assert 0 == events(pixel_id="1000000000000003")
+    assert 0 == events(since=date(2026, 5, 29))
+    assert 0 == events(until=date(1970, 1, 1), by_day=True)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    copies=st.lists(
+        st.tuples(
+            st.sampled_from(["browser", "server"]),
+            st.sampled_from(["Purchase", "Lead"]),
+            st.sampled_from("abcdef"),
+            st.integers(0, 3),
+        ),
+        max_size=30,
+    )
+)
+def test_coverage_is_what_sets_of_events_say(
+    tmp_path_factory: pytest.TempPathFactory, copies: list[tuple[str, str, str, int]]
+) -> None:
+    """All copies of an event bear its day, so that sets of names know the answer."""
+    pipeline = Pipeline(tmp_path_factory.mktemp("coverage"))
+    try:
+        seen: dict[str, set[tuple[str, str]]] = {"browser": set(), "server": set()}
+        days = {(name, id_): day for _, name, id_, day in reversed(copies)}
+        records = []
+        for n, (source, name, id_, _) in enumerate(copies):
+            seen[source].add((name, id_))
+            time_s = NOON // SECOND + days[name, id_] * DAY_S
+            fields: dict[str, Any] = {"event_id": id_, "event_name": name, "event_time": time_s}
+            records.append(make_record(NOON + 4 * DAY_S * SECOND + n, source, **fields))
+        if records:
+            pipeline.append(records)
+        pipeline.refresh()
+        rows = coverage(pipeline.engine, account(), by_day=True)
+        assert [(row.event_name, row.day) for row in rows] == sorted(
+            {(name, date(2026, 5, 28 + day)) for (name, _), day in days.items()}
+        )
+        for row in rows:
+            sides = [
+                {
+                    e
+                    for e in events
+                    if e[0] == row.event_name and date(2026, 5, 28 + days[e]) == row.day
+                }
+                for events in seen.values()
+            ]
+            browser, server = sides
+            expected = (browser | server, browser & server, browser - server, server - browser)
+            assert tuple(map(len, expected)) == _only(row)
+            assert (len(browser), len(server), len(browser) + len(server)) == _alone(row)
+        total = coverage(pipeline.engine, account())
+        assert sum(row.events for row in rows) == sum(row.events for row in total)
+        assert sum(row.added for row in rows) == sum(row.added for row in total)
+    finally:
+        pipeline.close()
+
+
+@pytest.mark.parametrize("name", ["overview", "timeline", "coverage"])
 def test_reports_are_read_by_spark_too(name: str) -> None:
     """Every output column is cast, so that both engines give the same types."""
     statement = sqlglot.parse_one(report_sql(name), read="duckdb")

@@ -76,6 +76,10 @@ def test_what_was_accepted_last_is_on_the_report_after_a_clean_stop(tmp_path: Pa
     with RunningServer(tmp_path, "--set=load_interval_s=60") as server:
         assert 200 == send(server, "a")
         assert 0 == server.stop()
+        assert ([], 1) == (
+            server.run("report", "coverage", "--event-name=Lead"),
+            server.run("report", "coverage")[0]["added"],
+        )
         (row,) = server.run("report", "overview")
         assert ("Purchase", 1, 10.5) == (row["event_name"], row["events"], row["value"]["USD"])
 
@@ -167,10 +171,47 @@ def test_commands_ask_the_running_worker(tmp_path: Path) -> None:
         assert 1 == row["events"]
         assert {"modelled": 1} == server.run("rebuild")
         assert [row] == server.run("report", "overview")
+        (covered,) = server.run("report", "coverage", "--by", "day", "--event-name", "Purchase")
+        assert (1, 0, 1) == tuple(covered[k] for k in ("events", "browser_alone", "server_alone"))
         made = server.run("pixel", "create", "Second")
         assert {"id", "access_token", "snippet"} == made.keys()
         parameters = {"id": made["id"], "ev": "PageView"}
         assert 200 == httpx.get(f"{server.url}/tr", params=parameters).status_code
+
+
+def test_the_command_prints_the_same_csv_as_the_server(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server:
+        assert [200, 200] == [send(server, "a"), hit(server, "b")]
+        wait_for(lambda: len(server.overview()) == 2)
+        filters = {"pixel": server.pixel_id, "since": "2026-01-01"}
+        answer = httpx.get(f"{server.url}/overview.csv", params=filters, headers=server.headers)
+        flags = (f"--{name}={value}" for name, value in filters.items())
+        data = f"--data={server.settings.data}"
+        with DoubletProcess(tmp_path / "r", "report", "overview", "--csv", data, *flags) as report:
+            assert 0 == report.wait()
+            assert answer.content == report.stdout_file.read_bytes()
+            assert 3 == len(report.stdout.splitlines())
+
+
+@pytest.mark.parametrize("name", ["worker.sock", "operator.key"])
+def test_a_worker_whose_files_are_removed_is_replaced(tmp_path: Path, name: str) -> None:
+    with RunningServer(tmp_path) as server:
+        assert 200 == send(server, "a")
+        file = server.settings.run_folder / name
+        # The page answers once the socket is there, and by then so is the key.
+        wait_for(lambda: server.overview().get("Purchase"))
+        before = victims(server)["worker"]
+        file.unlink()
+        wait_for(file.exists, what=f"{name} is made again")
+        wait_for(lambda: victims(server).get("worker", before) != before)
+        assert "Somebody removed" in server.stderr.replace("\n", " ")
+        assert "part-died part=work code=3" in server.stderr
+        assert "Traceback" not in server.stderr
+        wait_for(lambda: httpx.get(f"{server.url}/", timeout=30).status_code != 503)
+        assert {"loaded", "modelled"} == server.run("refresh").keys()
+        (row,) = server.run("report", "overview")
+        assert 1 == row["events"]
+        assert 0 == server.stop()
 
 
 def test_a_visitor_without_a_token_is_never_signed_in_as_another(tmp_path: Path) -> None:

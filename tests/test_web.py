@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from doublet.web import create_app
 from tests.dashboard import HOSTILE, OPERATOR, PUBLIC_URL, Site
+from tests.factories import NOON, SECOND, make_record
 from tests.server import served
 
 
@@ -55,6 +56,21 @@ def test_the_overview_is_csv(filled: Site) -> None:
     assert "text/csv; charset=utf-8" == answer.headers["content-type"]
 
 
+def test_the_story_of_an_event_is_json(filled: Site) -> None:
+    refused = filled.get("/explain.json", filled.ours)
+    assert (400, ["event_id"]) == (
+        refused.status_code,
+        refused.json()["error"]["error_data"]["blame_field_specs"][0],
+    )
+    assert [] == filled.get("/explain.json?event_id=unheard-of", filled.ours).json()
+    for row in filled.pipeline.events():
+        if row["event_id"] and row["account_id"] == filled.ours.account.account_id:
+            (story,) = filled.get(
+                f"/explain.json?event_id={row['event_id']}&pixel={row['pixel_id']}", filled.ours
+            ).json()
+            assert row["browser_copies"] + row["server_copies"] == len(story["copies"])
+
+
 def test_the_timeline_has_twins_with_the_same_filters(filled: Site) -> None:
     rows = filled.get("/timeline.json", filled.ours).json()
     assert 3 == sum(row["events"] for row in rows)
@@ -68,22 +84,111 @@ def test_the_timeline_has_twins_with_the_same_filters(filled: Site) -> None:
     assert [] == filled.get("/timeline.json?until=2026-05-27", filled.ours).json()
 
 
+def test_coverage_has_twins_with_the_same_filters(filled: Site) -> None:
+    hostile_first = filled.get("/coverage.json?by=day", filled.ours).json()
+    assert [(HOSTILE, "2026-05-28"), ("Purchase", "2026-05-28")] == [
+        (row["event_name"], row["day"]) for row in hostile_first
+    ]
+    (row,) = filled.get("/coverage.json?event_name=Purchase", filled.ours).json()
+    assert (2, 1, 2, 3) == tuple(
+        row[name] for name in ("events", "browser_alone", "server_alone", "added")
+    )
+    assert (None, 0.5, 0.0, 0.5) == (
+        row["day"],
+        row["browser_missed_share"],
+        row["server_missed_share"],
+        row["overcount_share"],
+    )
+    assert (21.0, 10.5, 31.5) == tuple(
+        row["value"]["USD"][name] for name in ("value", "browser_alone", "added")
+    )
+    answer = filled.get("/coverage.csv?event_name=Purchase", filled.ours)
+    names, line = answer.text.splitlines()
+    assert names.startswith("event_name,day,currency,events,both,browser_only,server_only,")
+    assert line.startswith("Purchase,,USD,2,1,0,1,1,2,3,0.5,0.0,0.5,21.0000,10.5000,21.0000,31.5")
+    assert "text/csv; charset=utf-8" == answer.headers["content-type"]
+    assert [] == filled.get("/coverage.json?until=2026-05-27", filled.ours).json()
+
+
+def test_the_page_says_what_one_side_alone_would_miss(filled: Site) -> None:
+    text = _text(filled.get("/overview", filled.ours).text)
+    assert (
+        "The browser alone would have missed 1 of 2 purchases (50 %), the server alone 0 (0 %); "
+        "adding both would have claimed 3 ." in text
+    )
+    for bar in (
+        "Browser alone 1 50 % missed 10.50 USD",
+        "Server alone 2 none missed 21.00 USD",
+        "Added up 3 50 % too many 31.50 USD",
+        "Doublet 2 counted once 21.00 USD",
+    ):
+        assert bar in text
+    # Without purchases it is about what happens most.
+    theirs = _text(filled.get("/overview", filled.theirs).text)
+    assert "missed 1 of 1 TheirEvent event (100 %)" in theirs
+
+
 def test_the_page_shows_the_figures_escaped(filled: Site) -> None:
     page = filled.get("/overview", filled.ours).text
     assert "&lt;script&gt;alert(1)" in page
     assert HOSTILE not in page
     assert '<td class="number strong">2</td>' in page
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    text = _text(page)
     assert "Saved by the server side 33.3 % 1 event the browser alone would have missed" in text
     assert "Repeats removed 2 of 5 copies received" in text
     assert "Purchase value 21.00 USD; each purchase counted once" in text
 
 
+@pytest.mark.parametrize(("rare", "said"), [(1, "and 1 other name"), (3, "and 3 other names")])
+def test_the_page_shows_the_most_frequent_names_and_sums_up_the_others(
+    site: Site, rare: int, said: str
+) -> None:
+    names = [f"Often{n}." for n in range(200)] * 2 + [f"Rare{n}." for n in range(rare)]
+    records = [
+        make_record(
+            NOON + n * SECOND,
+            "browser",
+            account_id=site.ours.account.account_id,
+            pixel_id=site.ours.pixel_id,
+            event_id=str(n),
+            event_name=name,
+        )
+        for n, name in enumerate(names)
+    ]
+    site.pipeline.append(records)
+    site.pipeline.refresh()
+    text = _text(site.get("/overview", site.ours).text)
+    assert f"Events {len(names)} after deduplication" in text
+    assert all(f"{name} 2 0 2 0 2 0" in text for name in names[:200])
+    assert "Rare" not in text
+    assert f"{said} {rare} 0 {rare} 0 {rare} 0 see CSV or JSON" in text
+    assert 200 + rare == len(site.get("/overview.json", site.ours).json())
+    assert 1 + 200 + rare == len(site.get("/overview.csv", site.ours).text.splitlines())
+
+
+def test_the_page_shows_the_first_currencies_and_counts_the_others(site: Site) -> None:
+    codes = ["EUR", *(f"A{first}{second}" for first, second in product("ABC", "ABCDEFG"))]
+    for n, currency in enumerate(codes):
+        data = {"value": n + 1, "currency": currency}
+        site.add(site.ours, ("server", currency), custom_data=data)
+    text = _text(site.get("/overview", site.ours).text)
+    first = "1.00 EUR, and 2.00 AAA, and 3.00 AAB, and 4.00 AAC, and 18 more"
+    assert f"Purchase value {first}; each purchase counted once" in text
+    assert "20.00 ACE and 2 more" in text
+    assert "21.00 ACF" not in text
+    assert 1 + len(codes) == len(site.get("/overview.csv", site.ours).text.splitlines())
+
+
+def _text(page: str) -> str:
+    """What a person reads of a page."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)).replace(" ,", ",")
+
+
 def test_filters_reach_every_link_of_the_page(filled: Site) -> None:
     query = f"pixel={filled.ours.pixel_id}&since=2026-05-01&until=2026-06-01"
     page = filled.get(f"/overview?{query}", filled.ours).text
-    links = re.findall(r'"(/(?:overview|timeline)\.[^"]+)"', page)
-    assert 7 == len(links)
+    links = re.findall(r'"(/(?:overview|timeline|coverage)\.[^"]+)"', page)
+    assert 9 == len(links)
     assert all(query in link.replace("&amp;", "&") for link in links)
 
 
@@ -117,7 +222,9 @@ _IMPOSSIBLE = [
 
 
 @pytest.mark.parametrize(("query", "name"), _IMPOSSIBLE)
-@pytest.mark.parametrize("path", ["/overview.json", "/overview.csv", "/timeline.json"])
+@pytest.mark.parametrize(
+    "path", ["/overview.json", "/overview.csv", "/timeline.json", "/coverage.json"]
+)
 def test_a_bad_parameter_is_named(site: Site, path: str, query: str, name: str) -> None:
     answer = site.get(f"{path}?{query}", site.ours)
     assert 400 == answer.status_code
@@ -143,8 +250,14 @@ def test_a_bad_parameter_is_named(site: Site, path: str, query: str, name: str) 
     ],
 )
 def test_odd_but_possible_parameters_are_answered(filled: Site, query: str) -> None:
-    for path in ("/overview", "/overview.json", "/overview.csv", "/timeline.json"):
+    for path in ("/overview", "/overview.json", "/overview.csv", "/timeline.json", "/coverage.csv"):
         assert 200 == filled.get(f"{path}?{query}", filled.ours).status_code
+
+
+def test_a_choice_that_is_none_is_named_with_what_there_is(filled: Site) -> None:
+    answer = filled.get("/coverage.json?by=week", filled.ours)
+    assert 400 == answer.status_code
+    assert "by is 'week', but must be name or day." in answer.json()["error"]["message"]
 
 
 def test_unknown_paths_and_methods_are_refused_in_the_form_that_is_read(site: Site) -> None:
@@ -361,7 +474,12 @@ def test_the_chart_library_is_made_once_and_kept(site: Site, tmp_path: Path) -> 
     assert first.content == kept.read_bytes()
     kept.write_bytes(b"// kept")
     app = create_app(
-        site.catalog, site.pipeline.engine, is_operator=bool, cache=kept.parent, public_url=""
+        site.catalog,
+        site.pipeline.engine,
+        is_operator=bool,
+        cache=kept.parent,
+        rates=tmp_path / "rates",
+        public_url="",
     )
     with served(app) as url:
         assert b"// kept" == httpx.get(f"{url}/static/vega.js").content

@@ -1,27 +1,38 @@
 """A request becomes records, or a reason for refusal. Pure: no clock, no disk, no network.
 
 Both doors, the Conversions API (`events`) and the pixel's `/tr` (`hits`), lead through the same
-`STEPS`. Personal data is normalised and hashed there, before anything is written. What is refused
-becomes a record too (`refused`).
+`STEPS`; messages about orders (`orders`) have a door of their own. Personal data is normalised and
+hashed there, before anything is written. What is refused becomes a record too (`refused`).
 """
 
 from __future__ import annotations
 
 from doublet.accept.events import UNREADABLE, accept_events, read_request
 from doublet.accept.hits import accept_hit, read_hit
+from doublet.accept.order_file import OrderFile
+from doublet.accept.orders import KINDS, accept_orders, kept_orders, order_record, read_orders
+from doublet.accept.record import event_key
 from doublet.accept.refused import hashed_payload, refused_record
-from doublet.accept.steps import STEPS, Arrival, is_suspect, is_suspect_hit
+from doublet.accept.steps import STEPS, Arrival, is_suspect, is_suspect_hit, stored_event_id
 
 __all__ = [
+    "KINDS",
     "STEPS",
     "UNREADABLE",
     "Arrival",
+    "OrderFile",
     "accept_events",
     "accept_hit",
+    "accept_orders",
+    "event_key",
     "hashed_payload",
     "is_suspect",
     "is_suspect_hit",
+    "kept_orders",
+    "order_record",
     "read_hit",
+    "read_orders",
     "read_request",
     "refused_record",
+    "stored_event_id",
 ]

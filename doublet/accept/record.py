@@ -27,6 +27,22 @@ def event_key(pixel_id: str, event_name: str, unique: str) -> int:
     return int.from_bytes(digest, "little", signed=True)
 
 
+def _unique(draft: Draft, index: int) -> str:
+    """What copies of one event share besides pixel and name. The first letter keeps each kind of
+    key apart from every id that a client could send."""
+    wire, arrival = draft.wire, draft.arrival
+    if wire.action_source == "physical_store":
+        # Meta, Offline events: the same time, item and order, or without an order the same person.
+        item = (wire.custom_data or {}).get("item_number")
+        whose = draft.order_id or encode(sorted((draft.user_data or {}).items())).decode()
+        return f"p{draft.event_time}\n{item}\n{whose}"
+    if draft.event_id:
+        kind = "m" if wire.action_source == "business_messaging" else "i"
+        return f"{kind}{draft.event_id}"
+    # Such an event is its own: slot, microsecond and index are unique for ever.
+    return f"o{arrival.slot}\n{arrival.received_at}\n{index}"
+
+
 def event_record(
     wire: WireEvent, arrival: Arrival, index: int, extra: dict[str, Any] | None
 ) -> bytes | Refusal:
@@ -37,10 +53,7 @@ def event_record(
         if refusal is not None:
             return refusal
     pixel_id = arrival.pixel_id
-    # Without an id an event is its own: slot, microsecond and index are unique for ever. The
-    # letter keeps such a key apart from every id that a client could send.
-    event_id = draft.event_id
-    unique = f"i{event_id}" if event_id else f"o{arrival.slot}\n{arrival.received_at}\n{index}"
+    unique = _unique(draft, index)
     record = encode(
         Event(
             "event",

@@ -145,11 +145,15 @@ def _event_id(draft: Draft) -> Refusal | None:
     text = event_id if type(event_id) is str else str(event_id)
     if len(text) > EVENT_ID_LENGTH_MAX:
         return _too_long("event_id", text, EVENT_ID_LENGTH_MAX)
-    if not text.isalnum() and redact(text) is not text:
-        # Two ids with an address in them must stay two.
-        text = sha256_hex(text)
-    draft.event_id = text
+    draft.event_id = stored_event_id(text)
     return None
+
+
+def stored_event_id(event_id: str) -> str:
+    """An event id as records hold it: two ids with an address in them must stay two."""
+    if not event_id.isalnum() and redact(event_id) is not event_id:
+        return sha256_hex(event_id)
+    return event_id
 
 
 def _too_long(field: str, text: str, limit: int) -> Refusal:

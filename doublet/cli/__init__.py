@@ -14,10 +14,13 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from doublet import __version__
+from doublet.cli.backup import backup, restore
+from doublet.cli.explain import explain
 from doublet.cli.options import (
     AccountOption,
     AsJson,
     Data,
+    Name,
     ParentOption,
     SetOption,
     err,
@@ -25,8 +28,10 @@ from doublet.cli.options import (
     out,
     print_json,
     print_rows,
+    read_kept_settings,
     read_settings,
 )
+from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
 from doublet.cli.report import report_app
 from doublet.errors import DoubletError, OperatorError
@@ -45,6 +50,11 @@ app.add_typer(pixel_app, name="pixel")
 app.add_typer(account_app, name="account")
 app.add_typer(report_app, name="report")
 app.add_typer(person_app, name="person")
+app.add_typer(order_app, name="order")
+app.add_typer(rates_app, name="rates")
+app.command()(backup)
+app.command()(restore)
+app.command()(explain)
 
 
 @app.command()
@@ -115,6 +125,7 @@ def collect(data: Data = None, pairs: SetOption = None, parent: ParentOption = 0
 
         check_port(chosen.host, chosen.port)
         Catalog(chosen.catalog_url).migrate()
+        err.print(f"Collecting at {chosen.url} (data: {chosen.data}). Ctrl-C stops.")
     run_collectors(chosen)
 
 
@@ -126,6 +137,7 @@ def work(data: Data = None, pairs: SetOption = None, parent: ParentOption = 0) -
         from doublet.catalog import Catalog
 
         Catalog(chosen.catalog_url).migrate()
+        err.print(f"Working on {chosen.data}; collectors pass its pages on. Ctrl-C stops.")
     from doublet.worker import run_worker
 
     run_worker(chosen)
@@ -136,7 +148,11 @@ def _begin_part(data: Path | None, pairs: list[str] | None, parent: int) -> Sett
         from doublet.processes import die_with_parent
 
         die_with_parent(parent)
-    return read_settings(data, pairs)
+    from doublet.processes import check_restored
+
+    chosen = read_settings(data, pairs)
+    check_restored(chosen)
+    return chosen
 
 
 @app.command()
@@ -144,8 +160,8 @@ def demo(
     data: Data = None,
     port: Annotated[int | None, typer.Option(help="Public port.")] = None,
     shop_port: Annotated[int, typer.Option(help="Port of the demo shop.")] = 8701,
-    seconds: Annotated[float, typer.Option(help="How long simulated visitors shop.")] = 60.0,
-    shoppers: Annotated[int, typer.Option(help="How many simulated visitors.")] = 120,
+    seconds: Annotated[float, typer.Option(help="How long visitors shop.", min=0)] = 60.0,
+    shoppers: Annotated[int, typer.Option(help="How many visitors are simulated.", min=0)] = 120,
     seed: Annotated[int, typer.Option(help="Seed of the simulated visitors.")] = 1,
     pairs: SetOption = None,
 ) -> None:
@@ -182,7 +198,7 @@ def demo_shop(
 
 @account_app.command("create")
 def account_create(
-    name: str,
+    name: Name,
     time_zone: Annotated[str, typer.Option(help="IANA name; decides where a day ends.")] = "UTC",
     currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "USD",
     data: Data = None,
@@ -203,7 +219,7 @@ def account_create(
 @account_app.command("list")
 def account_list(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
     """List the accounts."""
-    accounts = open_catalog(read_settings(data, pairs)).accounts()
+    accounts = open_catalog(read_kept_settings(data, pairs)).accounts()
     rows = [
         {"id": a.account_id, "name": a.name, "time_zone": a.time_zone, "currency": a.currency}
         for a in accounts
@@ -213,7 +229,7 @@ def account_list(data: Data = None, as_json: AsJson = False, pairs: SetOption = 
 
 @pixel_app.command("create")
 def pixel_create(
-    name: str,
+    name: Name,
     account: AccountOption = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -250,7 +266,7 @@ def pixel_list(
     pairs: SetOption = None,
 ) -> None:
     """List the pixels."""
-    catalog = open_catalog(read_settings(data, pairs))
+    catalog = open_catalog(read_kept_settings(data, pairs))
     account_id = catalog.account(account).account_id if account else None
     rows = [
         {"id": p.pixel_id, "name": p.name, "account": p.account_id}
@@ -266,7 +282,7 @@ def pixel_list(
 def refresh(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
     """Bring lake and models up to date now, through the running worker if there is one."""
     _run_rounds(
-        read_settings(data, pairs),
+        read_kept_settings(data, pairs),
         "/v1/refresh",
         lambda freshener, tell: dict(
             zip(("loaded", "modelled"), freshener.freshen(tell), strict=True)
@@ -279,7 +295,7 @@ def refresh(data: Data = None, as_json: AsJson = False, pairs: SetOption = None)
 def rebuild(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
     """Make the models anew from the lake; reports show the old state until it is done."""
     _run_rounds(
-        read_settings(data, pairs),
+        read_kept_settings(data, pairs),
         "/v1/rebuild",
         lambda freshener, tell: {"modelled": freshener.rebuild(tell)},
         as_json,

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from doublet.errors import OperatorError
 from doublet.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ Data = Annotated[Path | None, typer.Option("--data", help="Folder that holds eve
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def _not_empty(text: str | None) -> str | None:
+def not_empty(text: str | None) -> str | None:
     """An empty option is a script's unset variable: nobody asks for all by that."""
     if text is not None and not text.strip():
         raise typer.BadParameter("It is empty; name one, or leave the option out.")
@@ -36,15 +37,29 @@ AccountOption = Annotated[
     typer.Option(
         "--account",
         help="Account id or name; needed if there are several.",
-        callback=_not_empty,
+        callback=not_empty,
     ),
 ]
 PixelOption = Annotated[
-    str | None, typer.Option("--pixel", help="Only this pixel.", callback=_not_empty)
+    str | None, typer.Option("--pixel", help="Only this pixel.", callback=not_empty)
 ]
+Name = Annotated[str, typer.Argument(help="What people call it.", callback=not_empty)]
+
+
+def _with_value(pairs: list[str] | None) -> list[str] | None:
+    for pair in pairs or []:
+        if "=" not in pair:
+            raise typer.BadParameter(f"{pair!r} has no value; write name=value.")
+    return pairs
+
+
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Any setting as name=value; `doublet settings` lists them."),
+    typer.Option(
+        "--set",
+        help="Any setting as name=value; `doublet settings` lists them.",
+        callback=_with_value,
+    ),
 ]
 ParentOption = Annotated[int, typer.Option("--parent", hidden=True)]
 
@@ -61,6 +76,21 @@ def read_settings(data: Path | None, pairs: list[str] | None = None, **flags: An
     )
 
 
+def read_kept_settings(data: Path | None, pairs: list[str] | None) -> Settings:
+    """The settings of a data folder that is there: a mistyped one must not look like an empty one.
+
+    Raises OperatorError when there is none.
+    """
+    chosen = read_settings(data, pairs)
+    if not chosen.catalog and not chosen.data.is_dir():
+        raise OperatorError(
+            f"There is no data folder {chosen.data}.",
+            "Name the one you mean with --data; that of `doublet demo` is doublet-demo. "
+            "`doublet pixel create NAME` begins a new one.",
+        )
+    return chosen
+
+
 def print_json(value: Any) -> None:
     """Print for programs."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
@@ -69,7 +99,9 @@ def print_json(value: Any) -> None:
 def open_catalog(chosen: Settings) -> Catalog:
     """The catalog, its tables brought to the newest version."""
     from doublet.catalog import Catalog
+    from doublet.processes import check_restored
 
+    check_restored(chosen)
     catalog = Catalog(chosen.catalog_url)
     catalog.migrate()
     return catalog

@@ -11,6 +11,7 @@ from doublet import pixel
 from doublet.collect.events import answer_events, pixel_of
 from doublet.collect.hits import answer_hit
 from doublet.collect.intake import Intake, refuse
+from doublet.collect.orders import ORDERS_PATH, answer_orders
 from doublet.collect.proxy import Proxy
 from doublet.collect.request import (
     HeaderList,
@@ -65,6 +66,8 @@ class Collector:
         path: str = scope["path"]
         if pixel_id := pixel_of(path):
             await answer_events(self._intake, scope, receive, send, pixel_id)
+        elif path == ORDERS_PATH:
+            await answer_orders(self._intake, scope, receive, send)
         elif path == "/px.js":
             await self._pixel_script(scope, send)
         elif path == "/health":

@@ -74,7 +74,8 @@ async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> 
     request = _read(body, header(scope, b"content-type"), parameters)
     if isinstance(request, Refusal):
         request = explain(request, scope)
-    token = _token(scope, parameters, request, body)
+    named = request.access_token if isinstance(request, EventsRequest) else None
+    token = token_of(scope, parameters, named, body)
     owner = await intake.accounts.of_token(token) if token else None
     if owner is None:
         if not token and isinstance(request, Refusal):
@@ -120,17 +121,16 @@ def _read(body: bytes, content_type: str, parameters: dict[str, str]) -> EventsR
     return request
 
 
-def _token(
-    scope: Scope, parameters: dict[str, str], request: EventsRequest | Refusal, body: bytes
-) -> str:
-    """From the query, the Authorization header or the body; empty when there is none."""
+def token_of(scope: Scope, parameters: dict[str, str], named: str | None, body: bytes) -> str:
+    """The access token from the query, the Authorization header or the body; empty when there is
+    none. `named` is the body's own where it could be read."""
     if parameters.get("access_token"):
         return parameters["access_token"]
     scheme, _, bearer = header(scope, b"authorization").partition(" ")
     if scheme.lower() == "bearer" and bearer:
         return bearer.strip()
-    if isinstance(request, EventsRequest):
-        return request.access_token or ""
+    if named:
+        return named
     try:
         # Whose request it is decides what becomes of it, also where its events are wrong.
         return _decode_credentials(body).access_token

@@ -82,15 +82,21 @@ async def _take(intake: Intake, scope: Scope, pairs: Pairs | Refusal, raw: bytes
     arrival.suspect = is_suspect_hit(pairs)
     for name, value in scope["headers"]:
         if name == b"user-agent":
-            arrival.user_agent = value.decode("latin-1")
+            arrival.user_agent = _text(value)
         elif name == b"referer":
-            arrival.referer = value.decode("latin-1")
+            arrival.referer = _text(value)
     arrival.received_at = intake.appender.clock.stamp()
     record = accept_hit(hit, arrival)
     if isinstance(record, Refusal):
         return await intake.set_aside(record, arrival, raw)
     await intake.appender.submit((record,))
     return None
+
+
+def _text(value: bytes) -> str:
+    """A header as what its sender meant. Beyond ASCII that is UTF-8 these days, and read otherwise
+    a full-width @ would not be seen."""
+    return value.decode("utf-8", "replace")
 
 
 async def _posted(intake: Intake, scope: Scope, receive: Receive) -> tuple[Pairs | Refusal, bytes]:

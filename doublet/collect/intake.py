@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from doublet.accept import Arrival, hashed_payload, refused_record
 from doublet.catalog import Catalog
@@ -67,16 +68,18 @@ class Intake:
         *,
         proven: bool = False,
         form: bytes | None = None,
+        payload: Any = None,
     ) -> Refusal:
         """Keep a refused request as a record; hand the refusal back for the answer.
 
         `proven` says that an access token named the account, so that the content is worth keeping;
-        `form` is the field of a form that holds it.
+        `form` is the field of a form that holds it, `payload` what is known to be kept of it.
         """
         arrival.received_at = self.appender.clock.stamp()
         if not proven:
             arrival.account_id = ""
-        payload = hashed_payload(form or body) if proven else None
+        if proven and payload is None:
+            payload = hashed_payload(form or body)
         record = refused_record(refusal, arrival, body, payload)
         return await self.append([record]) or refusal
 

@@ -197,8 +197,8 @@ class Story:
             self._ended.wait(_LOOK_S)
 
     def _sum_up(self, owner: Account, tally: Tally) -> None:
-        # Narrow, so that it fits a terminal of 80 columns; in a narrower one names fold, since a
-        # cut figure is a wrong one.
+        # Narrow, with titles broken by hand, so that it fits a terminal of 80 columns; in a
+        # narrower one names fold, since a cut figure is a wrong one.
         table = Table(
             box=SIMPLE_HEAD,
             padding=(0, 0, 0, 1),
@@ -208,7 +208,7 @@ class Story:
         )
         table.add_column("event", overflow="fold")
         for title in (*_COUNTS, CURRENCY):
-            table.add_column(title.replace("_", " "), justify="right")
+            table.add_column(title.replace("_", "\n"), justify="right")
         purchases = _NOTHING
         for row in self._read(owner):
             purchases = row if row.event_name == "Purchase" else purchases

@@ -27,3 +27,6 @@ class Engine(Protocol):
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """A transaction: commits at the end, rolls back on an exception. One at a time."""
+
+    def checkpoint(self) -> None:
+        """Tidy what transactions have left, while none is under way."""

@@ -30,6 +30,8 @@ def connect(
             # Files are read once; keeping their bytes would only hold memory.
             "enable_external_file_cache": "false",
             "autoinstall_known_extensions": "false",
+            # `checkpoint` now and then is better than one in the middle of a refresh.
+            "checkpoint_threshold": "256MiB",
             # Every text orders what it wants ordered; the rest need not wait for its turn.
             "preserve_insertion_order": "false",
         },
@@ -138,6 +140,11 @@ class DuckDBEngine:
                 self.connection.rollback()
                 raise
             self.connection.commit()
+
+    def checkpoint(self) -> None:
+        """Write what the log of transactions holds into the file."""
+        with self._writing:
+            self.connection.execute("checkpoint")
 
     def rewrite(self) -> None:
         """Copy all tables into a new file, which takes the place of the old one.

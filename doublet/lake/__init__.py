@@ -1,8 +1,8 @@
 """The lake: the log's records in Delta tables, loaded exactly once.
 
-`events` is the truth from which everything else can be rebuilt; `refused` holds what was not
-accepted. The log position is committed with the rows, so that a crash at any moment, or two
-loaders at once, neither lose nor repeat a record.
+`events` and `order_messages` are the truth from which everything else can be rebuilt; `refused`
+holds what was not accepted. The log position is committed with the rows, so that a crash at any
+moment, or two loaders at once, neither lose nor repeat a record.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from deltalake.transaction import AddAction
 
 from doublet.errors import CorruptError
 from doublet.lake.ahead import ReadAhead
-from doublet.lake.columns import EVENTS, REFUSED, user_data_type
+from doublet.lake.columns import EVENTS, ORDER_MESSAGES, REFUSED, user_data_type
 from doublet.lake.table import Table
 from doublet.log import Chunk, Log
 
@@ -54,8 +54,14 @@ class Lake:
         self._scratch = scratch / "load"
         self.events = Table(folder / "events", EVENTS)
         self.refused = Table(folder / "refused", REFUSED)
-        self.tables = (self.events, self.refused)
+        self.order_messages = Table(folder / "order_messages", ORDER_MESSAGES)
+        self.tables = (self.events, self.refused, self.order_messages)
         self._ahead = ReadAhead()
+
+    def update(self) -> None:
+        """See what others have committed."""
+        for table in self.tables:
+            table.update()
 
     def load(
         self,
@@ -65,8 +71,8 @@ class Lake:
     ) -> Loaded:
         """Load what the log has beyond the tables' positions, at most about `size_bytes_max`.
 
-        The position of `events` is the loader's own; `refused` commits first and skips what it
-        already holds, so that a crash in between repeats nothing. `before` is told when the
+        The position of `events` is the loader's own; the other tables commit first and skip what
+        they already hold, so that a crash in between repeats nothing. `before` is told when the
         earliest record was received (µs since 1970), before anything is loaded.
         """
         since = {p: self.events.position(p) for p in log.partitions()}
@@ -89,17 +95,23 @@ class Lake:
         paths = self._stage(chunks)
         positions = {chunk.partition: chunk.next_position for chunk in chunks}
         dates = _received_dates(chunks)
-        # After a crash between the two commits `refused` already holds some of the records.
-        repeating = any(self.refused.position(p) > self.events.position(p) for p in positions)
-        refused = 0
-        if any(_holds_refused(part) for chunk in chunks for part in chunk.parts):
-            actions = self._copy("refused", self.refused, paths, positions, dates)
-            if not self.refused.append(actions, positions):
-                self.events.update()
-                return 0
-            refused = _rows(actions)
+        # After a crash between the commits the other tables already hold some of the records.
+        repeating = any(
+            table.position(p) > self.events.position(p) for table in self.tables for p in positions
+        )
+        others = 0
+        for name, table, is_held in (
+            ("refused", self.refused, _holds_refused),
+            ("order_messages", self.order_messages, _holds_order),
+        ):
+            if any(is_held(part) for chunk in chunks for part in chunk.parts):
+                actions = self._copy(name, table, paths, positions, dates)
+                if not table.append(actions, positions):
+                    self.events.update()
+                    return 0
+                others += _rows(actions)
         actions = self._copy("events", self.events, paths, positions, dates)
-        rows = _rows(actions) + refused
+        rows = _rows(actions) + others
         records = sum(chunk.records for chunk in chunks)
         if rows != records and not (repeating and rows < records):
             raise CorruptError(
@@ -184,5 +196,6 @@ _DAYS_COMMON = 2
 _EPOCH = date(1970, 1, 1)
 _find_record = re.compile(rb'\{"log_offset":[^\n]*').search
 _holds_refused = re.compile(rb'"record_type":"refused"').search
+_holds_order = re.compile(rb'"record_type":"order"').search
 _RECORD = b'{"log_offset":'
 _RECORD_LINE = b"\n" + _RECORD

@@ -42,7 +42,11 @@ EVENTS: tuple[Column, ...] = (
     Column("event_key", "bigint", "Same for all copies with the same pixel, name and event id."),
     Column("event_name", "varchar", "As on the wire."),
     Column("event_time", "bigint", "Unix seconds, as the client claims."),
-    Column("event_id", "varchar", "As on the wire; null when none was sent or kept."),
+    Column(
+        "event_id",
+        "varchar",
+        "As on the wire; null when none was sent; erased when the person was.",
+    ),
     Column("action_source", "varchar", "website, app, physical_store, …"),
     Column("event_source_url", "varchar", "Page address without personal values."),
     Column(_USER_DATA, _USER_DATA, "Customer information; hashed keys are lists of SHA-256."),
@@ -73,6 +77,25 @@ REFUSED: tuple[Column, ...] = (
     Column("size_bytes", "bigint", "Size of the body."),
     Column("sha256", "varchar", "Digest of the body."),
     Column("payload", "varchar", "JSON text of the hashed events, where the body was readable."),
+)
+
+ORDER_MESSAGES: tuple[Column, ...] = (
+    Column("account_id", "varchar", "Owner of the order."),
+    Column("record_type", "varchar", "order."),
+    Column("source", "varchar", "server."),
+    Column("received_at", "timestamptz", "When it was accepted; rises within a log slot."),
+    Column("received_date", "date", "UTC date of received_at; the partition."),
+    Column("log_slot", "integer", "Log partition."),
+    Column("log_offset", "bigint", "Offset in it; (slot, offset) names one record for ever."),
+    Column("order_id", "varchar", "The order, as in the Purchase's custom_data.order_id."),
+    Column("kind", "varchar", "placed, edited, refunded, cancelled, …"),
+    Column("changed_at", "timestamptz", "When it happened, by the shop's clock."),
+    Column("message_id", "varchar", "Names the change; what bears one id counts once."),
+    Column("message_key", "bigint", "Same for messages that say the same."),
+    Column("value", "decimal(18,4)", "Total or amount, by kind; null when none was given."),
+    Column("currency", "varchar", "ISO 4217, upper case; null: the order's."),
+    Column("parent_order_id", "varchar", "Of a renewal: the subscription's first order."),
+    Column("action_source", "varchar", "website, physical_store, …"),
 )
 
 

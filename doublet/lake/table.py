@@ -11,7 +11,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +21,15 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction
 
-from doublet.errors import CorruptError
+from doublet.errors import CorruptError, NewerFormatError
 from doublet.lake.columns import Column, delta_schema, duckdb_type
 
 logger = logging.getLogger(__name__)
 
 PARTITION = "received_date"
+FORMAT = 1
+"""Version of what the files and columns of a table mean; the table's property `doublet.format`."""
+_FORMAT_KEY = "doublet.format"
 _QUIET = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _NOT_UNDERSTOOD = ("delta.enableDeletionVectors", "delta.columnMapping.mode")
 # A writer holds a whole row group of each thread in memory.
@@ -69,15 +72,18 @@ class Table:
                 mode="ignore",
                 partition_by=[PARTITION],
                 configuration={
+                    _FORMAT_KEY: str(FORMAT),
                     "delta.logRetentionDuration": "interval 1 hours",
                     "delta.deletedFileRetentionDuration": "interval 1 hours",
                 },
+                raise_if_key_not_exists=False,
             )
             _sync_log(self.folder)
         # Each folder is named by the one around it. Also when the table is not new: the process
         # that made it may have been killed before this.
         for around in (self.folder, *self.folder.absolute().parents[:2]):
             _sync(around)
+        check_format(delta)
         used = [key for key in _NOT_UNDERSTOOD if _is_on(delta.metadata().configuration, key)]
         if used:
             raise CorruptError(
@@ -224,9 +230,8 @@ class Table:
         duckdb.Error when a file cannot be read or written.
         """
         names = ", ".join(column.name for column in self.columns)
-        sql = f"select {names} from {self.read_sql()}"
-        paths = {"paths": [file.path for file in group]}
-        return self.copy(connection, sql, paths, group[0].received_date, MERGED)
+        sql = f"select {names} from {self.read_sql([file.path for file in group])}"
+        return self.copy(connection, sql, {}, group[0].received_date, MERGED)
 
     def replace(
         self, group: list[File], actions: list[AddAction], *, changes_rows: bool = False
@@ -267,16 +272,13 @@ class Table:
             for file in files
         ]
 
-    def read_sql(self) -> str:
-        """The table function that reads the files `$paths`."""
+    def read_sql(self, paths: Sequence[str]) -> str:
+        """The table function that reads these files."""
+        listed = ", ".join("'{}'".format(path.replace("'", "''")) for path in paths)
         return (
-            f"read_parquet($paths, hive_partitioning = true, hive_types = {{'{PARTITION}': date}})"
+            f"read_parquet([{listed}], hive_partitioning = true, "
+            f"hive_types = {{'{PARTITION}': date}})"
         )
-
-    def empty_sql(self) -> str:
-        """A SELECT with the table's columns and no rows, for when there are no files."""
-        casts = ", ".join(f"cast(null as {duckdb_type(c)}) as {c.name}" for c in self.columns)
-        return f"(select {casts} where false)"
 
     def clean_up(self, retention_h: float) -> None:
         """Checkpoint the Delta log, forget old versions, delete files nobody names."""
@@ -331,6 +333,19 @@ class Table:
             if path.name[:20].isdigit() and path.name[:20] < checkpoint:
                 path.unlink()
         _sync(log)
+
+
+def empty_sql(columns: tuple[Column, ...]) -> str:
+    """A SELECT with these columns and no rows."""
+    casts = ", ".join(f"cast(null as {duckdb_type(c)}) as {c.name}" for c in columns)
+    return f"(select {casts} where false)"
+
+
+def check_format(delta: DeltaTable) -> None:
+    """Raises NewerFormatError for a table that a newer version has written."""
+    found = delta.metadata().configuration.get(_FORMAT_KEY) or "1"
+    if not found.isdecimal() or int(found) > FORMAT:
+        raise NewerFormatError(str(delta.table_uri), found, FORMAT)
 
 
 def _mergeable(files: list[File]) -> list[list[File]]:

@@ -83,6 +83,7 @@ class DiskLog:
             return None
         before = [path for path in paths if segment.first_offset(path) <= position]
         path = before[-1] if before else paths[0]
+        segment.read_header(path)
         at = 0
         for group in segment.groups(path.read_bytes()):
             if group.next_offset > position:

@@ -14,18 +14,23 @@ from typing import NamedTuple
 
 import msgspec
 
-from doublet.errors import CorruptError
+from doublet.errors import CorruptError, NewerFormatError
 
 FORMAT = "doublet-log"
 VERSION = 1
 _TRAILER_START = b'\n{"crc32":'
 
 
-class Header(msgspec.Struct):
-    """First line. `previous_size_bytes` is the good length of the segment before this one."""
+class Stamp(msgspec.Struct):
+    """What the header of every version says."""
 
     format: str
     version: int
+
+
+class Header(Stamp):
+    """First line. `previous_size_bytes` is the good length of the segment before this one."""
+
     slot: int
     first_offset: int
     previous_size_bytes: int
@@ -48,6 +53,7 @@ class Group(NamedTuple):
 
 
 _encode = msgspec.json.encode
+_decode_stamp = msgspec.json.Decoder(Stamp).decode
 _decode_header = msgspec.json.Decoder(Header).decode
 _decode_trailer = msgspec.json.Decoder(Trailer).decode
 
@@ -87,10 +93,14 @@ def stamp(records: Sequence[bytes], offset: int) -> bytes:
 
 
 def read_header(path: Path) -> Header | None:
-    """The header of a segment, None if it is torn. Raises CorruptError for a foreign format."""
+    """The header of a segment, None if it is torn. Raises NewerFormatError for a version that this
+    one does not know, CorruptError for another format."""
     with path.open("rb") as file:
         line = file.readline()
     try:
+        stamp = _decode_stamp(line)
+        if stamp.format == FORMAT and stamp.version > VERSION:
+            raise NewerFormatError(str(path), stamp.version, VERSION)
         header = _decode_header(line)
     except (msgspec.MsgspecError, UnicodeError):
         return None

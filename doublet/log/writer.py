@@ -309,6 +309,8 @@ class DiskWriter:
         floor = segment.first_offset(paths[-1]) if paths else 0
         while paths:
             path = paths.pop()
+            # What a newer version wrote may look torn, and is not ours to cut.
+            segment.read_header(path)
             data = path.read_bytes()
             found = list(segment.groups(data))
             if segment.is_damaged(data, found[-1].end if found else 0):
@@ -319,7 +321,6 @@ class DiskWriter:
                 self._files.remove(path)
                 self._files.sync_folder(self._place)
                 continue
-            segment.read_header(path)
             self._resume(path, data, found)
             self._offset = max(self._offset, floor)
             self.last_record = _last_record(data[: self._size]) or self._last_before(paths)

@@ -1,122 +1,195 @@
--- One row per copy of a changed key that its event is made from: the first fifty by rank of each
--- chain, with the chain they belong to and what all of its copies together say.
--- Key: (log_slot, log_offset). Source: the temporary table `changed_copies`.
--- A chain begins with its anchor, the first copy; copies up to 48 hours after the anchor belong
--- to it, a later one anchors a new chain (Meta, Handling duplicate pixel and Conversions API
--- events). Rank 1 is kept: the earliest browser copy up to 5 minutes after the anchor, otherwise
--- the anchor. A sender that gives a thousand events one id costs fifty rows here, not a thousand.
+-- One row per copy of a changed key: the facts that decide, and the chain that it belongs to.
+-- Key: (log_slot, log_offset). Source: the temporary table `pool`, every copy of the changed keys
+-- with the chain that it belonged to.
+-- Copies of one key make chains. A chain begins with its anchor, the first copy; copies up to 48
+-- hours later belong to it, a later one anchors a new chain (Meta, Handling duplicate pixel and
+-- Conversions API events). Repeats, copies with the same key and event_time within 7 days of the
+-- first of them, follow that first one wherever it is: offline always, as Meta has it, otherwise
+-- with $late_copy, since retry queues and replays are late. Copies of messaging events are joined
+-- in no other way.
 with recursive
-spans as (
+keys as (
   select
     pixel_id,
     event_key,
     min(received_at) as first_at,
-    max(received_at) as last_at
-  from changed_copies
+    max(received_at) as last_at,
+    max(method) as method
+  from pool
+  where method <> 'none'
   group by pixel_id, event_key
 ),
-successors as (
+-- Most keys have copies from within 48 hours; only the others need a closer look. A thread holds
+-- what may be repeats of each other.
+long_copies as (
+  select
+    pool.log_slot,
+    pool.log_offset,
+    pool.pixel_id,
+    pool.event_key,
+    pool.received_at,
+    keys.method,
+    case
+      when keys.method = 'offline' or $late_copy then cast(pool.event_time as varchar)
+      else concat(pool.log_slot, '/', pool.log_offset)
+    end as thread
+  from pool
+  inner join keys
+    on pool.pixel_id = keys.pixel_id
+    and pool.event_key = keys.event_key
+  where keys.last_at > keys.first_at
+    and (keys.method <> 'event_id' or keys.last_at > keys.first_at + interval '48 hours')
+),
+later_originals as (
   select distinct
-    changed_copies.pixel_id,
-    changed_copies.event_key,
-    changed_copies.received_at,
-    min(changed_copies.received_at) over (
-      partition by changed_copies.pixel_id, changed_copies.event_key
-      order by changed_copies.received_at
+    pixel_id,
+    event_key,
+    thread,
+    received_at,
+    min(received_at) over (
+      partition by pixel_id, event_key, thread
+      order by received_at
+      range between interval '604800.000001 seconds' following and unbounded following
+    ) as next_at
+  from long_copies
+),
+originals as (
+  select
+    pixel_id,
+    event_key,
+    thread,
+    min(received_at) as original_at
+  from long_copies
+  group by pixel_id, event_key, thread
+  union all
+  select
+    originals.pixel_id,
+    originals.event_key,
+    originals.thread,
+    later_originals.next_at as original_at
+  from originals
+  inner join later_originals
+    on originals.pixel_id = later_originals.pixel_id
+    and originals.event_key = later_originals.event_key
+    and originals.thread = later_originals.thread
+    and originals.original_at = later_originals.received_at
+  where later_originals.next_at is not null
+),
+later_anchors as (
+  select distinct
+    pixel_id,
+    event_key,
+    original_at,
+    min(original_at) over (
+      partition by pixel_id, event_key
+      order by original_at
       range between interval '172800.000001 seconds' following and unbounded following
-    ) as next_anchor_at
-  from changed_copies
-  inner join spans
-    on changed_copies.pixel_id = spans.pixel_id
-    and changed_copies.event_key = spans.event_key
-  where spans.last_at > spans.first_at + interval '48 hours'
+    ) as next_at
+  from originals
 ),
 anchors as (
   select
     pixel_id,
     event_key,
-    first_at as anchor_at
-  from spans
+    min(original_at) as chain_at
+  from originals
+  group by pixel_id, event_key
   union all
   select
     anchors.pixel_id,
     anchors.event_key,
-    successors.next_anchor_at as anchor_at
+    later_anchors.next_at as chain_at
   from anchors
-  inner join successors
-    on anchors.pixel_id = successors.pixel_id
-    and anchors.event_key = successors.event_key
-    and anchors.anchor_at = successors.received_at
-  where successors.next_anchor_at is not null
+  inner join later_anchors
+    on anchors.pixel_id = later_anchors.pixel_id
+    and anchors.event_key = later_anchors.event_key
+    and anchors.chain_at = later_anchors.original_at
+  where later_anchors.next_at is not null
 ),
-anchored as (
+repeats as (
   select
-    changed_copies.pixel_id,
-    changed_copies.event_key,
-    changed_copies.source,
-    changed_copies.received_at,
-    changed_copies.log_slot,
-    changed_copies.log_offset,
-    max(anchors.anchor_at) as anchor_at
-  from changed_copies
-  inner join anchors
-    on changed_copies.pixel_id = anchors.pixel_id
-    and changed_copies.event_key = anchors.event_key
-    and anchors.anchor_at <= changed_copies.received_at
+    long_copies.log_slot,
+    long_copies.log_offset,
+    long_copies.pixel_id,
+    long_copies.event_key,
+    long_copies.method,
+    max(originals.original_at) as original_at
+  from long_copies
+  inner join originals
+    on long_copies.pixel_id = originals.pixel_id
+    and long_copies.event_key = originals.event_key
+    and long_copies.thread = originals.thread
+    and originals.original_at <= long_copies.received_at
   group by
-    changed_copies.pixel_id,
-    changed_copies.event_key,
-    changed_copies.source,
-    changed_copies.received_at,
-    changed_copies.log_slot,
-    changed_copies.log_offset
+    long_copies.log_slot,
+    long_copies.log_offset,
+    long_copies.pixel_id,
+    long_copies.event_key,
+    long_copies.method
 ),
-ranked as (
+long_chains as (
   select
-    pixel_id,
-    event_key,
-    anchor_at,
-    source,
-    received_at,
-    log_slot,
-    log_offset,
-    row_number() over (
-      partition by pixel_id, event_key, anchor_at
-      order by
-        case
-          when source = 'browser' and received_at <= anchor_at + interval '300 seconds' then 0
-          else 1
-        end,
-        received_at,
-        log_slot,
-        log_offset
-    ) as rank,
-    row_number() over (
-      partition by pixel_id, event_key, anchor_at
-      order by received_at, log_slot, log_offset
-    ) as arrival,
-    count(case when source = 'browser' then 1 end) over chain as browser_copies,
-    count(case when source = 'server' then 1 end) over chain as server_copies,
-    min(case when source = 'browser' then received_at end) over chain as browser_first_at,
-    min(case when source = 'server' then received_at end) over chain as server_first_at,
-    max(received_at) over chain as last_received_at
-  from anchored
-  window chain as (partition by pixel_id, event_key, anchor_at)
+    repeats.log_slot,
+    repeats.log_offset,
+    max(
+      case when repeats.method = 'event_id' then anchors.chain_at else repeats.original_at end
+    ) as chain_at
+  from repeats
+  inner join anchors
+    on repeats.pixel_id = anchors.pixel_id
+    and repeats.event_key = anchors.event_key
+    and anchors.chain_at <= repeats.original_at
+  group by repeats.log_slot, repeats.log_offset
+),
+chained as (
+  select
+    pool.pixel_id,
+    pool.event_name,
+    pool.event_key,
+    pool.method,
+    pool.source,
+    pool.received_at,
+    pool.log_slot,
+    pool.log_offset,
+    pool.event_time,
+    pool.order_id,
+    pool.order_person,
+    pool.external_key,
+    pool.fbp,
+    pool.old_chain_at,
+    pool.old_rule,
+    coalesce(long_chains.chain_at, keys.first_at, pool.received_at) as chain_at
+  from pool
+  left join keys
+    on pool.pixel_id = keys.pixel_id
+    and pool.event_key = keys.event_key
+  left join long_chains
+    on pool.log_slot = long_chains.log_slot
+    and pool.log_offset = long_chains.log_offset
 )
 select
   cast(pixel_id as varchar) as pixel_id,
+  cast(event_name as varchar) as event_name,
   cast(event_key as bigint) as event_key,
-  cast(anchor_at as timestamptz) as anchor_at,
+  cast(method as varchar) as method,
   cast(source as varchar) as source,
   cast(received_at as timestamptz) as received_at,
   cast(log_slot as integer) as log_slot,
   cast(log_offset as bigint) as log_offset,
-  cast(rank as integer) as rank,
-  cast(arrival as integer) as arrival,
-  cast(browser_copies as integer) as browser_copies,
-  cast(server_copies as integer) as server_copies,
-  cast(browser_first_at as timestamptz) as browser_first_at,
-  cast(server_first_at as timestamptz) as server_first_at,
-  cast(last_received_at as timestamptz) as last_received_at
-from ranked
-where rank <= 50
+  cast(event_time as bigint) as event_time,
+  cast(order_id as varchar) as order_id,
+  cast(order_person as varchar) as order_person,
+  cast(external_key as varchar) as external_key,
+  cast(fbp as varchar) as fbp,
+  cast(old_chain_at as timestamptz) as old_chain_at,
+  cast(old_rule as varchar) as old_rule,
+  cast(chain_at as timestamptz) as chain_at,
+  cast(
+    case
+      when received_at = chain_at then 'first'
+      when method = 'offline' then 'offline'
+      when method = 'event_id' and received_at <= chain_at + interval '48 hours' then 'event_id'
+      else 'late_copy'
+    end as varchar
+  ) as rule
+from chained

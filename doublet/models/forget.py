@@ -1,78 +1,61 @@
-"""Making events anew whose copies have changed in the lake, or have gone from it."""
+"""Making events anew whose copies have changed in the lake, as erasure changes them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from datetime import datetime
 
-from doublet.engine import Engine, Transaction
-from doublet.lake.table import Table
-from doublet.models import _files_holding, _step, seen_files
+from doublet.engine import Transaction
+from doublet.models import orders
+from doublet.models.tables import LIVE
 
-Place = tuple[int, int]
-
-
-def forget(engine: Engine, table: Table, places: Collection[Place]) -> int:
-    """Take the copies at these places (log slot, offset) out of the derived tables, and make the
-    events they belong to anew from what the lake holds by now; how many keys that were.
-
-    One transaction; the same rows as after a rebuild. Copies that are gone from the lake leave
-    nothing behind.
-    """
-    if not places:
-        return 0
-    table.update()
-    seen = seen_files(engine)
-    with engine.transaction() as tx:
-        tx.run(
-            "create or replace temp table forgotten_keys as "
-            "select pixel_id, event_key from copies semi join ("
-            "select cast(unnest($slots) as integer) as log_slot, "
-            "cast(unnest($offsets) as bigint) as log_offset"
-            ") as gone using (log_slot, log_offset) group by all",
-            {"slots": [slot for slot, _ in places], "offsets": [offset for _, offset in places]},
-        )
-        keys = _make_anew(tx, table, seen)
-        tx.run("drop table forgotten_keys")
-    return keys
+_CHAIN = "pixel_id, event_key, chain_at"
 
 
-def expire(engine: Engine, table: Table, before: datetime) -> None:
-    """Take out what was received before a moment, and is gone from the lake: its copies, and the
-    events all of whose copies are; events of which younger copies remain are made anew of those."""
-    straddling = engine.query(
-        "select log_slot, log_offset from copies semi join (select pixel_id, event_key "
-        "from events_deduplicated where anchor_at < $before and last_received_at >= $before"
-        ") as events using (pixel_id, event_key) where received_at < $before",
-        {"before": before},
+Span = tuple[datetime, datetime]
+"""The first and the last receipt."""
+
+
+def note_places(tx: Transaction, places: Sequence[tuple[int, int]]) -> None:
+    """Name copies by log slot and offset, as `changed_places`."""
+    tx.run(
+        "create or replace temp table changed_places as "
+        "select unnest($slots)::integer as log_slot, unnest($offsets)::bigint as log_offset",
+        {"slots": [slot for slot, _ in places], "offsets": [offset for _, offset in places]},
     )
-    forget(engine, table, [(row["log_slot"], row["log_offset"]) for row in straddling])
-    there = [file.path for file in table.files()]
-    with engine.transaction() as tx:
-        tx.run("delete from copies where received_at < $before", {"before": before})
-        tx.run(
-            "delete from events_deduplicated where last_received_at < $before", {"before": before}
-        )
-        tx.run(
-            "delete from lake_files where not list_contains($there, path)",
-            {"there": there},
-        )
 
 
-def _make_anew(tx: Transaction, table: Table, seen: Collection[str]) -> int:
-    moments = tx.run(
-        "select distinct received_at from copies "
-        "semi join forgotten_keys using (pixel_id, event_key) order by received_at"
+def take_out(tx: Transaction) -> Span | None:
+    """Take every event that has one of `changed_places` out of the tables, with all its copies,
+    which are then new to a step; when those were received, None when there are none."""
+    tx.run(
+        "create or replace temp table touched as select distinct pixel_id, "
+        "coalesce(root_key, copies.event_key) as event_key, "
+        "coalesce(root_at, copies.chain_at) as anchor_at from copies "
+        f"semi join changed_places using (log_slot, log_offset) left join joins using ({_CHAIN})"
     )
-    for name in ("copies", "events_deduplicated"):
-        tx.run(
-            f"delete from {name} using forgotten_keys as gone "
-            f"where {name}.pixel_id = gone.pixel_id and {name}.event_key = gone.event_key"
-        )
-    files = [file for file in table.files() if file.path in seen]
-    holding = _files_holding(files, [moment for (moment,) in moments])
-    if holding:
-        # To a refresh these rows are new: they lie in the lake, and in no derived table.
-        _step(tx, table, holding)
-    ((keys,),) = tx.run("select count(*) from forgotten_keys")
-    return int(keys)
+    tx.run(
+        "create or replace temp table taken_chains as "
+        "select pixel_id, event_key, anchor_at as chain_at from touched union "
+        "select joins.pixel_id, joins.event_key, joins.chain_at from joins semi join touched "
+        "on joins.pixel_id = touched.pixel_id and root_key = touched.event_key "
+        "and root_at = touched.anchor_at"
+    )
+    ((first_at, last_at),) = tx.run(
+        "select min(received_at), max(received_at) from copies "
+        f"semi join taken_chains using ({_CHAIN})"
+    )
+    orders.begin(tx)
+    orders.note_events(tx, LIVE)
+    _delete(tx, "events_deduplicated", "touched", "anchor_at")
+    _delete(tx, "copies", "taken_chains", "chain_at")
+    _delete(tx, "joins", "taken_chains", "chain_at")
+    orders.replace_touched(tx, LIVE)
+    return None if first_at is None else (first_at, last_at)
+
+
+def _delete(tx: Transaction, name: str, gone: str, at: str) -> None:
+    tx.run(
+        f"delete from {name} as kept using {gone} as gone where kept.pixel_id = gone.pixel_id "
+        f"and kept.event_key = gone.event_key and kept.{at} = gone.{at}"
+    )

@@ -15,7 +15,7 @@ from doublet.engine.duckdb import DuckDBEngine
 from doublet.errors import OperatorError
 from doublet.lake import Lake
 from doublet.log.disk import DiskLog
-from doublet.models.forget import forget
+from doublet.person.bonds import find_bonds
 from doublet.person.erasures import Erasure, Erasures
 from doublet.person.find import Found, Records, find, resolve
 from doublet.person.identifiers import EVENT_KINDS, kind_of, texts_of
@@ -39,17 +39,22 @@ class Eraser:
         log: DiskLog,
         connection: duckdb.DuckDBPyConnection,
         turn: Lock,
+        rules: models.Rules,
         freshen: Callable[[], str],
+        forget_copies: Callable[[], object],
     ) -> None:
         """`connection` is for the eraser's own queries; `freshen` loads and models all there is
-        and says what hinders it."""
+        and says what hinders it; `forget_copies` removes what others have left of older files,
+        and raises OperatorError while they still use them."""
         self._erasures = erasures
         self._engine = engine
         self._lake = lake
         self._log = log
         self._connection = connection
         self._turn = turn
+        self._rules = rules
         self._freshen = freshen
+        self._forget_copies = forget_copies
         self._rewriter = Rewriter(connection, turn)
 
     def pending(self) -> list[Erasure]:
@@ -118,22 +123,32 @@ class Eraser:
         return found
 
     def _rewrite(self, erasure: Erasure, found: Found) -> None:
-        copies, refused = erasure.copies, erasure.refused
+        digests = self._erasures.digests
+        bonds = find_bonds(self._engine, digests, erasure.account_id, erasure.copies)
+        copies = sorted(bonds.keys() | set(erasure.copies))
         texts = texts_of(found.identifiers)
-        rewrite_log(self._log, erasure.account_id, [*copies, *refused], found.identifiers, texts)
+        rewrite_log(
+            self._log,
+            erasure.account_id,
+            [*copies, *erasure.refused],
+            bonds,
+            found.identifiers,
+            texts,
+        )
         erasure.erased_refused += self._rewriter.refused(
-            self._lake.refused, refused, found.identifiers, texts
+            self._lake.refused, erasure.refused, found.identifiers, texts
         )
         erasure.erased_copies += self._rewriter.events(
-            self._lake.events, copies, partial(models.adopt, self._engine)
+            self._lake.events, copies, bonds, partial(models.adopt, self._engine)
         )
         with self._turn:
-            forget(self._engine, self._lake.events, copies)
+            models.forget(self._engine, self._lake, self._rules, copies)
 
     def _finish(self, erasures: list[Erasure]) -> None:
         """Take what is gone out of all that remembers it: scratch files, free blocks of the
         warehouse, older versions of the tables."""
         with self._turn:
+            self._forget_copies()
             self._lake.forget_scratch()
             self._lake.connection.close()
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Set
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -14,6 +15,7 @@ from doublet.errors import BusyError
 from doublet.lake.table import MERGED, File, Table
 from doublet.log import rewriting
 from doublet.log.disk import DiskLog
+from doublet.normalize import HASHED_KEYS, PLAIN_KEYS
 from doublet.person.anonymous import (
     ERASED,
     anonymous_custom_data,
@@ -21,26 +23,48 @@ from doublet.person.anonymous import (
     anonymous_record,
     anonymous_url,
 )
+from doublet.person.bonds import Bonds
 from doublet.person.find import Place, carries, elements
 
 OnReplaced = Callable[[list[str], list[str]], object]
 """Is told the paths that were made and those they replace, while nobody else uses the table."""
 
 _ATTEMPTS_MAX = 5
+
+
+def _bond(key: str) -> str:
+    kind = "varchar[]" if key in HASHED_KEYS else "varchar"
+    bond = (
+        f"case when changes.{key} is not null then [changes.{key}] end" if key in _BONDS else "null"
+    )
+    return f"{key} := cast({bond} as {kind})"
+
+
+_BONDS = ("external_id", "em")
+_USER_DATA = (
+    "case when coalesce(changes.external_id, changes.em) is not null "
+    f"then struct_pack({', '.join(map(_bond, (*HASHED_KEYS, *PLAIN_KEYS)))}) end"
+)
 _account_of = re.compile(rb'"account_id":"([^"]*)"').search
 _words_of = re.compile(rb"[^\s\"\\,:{}\[\]=&?#/%]{6,}").findall
 
 
 def rewrite_log(
-    log: DiskLog, account_id: str, places: Collection[Place], identifiers: Set[str], texts: Set[str]
+    log: DiskLog,
+    account_id: str,
+    places: Collection[Place],
+    bonds: Bonds,
+    identifiers: Set[str],
+    texts: Set[str],
 ) -> int:
     """Make the records at these places anonymous in every complete segment, and blank those lines
     of damaged ones that hold an identifier; how many records changed."""
 
-    def change(record: bytes) -> bytes:
+    def change(record: bytes, slot: int) -> bytes:
         if b'"record_type":"refused"' in record[:200]:
             return _anonymous_refused(record, identifiers, texts)
-        return anonymous_record(record)
+        offset = int(record[record.index(b":") + 1 : record.index(b",")])
+        return anonymous_record(record, bonds.get((slot, offset)))
 
     values = {identifier.partition("=")[2].encode() for identifier in identifiers}
     values |= {text.encode() for text in texts}
@@ -55,7 +79,7 @@ def rewrite_log(
     changed = 0
     for slot, path in log.complete_segments():
         offsets = {offset for at, offset in places if at == slot}
-        changed += rewriting.rewrite(path, offsets, change) if offsets else 0
+        changed += rewriting.rewrite(path, offsets, partial(change, slot=slot)) if offsets else 0
         rewriting.blank(path, is_theirs)
     for _, path in log.damaged_copies():
         rewriting.blank(path, is_theirs)
@@ -83,7 +107,9 @@ class Rewriter:
         self._connection = connection
         self._turn = turn
 
-    def events(self, table: Table, places: Collection[Place], on_replaced: OnReplaced) -> int:
+    def events(
+        self, table: Table, places: Collection[Place], bonds: Bonds, on_replaced: OnReplaced
+    ) -> int:
         """Make rows of `events` anonymous; how many there were that were not."""
         self._note(places)
         wanted = (
@@ -92,8 +118,8 @@ class Rewriter:
             f"where not list_contains(coalesce(flags, []), '{ERASED}')"
         )
         gone = {
-            "user_data": "null",
-            "event_id": "null",
+            "user_data": _USER_DATA,
+            "event_id": f"case when lake_rows.event_id is not null then '{ERASED}' end",
             "extra": "null",
             "event_source_url": "changes.event_source_url",
             "custom_data": "changes.custom_data",
@@ -103,9 +129,11 @@ class Rewriter:
         def change(row: tuple[Any, ...]) -> tuple[Any, ...]:
             slot, offset, url, custom = row
             kept = anonymous_custom_data(custom)
-            return slot, offset, anonymous_url(url), kept.decode() if kept else None
+            bond = bonds.get((slot, offset), {})
+            text = kept.decode() if kept else None
+            return slot, offset, anonymous_url(url), text, bond.get("external_id"), bond.get("em")
 
-        names = ("event_source_url", "custom_data")
+        names = ("event_source_url", "custom_data", "external_id", "em")
         return self._rewrite(table, wanted, names, change, gone, on_replaced)
 
     def refused(
@@ -204,12 +232,10 @@ class Rewriter:
             for c in table.columns
         )
         sql = (
-            f"select {selected} from {table.read_sql()} as lake_rows "
+            f"select {selected} from {table.read_sql([file.path])} as lake_rows "
             "left join person_changes as changes using (log_slot, log_offset)"
         )
-        actions = table.copy(
-            self._connection, sql, {"paths": [file.path]}, file.received_date, MERGED
-        )
+        actions = table.copy(self._connection, sql, {}, file.received_date, MERGED)
         with self._turn:
             made = table.replace([file], actions, changes_rows=True)
             if made and on_replaced is not None:

@@ -164,12 +164,12 @@ def timeline(
     ]
 
 
-def as_json(rows: Sequence[OverviewRow] | Sequence[TimelineRow]) -> bytes:
+def as_json(rows: Sequence[msgspec.Struct]) -> bytes:
     """The rows as JSON, money as numbers, moments with their offset from UTC."""
     return msgspec.json.Encoder(decimal_format="number").encode(rows)
 
 
-def as_csv(rows: Sequence[CurrencyRow] | Sequence[TimelineRow], kind: type[msgspec.Struct]) -> str:
+def as_csv(rows: Sequence[msgspec.Struct], kind: type[msgspec.Struct]) -> str:
     """The rows as CSV with a line of names; what is None stays empty.
 
     `kind` is the type of the rows, so that a report without rows still has its line of names.
@@ -180,6 +180,18 @@ def as_csv(rows: Sequence[CurrencyRow] | Sequence[TimelineRow], kind: type[msgsp
     writer.writerow(names)
     writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
     return text.getvalue()
+
+
+def as_percent(part: int | Decimal, whole: int | Decimal) -> str:
+    """A share of a whole as people read it: never 0 % or 100 % where that is not the truth."""
+    if whole == 0:
+        return "0 %"
+    percent = float(100 * part / whole)
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    if 99.9 < percent < 100:
+        return "> 99.9 %"
+    return f"{percent:,.1f} %".replace(".0 %", " %")
 
 
 # Whoever can report an event chooses its name, and spreadsheets run a cell that begins with one

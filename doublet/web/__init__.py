@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from doublet.catalog import Catalog
 from doublet.engine import Engine
-from doublet.web import access, assets, chart, overview, refused
+from doublet.web import access, assets, chart, coverage, explain, orders, overview, refused
 from doublet.web.protection import Protection
 
 
@@ -26,10 +26,11 @@ def create_app(
     *,
     is_operator: Callable[[str], bool],
     cache: Path,
+    rates: Path,
     public_url: str,
 ) -> Starlette:
-    """The application. `cache` is a folder for what is made once, `public_url` the address under
-    which browsers reach this server."""
+    """The application. `cache` is a folder for what is made once, `rates` that of exchange rates,
+    `public_url` the address under which browsers reach this server."""
     door = access.Access(catalog, is_operator)
     files = assets.Assets(cache)
     app = Starlette(
@@ -38,6 +39,9 @@ def create_app(
             *door.routes(),
             *overview.routes(door, catalog, engine, files, public_url),
             *chart.routes(door, catalog, engine),
+            *explain.routes(door, catalog, engine),
+            *orders.routes(door, catalog, engine, rates),
+            *coverage.routes(door, catalog, engine),
             *files.routes(),
         ],
         middleware=[Middleware(Protection)],

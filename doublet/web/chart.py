@@ -21,7 +21,7 @@ from doublet.engine import Engine
 from doublet.refusal import Reason, Refusal
 from doublet.reports import TimelineRow, as_csv, as_json, timeline
 from doublet.web.access import Access
-from doublet.web.parameters import read_question
+from doublet.web.parameters import read_choice, read_question
 from doublet.web.refused import Refused
 from doublet.web.render import render
 
@@ -107,10 +107,7 @@ class _Chart:
     async def svg(self, request: Request) -> Response:
         """The picture, in the colours of `scheme`."""
         rows = await self._ask(request)
-        scheme = request.query_params.get("scheme") or "light"
-        if scheme not in ("light", "dark"):
-            message = "scheme must be light or dark."
-            raise Refused(Refusal(Reason.PARAMETER_INVALID, message, "scheme"))
+        scheme = read_choice(request, "scheme", ("light", "dark"))
         specification = timeline_specification(rows, scheme)
         picture = await run_in_threadpool(self._pictures.draw, specification)
         return Response(picture, media_type="image/svg+xml")

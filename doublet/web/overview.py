@@ -30,6 +30,7 @@ from doublet.reports import (
 from doublet.web import page
 from doublet.web.access import Access
 from doublet.web.assets import Assets
+from doublet.web.coverage import read_section
 from doublet.web.parameters import Question, read_question
 
 _Row = TypeVar("_Row")
@@ -135,6 +136,7 @@ class _Overview:
             others=others,
             currencies_max=_CURRENCIES_MAX,
             by_currency=partial(by_currency, currency=question.account.currency),
+            coverage=await read_section(self._engine, question, rows),
             headline=headline(rows, question.account.currency),
             pixel_id=pixel,
             snippet=snippet(pixel, self._public_url) if pixel else "",

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from doublet.reports import as_percent
 from doublet.web import assets
 
 _templates = Environment(
@@ -28,20 +29,8 @@ def _count(number: int) -> str:
     return f"{number:,}"
 
 
-def _share(part: int, whole: int) -> str:
-    """A share of a whole as people read it: never 0 % or 100 % where that is not the truth."""
-    if whole == 0:
-        return "0 %"
-    percent = 100 * part / whole
-    if 0 < percent < 0.1:
-        return "< 0.1 %"
-    if 99.9 < percent < 100:
-        return "> 99.9 %"
-    return f"{percent:.1f} %".replace(".0 %", " %")
-
-
 _templates.filters.update(money=_money, count=_count)
-_templates.globals.update(share=_share, asset=assets.address)
+_templates.globals.update(share=as_percent, asset=assets.address)
 
 
 def answer(

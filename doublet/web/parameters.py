@@ -59,6 +59,14 @@ async def read_question(request: Request, visitor: Visitor, catalog: Catalog) ->
     return await run_in_threadpool(_read, request, visitor, catalog)
 
 
+def read_choice(request: Request, name: str, choices: tuple[str, ...]) -> str:
+    """One of a parameter's few values, the first when it is not given. Raises Refused."""
+    chosen = request.query_params.get(name) or choices[0]
+    if chosen not in choices:
+        raise _invalid(name, f"{name} is {_shown(chosen)}, but must be {' or '.join(choices)}.")
+    return chosen
+
+
 def _read(request: Request, visitor: Visitor, catalog: Catalog) -> Question:
     given = request.query_params
     account = account_of(given.get("account") or None, visitor, catalog)
