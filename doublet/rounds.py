@@ -30,11 +30,11 @@ from doublet.settings import Settings
 logger = logging.getLogger(__name__)
 
 _CLEAN_UP_ROUNDS = 30
+_ERASE_AGAIN_S = 30.0
 _REBUILD_ROWS_PER_MIB = 650
 """Larger steps are quicker, as long as they fit into memory."""
 _BETWEEN_TURNS_S = 0.02
 _SAY_S = 5.0
-_ERASE_AGAIN_S = 30.0
 
 
 class Freshener:
@@ -81,6 +81,7 @@ class Freshener:
             self._round,
             self._rules,
             self._freshen_for_erasure,
+            self._forget_backup,
         )
         self._tidied = 0
         self._expired_before: date | None = None
@@ -156,8 +157,8 @@ class Freshener:
             for table in self._lake.tables:
                 self._compact(table)
             with self._round:
-                self._expire()
                 self.engine.checkpoint()
+                self._expire()
                 self._lake.free_log(self._log, self._log_retention_h())
                 self._tidied += 1
                 if self._tidied % _CLEAN_UP_ROUNDS == 1:
@@ -232,7 +233,8 @@ class Freshener:
     def erase(self) -> int:
         """Do what was asked and is not done; how many persons were erased."""
         self.is_asked.clear()
-        with self._tidying:
+        # Tables that are being built hold what was read before.
+        with self._tidying, self._rebuilding:
             return self._eraser.run()
 
     def close(self) -> None:
@@ -243,6 +245,13 @@ class Freshener:
             self._merging.close()
             self.engine.close()
             self._lock.release()
+
+    def _forget_backup(self) -> None:
+        """A backup that was interrupted has left links to files of the lake."""
+        run = self._settings.run_folder
+        what = "The lake (for a backup)"
+        FileLock(run / "backup.lock", what).release()
+        shutil.rmtree(run / "backup", ignore_errors=True)
 
     def _freshen_for_erasure(self) -> str:
         self.freshen()

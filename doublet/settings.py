@@ -124,14 +124,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.data / "lake"
 
     @property
-    def rates_folder(self) -> Path:
-        """Exchange rates that were imported, a file per account."""
-        return self.data / "rates"
-
-    @property
     def erasures_folder(self) -> Path:
         """Erasures asked for, and the tombstones of those that are done."""
         return self.data / "erasures"
+
+    @property
+    def rates_folder(self) -> Path:
+        """Exchange rates that were imported, a file per account."""
+        return self.data / "rates"
 
     @property
     def warehouse_file(self) -> Path:

@@ -62,7 +62,7 @@ def server_event(**fields: Any) -> dict[str, Any]:
 
 
 def send_person(server: RunningServer) -> None:
-    """Five copies of four events, and a refused request that also holds somebody else."""
+    """Seven copies of five events, and a refused request that also holds somebody else."""
     page = f"https://shop.example/secret-page?fbclid={CLICK}"
     purchase = {"value": 120.5, "currency": "EUR", "order_id": "17", "note": sha256(VISITOR)}
     money = {"cd[value]": "120.50", "cd[currency]": "EUR", "cd[order_id]": "17"}
@@ -88,6 +88,10 @@ def send_person(server: RunningServer) -> None:
             custom_data={"content_ids": ["tea"], "visitor": sha256(VISITOR)},
         ),
     )
+    # Held together by the cookie alone, for neither names the event.
+    assert 200 == hit(server, ev="ViewContent", fbp=FBP, dl=page)
+    view = {"event_name": "ViewContent", "event_id": None}
+    assert 200 == post(server, server_event(**view, user_data={"fbp": FBP, "em": EMAIL}))
     other = server_event(event_id="kept-refused", user_data={"em": sha256("bob@example.com")})
     bad = server_event(event_id=EVENT_ID, user_data={**known, "fbp": FBP}, custom_data={})
     assert 400 == post(server, other, bad)

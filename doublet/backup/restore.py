@@ -30,6 +30,7 @@ from doublet.lake.table import FORMAT as LAKE_FORMAT
 from doublet.log import segment
 from doublet.log.disk import DiskLog
 from doublet.log.writer import take_slot
+from doublet.person import unite
 from doublet.processes import RESTORING, FileLock, make_folder
 from doublet.settings import Settings
 
@@ -92,8 +93,9 @@ def restore(
             files.make_folders(target.parent, restoring)
             if files.copy(backup / file.path, target, tell) != file.sha256:
                 raise CorruptError(f"{backup / file.path} has just changed.", "Restore again.")
-        # Here, before anything of the backup counts: what is erased in the present content of
-        # `data` is to be erased from `restoring` too, or a backup would bring persons back.
+        # What is erased in the present content is erased from the restored one too: the worker
+        # finds tombstones that the tables have not been through.
+        unite(settings.erasures_folder, restoring / settings.erasures_folder.name)
         files.sync_folders(restoring)
         replaced = _move_aside(data) if content else None
         for path in sorted(restoring.iterdir()):

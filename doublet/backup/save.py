@@ -150,6 +150,10 @@ class _Backup:
             self._note("catalog.sqlite", files.digest(self._folder / "catalog.sqlite", _nobody))
         if Path("doublet.toml").is_file():
             self._add("doublet.toml", Path("doublet.toml").read_bytes())
+        # After the lake was pinned, so that no erasure it has been through is missing.
+        for path in sorted(self._settings.erasures_folder.glob("*")):
+            if path.suffix in (".json", ""):
+                self._add(f"erasures/{path.name}", path.read_bytes())
         self._copy_lake(pinned, held)
         for snapshot in pinned:
             self._check(snapshot)

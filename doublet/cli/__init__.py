@@ -49,12 +49,12 @@ account_app = typer.Typer(help="Make and list accounts.", no_args_is_help=True)
 app.add_typer(pixel_app, name="pixel")
 app.add_typer(account_app, name="account")
 app.add_typer(report_app, name="report")
+app.add_typer(person_app, name="person")
 app.add_typer(order_app, name="order")
 app.add_typer(rates_app, name="rates")
 app.command()(backup)
 app.command()(restore)
 app.command()(explain)
-app.add_typer(person_app, name="person")
 
 
 @app.command()

@@ -71,9 +71,9 @@ class Lake:
     ) -> Loaded:
         """Load what the log has beyond the tables' positions, at most about `size_bytes_max`.
 
-        The position of `events` is the loader's own; the other tables commit first and skip
-        what they already hold, so that a crash in between repeats nothing. `before` is told when
-        the earliest record was received (µs since 1970), before anything is loaded.
+        The position of `events` is the loader's own; the other tables commit first and skip what
+        they already hold, so that a crash in between repeats nothing. `before` is told when the
+        earliest record was received (µs since 1970), before anything is loaded.
         """
         since = {p: self.events.position(p) for p in log.partitions()}
         found = self._ahead.read(log, since, size_bytes_max)

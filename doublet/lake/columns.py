@@ -42,7 +42,11 @@ EVENTS: tuple[Column, ...] = (
     Column("event_key", "bigint", "Same for all copies with the same pixel, name and event id."),
     Column("event_name", "varchar", "As on the wire."),
     Column("event_time", "bigint", "Unix seconds, as the client claims."),
-    Column("event_id", "varchar", "As on the wire; null when none was sent or kept."),
+    Column(
+        "event_id",
+        "varchar",
+        "As on the wire; null when none was sent; erased when the person was.",
+    ),
     Column("action_source", "varchar", "website, app, physical_store, …"),
     Column("event_source_url", "varchar", "Page address without personal values."),
     Column(_USER_DATA, _USER_DATA, "Customer information; hashed keys are lists of SHA-256."),

@@ -19,9 +19,9 @@ from doublet.lake import Lake
 from doublet.lake.table import File, Table
 from doublet.models import orders
 from doublet.models.chain import chain, find_new, store_copies
-from doublet.models.forget import Place, drop_before, straddling, take_out
+from doublet.models.forget import note_places, take_out
 from doublet.models.join import join, store_joins
-from doublet.models.merge import files_holding, find_members, merge
+from doublet.models.merge import find_members, merge
 from doublet.models.orders import ORDER_MODELS
 from doublet.models.tables import (
     BUILDING,
@@ -85,36 +85,52 @@ def prepare(engine: Engine, rules: Rules) -> bool:
     return True
 
 
-def forget(engine: Engine, lake: Lake, rules: Rules, places: Sequence[Place]) -> Refreshed:
-    """Make the events anew that have one of these copies, whose rows have changed in the lake, or
-    are gone from it; in one transaction, so that readers miss no event meanwhile."""
+def forget(
+    engine: Engine, lake: Lake, rules: Rules, places: Sequence[tuple[int, int]]
+) -> Refreshed:
+    """Make the events anew that have one of these copies (log slot and offset), whose rows have
+    changed in the lake; in one transaction, so that readers miss no event meanwhile."""
+    if not places:
+        return Refreshed(0, 0)
     lake.update()
+    seen = seen_files(engine)
     with engine.transaction() as tx:
-        return Refreshed(*_forget(tx, engine, lake, rules, places))
+        note_places(tx, places)
+        return _make_anew(tx, lake, rules, seen)
 
 
 def expire(engine: Engine, lake: Lake, rules: Rules, before: datetime) -> None:
-    """Take out what was received before a moment and is gone from the lake: its copies, and the
-    events all of whose copies are; events of which later copies remain are made anew of those."""
+    """Take out the copies that were received before a moment and are gone from the lake, with
+    their events; of what came later those events are made anew, as a rebuild would."""
     lake.update()
-    there = [file.path for table in lake.tables for file in table.files()]
-    with engine.transaction() as tx:
-        _forget(tx, engine, lake, rules, straddling(tx, before))
-        drop_before(tx, before, there)
-
-
-def _forget(
-    tx: Transaction, engine: Engine, lake: Lake, rules: Rules, places: Sequence[Place]
-) -> tuple[int, int]:
-    if not places:
-        return 0, 0
     seen = seen_files(engine)
-    known = [file for file in lake.events.files() if file.path in seen]
-    holding = files_holding(known, take_out(tx, places))
-    if not holding:
-        return 0, 0
-    find_new(tx, LIVE, lake.events, holding, 1, 0)
-    return _step(tx, lake.events, rules, LIVE)
+    there = {file.path for table in lake.tables for file in table.files()}
+    with engine.transaction() as tx:
+        tx.run(
+            "create or replace temp table changed_places as "
+            "select log_slot, log_offset from copies where received_at < $before",
+            {"before": before},
+        )
+        _make_anew(tx, lake, rules, seen & there)
+        for path in sorted(seen - there):
+            tx.run("delete from lake_files where path = $path", {"path": path})
+
+
+def _make_anew(tx: Transaction, lake: Lake, rules: Rules, seen: set[str]) -> Refreshed:
+    """Make the events of `changed_places` anew from the files that the tables have seen."""
+    span = take_out(tx)
+    files = [
+        file
+        for file in lake.events.files()
+        if span
+        and file.path in seen
+        and file.first_received_at <= span[1]
+        and file.last_received_at >= span[0]
+    ]
+    if not files:
+        return Refreshed(0, 0)
+    find_new(tx, LIVE, lake.events, files, 1, 0)
+    return Refreshed(*_step(tx, lake.events, rules, LIVE))
 
 
 def _make_tables(tx: Transaction, names: Tables) -> None:

@@ -38,7 +38,7 @@ long_copies as (
     on pool.pixel_id = keys.pixel_id
     and pool.event_key = keys.event_key
   where keys.last_at > keys.first_at
-    and (keys.method not in ('event_id', 'erased') or keys.last_at > keys.first_at + interval '48 hours')
+    and (keys.method <> 'event_id' or keys.last_at > keys.first_at + interval '48 hours')
 ),
 later_originals as (
   select distinct
@@ -132,7 +132,7 @@ long_chains as (
     repeats.log_slot,
     repeats.log_offset,
     max(
-      case when repeats.method in ('event_id', 'erased') then anchors.chain_at else repeats.original_at end
+      case when repeats.method = 'event_id' then anchors.chain_at else repeats.original_at end
     ) as chain_at
   from repeats
   inner join anchors
@@ -188,8 +188,7 @@ select
     case
       when received_at = chain_at then 'first'
       when method = 'offline' then 'offline'
-      when method in ('event_id', 'erased') and received_at <= chain_at + interval '48 hours'
-        then 'event_id'
+      when method = 'event_id' and received_at <= chain_at + interval '48 hours' then 'event_id'
       else 'late_copy'
     end as varchar
   ) as rule

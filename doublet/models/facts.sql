@@ -2,8 +2,7 @@
 -- Key: (log_slot, log_offset). Sources: the temporary view `changed_events`, rows of the lake, and
 -- `new_rows`, which names those that are not modelled yet.
 -- The method says which rule may join copies of one key (Meta, Handling duplicate pixel and
--- Conversions API events; Offline events; Business messaging). A copy of a person who was erased has lost its
--- id, if it had one, but not its key. Keys of a person are cut to 64
+-- Conversions API events; Offline events; Business messaging). Keys of a person are cut to 64
 -- bits: within one pixel and order or two days that is unique enough, and the table stays narrow.
 select
   cast(changed_events.pixel_id as varchar) as pixel_id,
@@ -12,7 +11,6 @@ select
   cast(
     case
       when changed_events.action_source = 'physical_store' then 'offline'
-      when list_contains(changed_events.flags, 'erased') then 'erased'
       when changed_events.event_id is null then 'none'
       when changed_events.action_source = 'business_messaging' then 'messaging'
       else 'event_id'

@@ -46,7 +46,7 @@ entries as (
       is not null
     and slots.external_slot
       = case when browser_copies.external_key is null then 'without' else 'with' end
-    and slots.id_slot = case when browser_copies.method = 'event_id' then 'with' else 'without' end
+    and slots.id_slot = case when browser_copies.method = 'none' then 'without' else 'with' end
     and case
       when browser_copies.order_id is null then slots.order_slot = 'without'
       else slots.order_slot in ('any', 'same')
@@ -78,7 +78,7 @@ entries as (
       when slots.kind = 'external_id' then slots.external_slot = 'with'
       else slots.external_slot = 'without' or server_groups.external_key is null
     end
-    and (slots.id_slot = 'without' or server_groups.method <> 'event_id' or $meta)
+    and (slots.id_slot = 'without' or server_groups.method = 'none' or $meta)
     and case
       when $meta or server_groups.order_id is null then slots.order_slot in ('without', 'any')
       else slots.order_slot in ('without', 'same')
@@ -154,6 +154,6 @@ select
 from chosen
 where $meta
   or (
-    (method <> 'event_id' or group_key = first_key)
+    (method = 'none' or group_key = first_key)
     and (order_id is null or order_id = first_order_id)
   )

@@ -12,9 +12,7 @@ from doublet.engine import Transaction
 from doublet.models.tables import Rules, Tables, make_model, make_temporary
 
 _CHAIN = "pixel_id, event_key, chain_at"
-_IS_ORDER = (
-    "event_name = 'Purchase' and order_id is not null and method in ('event_id', 'none', 'erased')"
-)
+_IS_ORDER = "event_name = 'Purchase' and order_id is not null and method in ('event_id', 'none')"
 _HAS_KEY = "coalesce(external_key, fbp) is not null"
 _COPY = (
     "pixel_id, event_name, event_key, method, source, received_at, log_slot, log_offset, "
@@ -149,7 +147,7 @@ def _meet_later_servers(tx: Transaction, names: Tables, rules: Rules, browsers: 
         "inner join earlier on later.pixel_id = earlier.pixel_id "
         f"and later.event_name = earlier.event_name and later.{key} = earlier.{key} "
         "and later.received_at > earlier.received_at "
-        "where $meta or earlier.method <> 'event_id' or later.method <> 'event_id'"
+        "where $meta or earlier.method = 'none' or later.method = 'none'"
         for key in ("external_key", "fbp")
     )
     tx.run(f"create or replace temp table followers as {follows}", {"meta": rules.meta})
@@ -183,7 +181,7 @@ def _find_fallback(tx: Transaction, names: Tables, rules: Rules) -> None:
         "select pixel_id, group_key, group_at, source, method "
         f"from met inner join groups using ({_CHAIN})) as grouped "
         "group by pixel_id, group_key, group_at "
-        "having bool_and(source = 'server' and method in ('event_id', 'none', 'erased'))"
+        "having bool_and(source = 'server' and method in ('event_id', 'none'))"
     )
     tx.run(
         "create or replace temp table server_groups as "
@@ -206,7 +204,7 @@ def _find_browser_copies(tx: Transaction, names: Tables, rules: Rules) -> None:
     )
     wanted = (
         "source = 'browser' and received_at between $first_at and $last_at "
-        "and (method <> 'event_id' or not $only_without_id)"
+        "and (method = 'none' or not $only_without_id)"
     )
     columns = (
         "pixel_id, event_name, event_key, chain_at, received_at, log_slot, log_offset, method, "

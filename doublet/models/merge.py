@@ -128,14 +128,14 @@ def _gather(tx: Transaction, names: Tables, table: Table) -> None:
         "order by received_at"
     )
     if older:
-        named = files_holding(table.files(), [row[0] for row in older])
+        named = _files_holding(table.files(), [row[0] for row in older])
         rows = table.read_sql([file.path for file in named])
         tx.run(
             "insert into parts " + from_lake.format(which="not is_new and not is_base", rows=rows)
         )
 
 
-def files_holding(files: Sequence[File], moments: Sequence[datetime]) -> list[File]:
+def _files_holding(files: list[File], moments: Sequence[datetime]) -> list[File]:
     """Files whose time span holds one of the sorted moments."""
     named = []
     for file in files:

@@ -1,26 +1,27 @@
 """What is left of a record when nothing in it identifies anyone: it still counts, with its value.
 
 Kept: pixel, source, times, event_name, event_key, value, currency, order_id, and of custom_data
-what describes goods and money. Gone: user_data, event_id, of the address all but the host, the
-rest.
+what describes goods and money. Gone: user_data, of the address all but the host, the rest. In the
+place of an event id stands `ERASED`: that there was one is what `event_key` rests on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 ERASED = "erased"
-"""The flag of a row that was made anonymous."""
+"""The flag of a row that was made anonymous, and its event id."""
 
 _GOODS = frozenset("id quantity item_price title brand category delivery_category".split())
 _KEPT = frozenset(
     "value currency content_ids contents content_type content_name content_category num_items "
     "predicted_ltv order_id delivery_category net_revenue".split()
 )
-_GONE = ("user_data", "event_id", "extra")
+_GONE = ("user_data", "extra")
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _raw_objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
@@ -59,24 +60,40 @@ def anonymous_custom_data(text: str | bytes | None) -> bytes | None:
     return msgspec.json.encode(kept)
 
 
-def anonymous_record(record: bytes) -> bytes:
-    """The log's record of an accepted copy, no longer than it was."""
+def anonymous_record(record: bytes, bonds: Mapping[str, str] | None = None) -> bytes:
+    """The log's record of an accepted copy, no longer than it was.
+
+    `bonds` are pseudonyms by key of user_data that hold copies of one event together.
+    """
     fields = _raw_object(record)
+    flags = msgspec.json.decode(fields.get("flags", b"[]"))
+    if ERASED in flags:
+        return record
     kept = {key: raw for key, raw in fields.items() if key not in _GONE}
-    url = anonymous_url(msgspec.json.decode(kept.get("event_source_url", b"null")))
-    if url is not None:
-        kept["event_source_url"] = msgspec.Raw(msgspec.json.encode(url))
-    else:
-        kept.pop("event_source_url", None)
-    custom = kept.get("custom_data")
-    if custom is not None:
-        kept["custom_data"] = msgspec.Raw(anonymous_custom_data(bytes(custom)) or b"{}")
-    flags = msgspec.json.decode(kept.get("flags", b"[]"))
-    if ERASED not in flags:
-        marked = kept | {"flags": msgspec.Raw(msgspec.json.encode([*flags, ERASED]))}
-        if len(msgspec.json.encode(marked)) <= len(record):
-            kept = marked
-    return msgspec.json.encode(kept)
+    changed: dict[str, Any] = {
+        "event_source_url": anonymous_url(
+            msgspec.json.decode(fields.get("event_source_url", b"null"))
+        ),
+        "event_id": ERASED if "event_id" in fields else None,
+        "custom_data": _raw(anonymous_custom_data(bytes(fields.get("custom_data", b"")))),
+        "user_data": {key: [value] for key, value in (bonds or {}).items()} or None,
+        "flags": [*flags, ERASED],
+    }
+    kept |= {key: _raw(msgspec.json.encode(value)) for key, value in changed.items()}
+    # What makes it longer than it was goes first; that happens to the shortest records only.
+    for spare in ("", "flags", "event_source_url", "user_data", "custom_data", "event_id"):
+        kept.pop(spare, None)
+        text = msgspec.json.encode({key: raw for key, raw in kept.items() if raw != _NULL})
+        if len(text) <= len(record):
+            return text
+    raise AssertionError("a record without its parts is shorter than with them")
+
+
+_NULL = msgspec.Raw(b"null")
+
+
+def _raw(text: bytes | None) -> msgspec.Raw:
+    return msgspec.Raw(text or b"null")
 
 
 def anonymous_payload(payload: Any, theirs: list[dict[str, Any]]) -> Any:

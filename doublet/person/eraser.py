@@ -15,8 +15,9 @@ from doublet.engine.duckdb import DuckDBEngine
 from doublet.errors import OperatorError
 from doublet.lake import Lake
 from doublet.log.disk import DiskLog
+from doublet.person.bonds import find_bonds
 from doublet.person.erasures import Erasure, Erasures
-from doublet.person.find import Found, Place, Records, find, resolve
+from doublet.person.find import Found, Records, find, resolve
 from doublet.person.identifiers import EVENT_KINDS, kind_of, texts_of
 from doublet.person.rewrite import Rewriter, rewrite_log
 
@@ -40,9 +41,11 @@ class Eraser:
         turn: Lock,
         rules: models.Rules,
         freshen: Callable[[], str],
+        forget_copies: Callable[[], object],
     ) -> None:
         """`connection` is for the eraser's own queries; `freshen` loads and models all there is
-        and says what hinders it."""
+        and says what hinders it; `forget_copies` removes what others have left of older files,
+        and raises OperatorError while they still use them."""
         self._erasures = erasures
         self._engine = engine
         self._lake = lake
@@ -51,6 +54,7 @@ class Eraser:
         self._turn = turn
         self._rules = rules
         self._freshen = freshen
+        self._forget_copies = forget_copies
         self._rewriter = Rewriter(connection, turn)
 
     def pending(self) -> list[Erasure]:
@@ -119,52 +123,32 @@ class Eraser:
         return found
 
     def _rewrite(self, erasure: Erasure, found: Found) -> None:
-        copies, refused = erasure.copies, erasure.refused
+        digests = self._erasures.digests
+        bonds = find_bonds(self._engine, digests, erasure.account_id, erasure.copies)
+        copies = sorted(bonds.keys() | set(erasure.copies))
         texts = texts_of(found.identifiers)
-        rewrite_log(self._log, erasure.account_id, [*copies, *refused], found.identifiers, texts)
+        rewrite_log(
+            self._log,
+            erasure.account_id,
+            [*copies, *erasure.refused],
+            bonds,
+            found.identifiers,
+            texts,
+        )
         erasure.erased_refused += self._rewriter.refused(
-            self._lake.refused, refused, found.identifiers, texts
+            self._lake.refused, erasure.refused, found.identifiers, texts
         )
         erasure.erased_copies += self._rewriter.events(
-            self._lake.events,
-            copies,
-            self._tokens(erasure),
-            partial(models.adopt, self._engine),
+            self._lake.events, copies, bonds, partial(models.adopt, self._engine)
         )
         with self._turn:
             models.forget(self._engine, self._lake, self._rules, copies)
-
-    def _tokens(self, erasure: Erasure) -> dict[Place, str]:
-        """Where an event's copies belong together by a key of the person only: a token that stands
-        for it, of this event alone, so that figures stay as they are."""
-        rows = self._engine.query(
-            "with placed as (select copies.pixel_id, log_slot, log_offset, "
-            "coalesce(root_key, copies.event_key) as root_key, "
-            "coalesce(root_at, copies.chain_at) as root_at from copies "
-            "left join joins using (pixel_id, event_key, chain_at)) "
-            "select placed.* from placed semi join ("
-            "select cast(unnest($slots) as integer) as log_slot, "
-            "cast(unnest($offsets) as bigint) as log_offset) as theirs "
-            "using (log_slot, log_offset) semi join ("
-            "select * from joins where rule in ('external_id', 'fbp')) as joined "
-            "using (pixel_id, root_key, root_at)",
-            {
-                "slots": [slot for slot, _ in erasure.copies],
-                "offsets": [offset for _, offset in erasure.copies],
-            },
-        )
-        of = partial(self._erasures.digests.of, erasure.account_id)
-        return {
-            (row["log_slot"], row["log_offset"]): of(
-                f"event/{row['pixel_id']}/{row['root_key']}/{row['root_at']}"
-            )
-            for row in rows
-        }
 
     def _finish(self, erasures: list[Erasure]) -> None:
         """Take what is gone out of all that remembers it: scratch files, free blocks of the
         warehouse, older versions of the tables."""
         with self._turn:
+            self._forget_copies()
             self._lake.forget_scratch()
             self._lake.connection.close()
             try:

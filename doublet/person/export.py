@@ -22,8 +22,8 @@ def export(
     data folder `data`.
 
     `person`: what they are known by. `events`: accepted copies. `refused`: refused requests with
-    this person's events only. `events_deduplicated`: events made of the copies. `log`: segments
-    that still hold the same records.
+    this person's events only. `events_deduplicated`, `orders`: what is made of the copies. `log`:
+    segments that still hold the same records.
     """
     yield {
         "table": "person",
@@ -38,8 +38,8 @@ def export(
         theirs = [e for e in elements(payload) if carries(e, found.identifiers, texts)]
         file = _place(row.pop("filename"), data)
         yield {"table": "refused", "file": file, **row, "payload": theirs}
-    for row in _events(engine, found):
-        yield {"table": "events_deduplicated", "file": "warehouse.duckdb", **row}
+    for row in _derived(engine, found):
+        yield {"file": "warehouse.duckdb", **row}
     yield from _segments(log, found, data)
 
 
@@ -64,24 +64,33 @@ def _lake_rows(
         yield dict(zip(names, row, strict=True))
 
 
-def _events(engine: Engine, found: Found) -> list[dict[str, Any]]:
+_THEIRS = (
+    "select distinct copies.pixel_id, coalesce(root_key, copies.event_key) as event_key, "
+    "coalesce(root_at, copies.chain_at) as anchor_at from copies semi join ("
+    "select cast(unnest($slots) as integer) as log_slot, "
+    "cast(unnest($offsets) as bigint) as log_offset"
+    ") as wanted using (log_slot, log_offset) "
+    "left join joins using (pixel_id, event_key, chain_at)"
+)
+
+
+def _derived(engine: Engine, found: Found) -> Iterator[dict[str, Any]]:
     if not found.copies:
-        return []
-    return engine.query(
-        "select events_deduplicated.* from events_deduplicated semi join ("
-        "select copies.pixel_id, copies.event_key, copies.received_at from copies semi join ("
-        "select cast(unnest($slots) as integer) as log_slot, "
-        "cast(unnest($offsets) as bigint) as log_offset"
-        ") as wanted using (log_slot, log_offset)) as theirs "
-        "on events_deduplicated.pixel_id = theirs.pixel_id "
-        "and events_deduplicated.event_key = theirs.event_key "
-        "and theirs.received_at between anchor_at and last_received_at "
-        "order by anchor_at, pixel_id, event_key",
-        {
-            "slots": [slot for slot, _ in found.copies],
-            "offsets": [offset for _, offset in found.copies],
-        },
-    )
+        return
+    given = {
+        "slots": [slot for slot, _ in found.copies],
+        "offsets": [offset for _, offset in found.copies],
+    }
+    key = "pixel_id, event_key, anchor_at"
+    theirs = f"events_deduplicated semi join ({_THEIRS}) as theirs using ({key})"
+    for row in engine.query(f"select events_deduplicated.* from {theirs} order by {key}", given):
+        yield {"table": "events_deduplicated", **row}
+    for row in engine.query(
+        f"select orders.* from orders semi join (select account_id, order_id from {theirs}) "
+        "as events using (account_id, order_id) order by account_id, order_id",
+        given,
+    ):
+        yield {"table": "orders", **row}
 
 
 def _segments(log: DiskLog, found: Found, data: Path) -> Iterator[dict[str, Any]]:

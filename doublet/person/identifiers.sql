@@ -1,5 +1,6 @@
 -- One row per record of an account with its identifiers, each as KEY=VALUE.
 -- Parameters: $paths files of `events`, $account_id, $until the last moment of receipt.
+-- Rows that were made anonymous are nobody's.
 -- Copies of one event are held together by their key (where an id was sent) and by the order.
 select
   log_slot,
@@ -21,7 +22,10 @@ select
         'anon_id=' || user_data.anon_id,
         'madid=' || user_data.madid,
         'ctwa_clid=' || user_data.ctwa_clid,
-        case when event_id is not null then 'event_key=' || pixel_id || '.' || event_key end,
+        case
+          when event_id is not null or action_source = 'physical_store'
+            then 'event_key=' || pixel_id || '.' || event_key
+        end,
         'order_id=' || pixel_id || '.' || order_id
       ]
     ),
@@ -30,3 +34,4 @@ select
 from read_parquet($paths)
 where account_id = $account_id
   and received_at <= $until
+  and not list_contains(coalesce(flags, []), 'erased')

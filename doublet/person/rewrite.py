@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Set
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -22,26 +23,48 @@ from doublet.person.anonymous import (
     anonymous_record,
     anonymous_url,
 )
+from doublet.person.bonds import Bonds
 from doublet.person.find import Place, carries, elements
 
 OnReplaced = Callable[[list[str], list[str]], object]
 """Is told the paths that were made and those they replace, while nobody else uses the table."""
 
 _ATTEMPTS_MAX = 5
+
+
+def _bond(key: str) -> str:
+    kind = "varchar[]" if key in HASHED_KEYS else "varchar"
+    bond = (
+        f"case when changes.{key} is not null then [changes.{key}] end" if key in _BONDS else "null"
+    )
+    return f"{key} := cast({bond} as {kind})"
+
+
+_BONDS = ("external_id", "em")
+_USER_DATA = (
+    "case when coalesce(changes.external_id, changes.em) is not null "
+    f"then struct_pack({', '.join(map(_bond, (*HASHED_KEYS, *PLAIN_KEYS)))}) end"
+)
 _account_of = re.compile(rb'"account_id":"([^"]*)"').search
 _words_of = re.compile(rb"[^\s\"\\,:{}\[\]=&?#/%]{6,}").findall
 
 
 def rewrite_log(
-    log: DiskLog, account_id: str, places: Collection[Place], identifiers: Set[str], texts: Set[str]
+    log: DiskLog,
+    account_id: str,
+    places: Collection[Place],
+    bonds: Bonds,
+    identifiers: Set[str],
+    texts: Set[str],
 ) -> int:
     """Make the records at these places anonymous in every complete segment, and blank those lines
     of damaged ones that hold an identifier; how many records changed."""
 
-    def change(record: bytes) -> bytes:
+    def change(record: bytes, slot: int) -> bytes:
         if b'"record_type":"refused"' in record[:200]:
             return _anonymous_refused(record, identifiers, texts)
-        return anonymous_record(record)
+        offset = int(record[record.index(b":") + 1 : record.index(b",")])
+        return anonymous_record(record, bonds.get((slot, offset)))
 
     values = {identifier.partition("=")[2].encode() for identifier in identifiers}
     values |= {text.encode() for text in texts}
@@ -56,7 +79,7 @@ def rewrite_log(
     changed = 0
     for slot, path in log.complete_segments():
         offsets = {offset for at, offset in places if at == slot}
-        changed += rewriting.rewrite(path, offsets, change) if offsets else 0
+        changed += rewriting.rewrite(path, offsets, partial(change, slot=slot)) if offsets else 0
         rewriting.blank(path, is_theirs)
     for _, path in log.damaged_copies():
         rewriting.blank(path, is_theirs)
@@ -85,14 +108,9 @@ class Rewriter:
         self._turn = turn
 
     def events(
-        self,
-        table: Table,
-        places: Collection[Place],
-        tokens: Mapping[Place, str],
-        on_replaced: OnReplaced,
+        self, table: Table, places: Collection[Place], bonds: Bonds, on_replaced: OnReplaced
     ) -> int:
-        """Make rows of `events` anonymous; how many there were that were not. A row with a token
-        gets it as its external_id."""
+        """Make rows of `events` anonymous; how many there were that were not."""
         self._note(places)
         wanted = (
             "select log_slot, log_offset, event_source_url, custom_data from read_parquet($paths) "
@@ -100,8 +118,8 @@ class Rewriter:
             f"where not list_contains(coalesce(flags, []), '{ERASED}')"
         )
         gone = {
-            "user_data": f"case when changes.token is not null then {_token_alone()} end",
-            "event_id": "null",
+            "user_data": _USER_DATA,
+            "event_id": f"case when lake_rows.event_id is not null then '{ERASED}' end",
             "extra": "null",
             "event_source_url": "changes.event_source_url",
             "custom_data": "changes.custom_data",
@@ -111,10 +129,11 @@ class Rewriter:
         def change(row: tuple[Any, ...]) -> tuple[Any, ...]:
             slot, offset, url, custom = row
             kept = anonymous_custom_data(custom)
+            bond = bonds.get((slot, offset), {})
             text = kept.decode() if kept else None
-            return slot, offset, anonymous_url(url), text, tokens.get((slot, offset))
+            return slot, offset, anonymous_url(url), text, bond.get("external_id"), bond.get("em")
 
-        names = ("event_source_url", "custom_data", "token")
+        names = ("event_source_url", "custom_data", "external_id", "em")
         return self._rewrite(table, wanted, names, change, gone, on_replaced)
 
     def refused(
@@ -223,13 +242,3 @@ class Rewriter:
                 on_replaced(made, [file.path])
         self._connection.execute("drop table person_changes")
         return made
-
-
-def _token_alone() -> str:
-    """User data that hold nothing but the token."""
-    lists = [
-        f"{key} := {'[changes.token]' if key == 'external_id' else 'cast(null as varchar[])'}"
-        for key in HASHED_KEYS
-    ]
-    texts = [f"{key} := cast(null as varchar)" for key in PLAIN_KEYS]
-    return f"struct_pack({', '.join([*lists, *texts])})"
