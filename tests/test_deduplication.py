@@ -204,6 +204,8 @@ _copies = st.lists(
             "order": st.sampled_from([None, None, "1", "2"]),
             "clock": st.sampled_from([None, 0, 60]),
             "value": st.sampled_from([None, 5, 7]),
+            "nested": st.sampled_from([None, {"x": 1}, {"y": [2]}, 5, {"x": {"z": 1}}]),
+            "flags": st.sampled_from([None, ["a", "b"], ["c"]]),
             "action": st.sampled_from(["website"] * 5 + ["physical_store", "business_messaging"]),
         }
     ),
@@ -223,6 +225,10 @@ def made_of(copy: dict[str, Any], number: int) -> tuple[int, bytes]:
     keys += "" if clock is None else f" at={clock}s"
     when = f"{(received_at - NOON) / SECOND:.6f}s"
     made = json.loads(record(f"{when} {copy['source']} {copy['name']} {keys}", 0, number))
+    if copy["nested"] is not None:
+        made["custom_data"]["nested"] = copy["nested"]
+    if copy["flags"] is not None:
+        made["flags"] = copy["flags"]
     if copy["value"] is not None:
         made["value"] = str(copy["value"])
         made["custom_data"]["value"] = copy["value"]

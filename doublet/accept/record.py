@@ -73,7 +73,7 @@ def event_record(
             draft.order_id,
             wire.custom_data or None,
             draft.extra,
-            draft.flags or None,
+            sorted(draft.flags) or None,
         )
     )
     if len(record) > RECORD_SIZE_BYTES_MAX:

@@ -97,14 +97,15 @@ def clean_user_data(user_data: dict[str, Any], flags: list[str]) -> dict[str, An
 
 
 def hashes(key: str, values: Any) -> list[str] | None:
-    """The distinct hashes of one value or a list of them, None when there is no usable one."""
+    """The distinct hashes of one value or a list of them, sorted; None when there is no usable
+    one."""
     found: list[str] = []
     for value in values if isinstance(values, list) else (values,):
         text = _text(value)
         hashed = hash_user_value(key, text) if text else None
         if hashed is not None and hashed not in found:
             found.append(hashed)
-    return found or None
+    return sorted(found) or None
 
 
 def _text(value: Any) -> str | None:

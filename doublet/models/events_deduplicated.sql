@@ -5,8 +5,8 @@
 -- event says which copy is kept and what all copies together say.
 -- The first part gives every field; where it has null, the next one gives it. Hashed user data are
 -- unions. A value and its currency come from one part, the first that has both: 1000 JPY and 7 USD
--- never make 1000 USD. Every rule here gives the same for any grouping of the parts, so that an
--- event may grow by one copy at a time. A null delay_s means that one side is missing.
+-- never make 1000 USD. An event that grows by one copy at a time comes to the same as one that is
+-- made of all its copies. A null delay_s means that one side is missing.
 with
 -- Most events have one copy or two. Where there are more, all but the first make one row here.
 filled as (
@@ -87,13 +87,24 @@ unions as (
     string_agg(array_to_string(user_data.dobd, ','), ',') as dobd,
     string_agg(array_to_string(user_data.dobm, ','), ',') as dobm,
     string_agg(array_to_string(user_data.doby, ','), ',') as doby,
-    string_agg(array_to_string(user_data.app_user_id, ','), ',') as app_user_id,
+    string_agg(array_to_string(user_data.app_user_id, ','), ',') as app_user_id
+  from parts
+  where parts > 2
+    and position > 1
+  group by pixel_id, event_key, anchor_at
+),
+-- From the first part on, since a patch of patches is not the same for any grouping.
+folded as (
+  select
+    pixel_id,
+    event_key,
+    anchor_at,
     list_reduce(
       list_transform(
-        list_sort(list(struct_pack(place := -position, body := custom_data))),
+        list_sort(list(struct_pack(place := position, body := custom_data))),
         lambda entry: entry.body
       ),
-      lambda weaker, stronger: case
+      lambda stronger, weaker: case
         when weaker is null then stronger
         when stronger is null then weaker
         else cast(json_merge_patch(weaker, stronger) as varchar)
@@ -101,7 +112,6 @@ unions as (
     ) as custom_data
   from parts
   where parts > 2
-    and position > 1
   group by pixel_id, event_key, anchor_at
 ),
 others as (
@@ -201,7 +211,7 @@ others as (
     filled.ig_account_id,
     filled.ig_sid,
     filled.whatsapp_business_account_id,
-    unions.custom_data,
+    folded.custom_data,
     list_sort(list_distinct(string_split(unions.flags, ','))),
     unions.is_test,
     list_sort(list_distinct(string_split(nullif(unions.conflicts, ''), ',')))
@@ -210,6 +220,10 @@ others as (
     on filled.pixel_id = unions.pixel_id
     and filled.event_key = unions.event_key
     and filled.anchor_at = unions.anchor_at
+  inner join folded
+    on filled.pixel_id = folded.pixel_id
+    and filled.event_key = folded.event_key
+    and filled.anchor_at = folded.anchor_at
   where filled.position = 2
 ),
 merged as (
@@ -415,6 +429,7 @@ merged as (
     kept.server_first_at,
     kept.last_received_at,
     case
+      when kept.parts > 2 then others.custom_data
       when others.custom_data is null or kept.custom_data = others.custom_data
         then kept.custom_data
       when kept.custom_data is null then others.custom_data
