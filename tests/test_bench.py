@@ -100,3 +100,22 @@ def test_memory_sums_over_all_processes_of_a_server() -> None:
     parts = sorted(row["part"] for row in result["processes"])
     assert ["collect", "collect", "serve", "work"] == parts
     assert sum(row["pss_bytes"] for row in result["processes"]) == result["pss_bytes"]
+
+
+def test_models_prints_what_a_refresh_and_a_rebuild_cost() -> None:
+    done = run_bench("models.py", "--copies=40000", "--json")
+    assert 0 == done.returncode, done.stderr
+    rows = json.loads(done.stdout)
+    assert ["48 hours", "28 days"] == [row["spread"] for row in rows]
+    for row in rows:
+        assert 0 < row["refresh_s"] <= row["refresh_max_s"]
+        assert 0 < row["rebuild_s"]
+        assert 0 < row["page_max_s"]
+
+
+def test_market_prints_each_way_of_counting_beside_the_truth() -> None:
+    done = run_bench("market.py", "--persons=300", "--seeds=1", "--json")
+    assert 0 == done.returncode, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row["truth, with ids"] == row["doublet, with ids"]
+    assert row["pixel alone"] < row["doublet"] <= row["truth"] < row["both, not deduplicated"]
