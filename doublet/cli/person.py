@@ -18,7 +18,7 @@ from doublet.cli.options import (
     err,
     open_catalog,
     print_json,
-    read_settings,
+    read_kept_settings,
 )
 from doublet.errors import OperatorError
 from doublet.settings import Settings
@@ -174,7 +174,7 @@ def person_export(
     user_data = _user_data(
         key, em=email, ph=phone, external_id=external_id, fbp=fbp, fbc=fbc, lead_id=lead_id
     )
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     persons = _Persons(chosen, account, user_data, exact=exact, shared=shared)
     if output is None:
         print(persons.export().decode(), end="")
@@ -211,7 +211,7 @@ def person_erase(
     user_data = _user_data(
         key, em=email, ph=phone, external_id=external_id, fbp=fbp, fbc=fbc, lead_id=lead_id
     )
-    chosen = read_settings(data, pairs)
+    chosen = read_kept_settings(data, pairs)
     persons = _Persons(chosen, account, user_data, exact=exact, shared=shared)
     done = persons.plan() if dry_run else persons.erase()
     if as_json:
@@ -236,5 +236,5 @@ def person_erasures(data: Data = None, as_json: AsJson = False, pairs: SetOption
     from doublet.person import Erasures
     from doublet.web.person import shown
 
-    rows = [shown(e) for e in Erasures(read_settings(data, pairs).erasures_folder).all()]
+    rows = [shown(e) for e in Erasures(read_kept_settings(data, pairs).erasures_folder).all()]
     print_rows([{k: str(v) for k, v in row.items()} for row in rows], as_json)
