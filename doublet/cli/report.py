@@ -58,8 +58,9 @@ def report_overview(
     """
     from doublet.ask import read_overview, read_overview_csv
 
+    _check(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
-    owner, filters = _question(chosen, account, pixel, since, until, as_json and as_csv)
+    owner, filters = _question(chosen, account, pixel, since, until)
     if as_csv:
         print(read_overview_csv(chosen, owner, **filters), end="")
         return
@@ -93,8 +94,9 @@ def report_coverage(
     """
     from doublet.ask import CoverageFilters, read_coverage, read_coverage_csv
 
+    _check(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
-    owner, filters = _question(chosen, account, pixel, since, until, as_json and as_csv)
+    owner, filters = _question(chosen, account, pixel, since, until)
     more: CoverageFilters = {**filters, "event_name": event_name, "by_day": by == "day"}
     if as_csv:
         print(read_coverage_csv(chosen, owner, **more), end="")
@@ -108,19 +110,22 @@ def report_coverage(
         _say_none({**filters, "event_name": event_name})
 
 
+def _check(since: datetime | None, until: datetime | None, is_twofold: bool) -> None:
+    """What cannot be meant, whatever the data folder holds."""
+    if is_twofold:
+        raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
+    if since and until and until < since:
+        raise typer.BadParameter("--until is a day before --since; swap them.")
+
+
 def _question(
     chosen: Settings,
     account: str | None,
     pixel: str | None,
     since: datetime | None,
     until: datetime | None,
-    is_twofold: bool,
 ) -> tuple[Account, Filters]:
     """The account that a report is about and the filters it is asked for, checked."""
-    if is_twofold:
-        raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
-    if since and until and until < since:
-        raise typer.BadParameter("--until is a day before --since; swap them.")
     catalog = open_catalog(chosen)
     owner = catalog.account(account)
     if pixel and pixel not in {known.pixel_id for known in catalog.pixels(owner.account_id)}:
@@ -187,10 +192,7 @@ def report_orders(
     from doublet.ask import read_orders
     from doublet.reports.orders import OrdersRow
 
-    if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
-    if since and until and until < since:
-        raise typer.BadParameter("--until is a day before --since; swap them.")
+    _check(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     days = {"since": since.date() if since else None, "until": until.date() if until else None}
