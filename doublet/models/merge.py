@@ -15,6 +15,7 @@ from doublet.engine import Transaction
 from doublet.lake.table import File, Table
 from doublet.models.tables import Rules, Tables, make_temporary, model_sql
 
+_ORDER_ID = "case when event_name = 'Purchase' then order_id end as order_id"
 _EVENT = "pixel_id, event_key, anchor_at"
 _FIELDS = (
     "account_id, event_name, event_time, event_id, action_source, event_source_url, user_data, "
@@ -38,7 +39,7 @@ def find_members(tx: Transaction, names: Tables) -> None:
     tx.run(
         "create or replace temp table event_copies as select looked_at.pixel_id, "
         "root_key as event_key, root_at as anchor_at, source, received_at, log_slot, log_offset, "
-        "old_key is null as is_new from looked_at semi join touched "
+        f"old_key is null as is_new, {_ORDER_ID} from looked_at semi join touched "
         "on looked_at.pixel_id = touched.pixel_id and root_key = touched.event_key "
         "and root_at = touched.anchor_at"
     )
@@ -61,7 +62,7 @@ def _add_others(tx: Transaction, names: Tables) -> None:
     if tx.run("select 1 from other_places limit 1"):
         tx.run(
             "insert into event_copies select copies.pixel_id, root_key, root_at, source, "
-            f"received_at, log_slot, log_offset, false from {names.copies} as copies "
+            f"received_at, log_slot, log_offset, false, {_ORDER_ID} from {names.copies} as copies "
             "inner join other_places using (pixel_id, event_key, chain_at)"
         )
 

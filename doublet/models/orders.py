@@ -33,9 +33,18 @@ def begin(tx: Transaction) -> None:
     tx.run("create or replace temp table touched_orders (account_id varchar, order_id varchar)")
 
 
+def note_copies(tx: Transaction) -> None:
+    """Note the orders that the copies of the touched events name: those that the events are of,
+    and were of before. A pixel is of one account."""
+    tx.run(
+        f"insert into touched_orders select distinct {_KEY} from event_copies inner join ("
+        "select distinct pixel_id, account_id from changed_events) as pixels using (pixel_id) "
+        "where order_id is not null"
+    )
+
+
 def note_events(tx: Transaction, names: Tables) -> None:
-    """Note the orders of the events named by `touched` as they are now: to be called before the
-    events are replaced, for the orders they leave, and after, for those they come to."""
+    """Note the orders of the events named by `touched`, before these are taken out."""
     tx.run(
         f"insert into touched_orders select distinct {_KEY} from {names.events_deduplicated} "
         "semi join touched using (pixel_id, event_key, anchor_at) "
