@@ -279,6 +279,30 @@ def test_loading_goes_on_while_tables_are_made_anew(pipeline: Pipeline) -> None:
     assert tables == (pipeline.events(), pipeline.table("copies", "all"))
 
 
+def test_a_rebuild_that_was_cut_off_leaves_all_as_it_was(pipeline: Pipeline) -> None:
+    for n in range(6):
+        pipeline.append([make_record(NOON + n * SECOND, event_id=f"order.{n}")])
+        pipeline.refresh()
+    before = pipeline.events()
+    turns = iter(range(4))
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        if next(turns, None) is None:
+            raise KeyboardInterrupt
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        models.rebuild(pipeline.engine, pipeline.lake, pipeline.rules, 2, turn=turn)
+    assert before == pipeline.events()
+    names = "select table_name from duckdb_tables() where table_name like '%_building'"
+    assert [] != pipeline.engine.query(names)
+    assert not models.prepare(pipeline.engine, pipeline.rules)
+    assert [] == pipeline.engine.query(names)
+    pipeline.rebuild(100)
+    assert before == pipeline.events()
+
+
 def test_changed_model_texts_make_the_tables_anew(pipeline: Pipeline) -> None:
     pipeline.append([make_record()])
     pipeline.refresh()

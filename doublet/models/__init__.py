@@ -72,12 +72,13 @@ def fingerprint(rules: Rules) -> str:
 def prepare(engine: Engine, rules: Rules) -> bool:
     """Make the tables if they are missing or were made by other texts or rules; True if it did."""
     with engine.transaction() as tx:
+        # What a rebuild that was cut off has left.
+        for name in BUILDING:
+            tx.run(f"drop table if exists {name}")
         tx.run("create table if not exists model_state (fingerprint varchar)")
         if tx.run("select fingerprint from model_state") == [(fingerprint(rules),)]:
             return False
         _make_tables(tx, LIVE)
-        for name in BUILDING:
-            tx.run(f"drop table if exists {name}")
         tx.run(
             "create or replace table model_state as select $f as fingerprint",
             {"f": fingerprint(rules)},
