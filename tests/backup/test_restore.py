@@ -21,6 +21,7 @@ from doublet.errors import CorruptError, NewerFormatError, OperatorError
 from doublet.rates import Rate, keep_rates, kept_rates
 from doublet.rounds import Freshener
 from doublet.settings import Settings
+from tests.factories import Pipeline
 from tests.saving import Shop, restored
 from tests.server import DoubletProcess, free_port, wait_for
 
@@ -208,6 +209,20 @@ def test_what_cannot_be_united_leaves_the_present_content_as_it_is(
         restore(other, shop.save().folder, replace=True)
     assert not (other.data / "restoring").exists()
     Freshener(other).close()
+
+
+def test_tables_that_end_with_a_checkpoint_can_be_written_to(shop: Shop, tmp_path: Path) -> None:
+    shop.send(2)
+    shop.refresh()
+    for table in shop.lake.tables:
+        table.forget_history()
+    new = Settings(data=tmp_path / "new")
+    restore(new, shop.save().folder)
+    pipeline = Pipeline(new.data)
+    for table in pipeline.lake.tables:
+        table.set_mark("mark", 1)
+        assert 1 == table.mark("mark")
+    pipeline.close()
 
 
 def test_exchange_rates_are_kept_with_it(shop: Shop, tmp_path: Path) -> None:
