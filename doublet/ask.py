@@ -213,11 +213,13 @@ def _parameters(account: Account, **filters: Unpack[CoverageFilters]) -> dict[st
 
 @contextmanager
 def _own_engine(settings: Settings) -> Iterator[Engine]:
-    """The database of a server that is not running, with its models as they were left."""
+    """The database of a server that is not running, brought up to date: after a restore, an
+    upgrade or a change of rules its tables hold nothing yet."""
     from doublet.rounds import Freshener
 
     freshener = Freshener(settings)
     try:
+        freshener.freshen()
         yield freshener.engine
     finally:
         freshener.close()

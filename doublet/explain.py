@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,9 @@ from doublet.engine import Engine
 
 EVENTS_MAX = 20
 """So many events are told when an id names more."""
+
+COPIES_MAX = 1000
+"""So many copies of an event are told, the kept one among them."""
 
 _DOORS = {"browser": "through /tr", "server": "through the Conversions API"}
 _COMPARED = ("event_id", "event_time", "action_source", "event_source_url")
@@ -134,7 +138,7 @@ def _tell(engine: Engine, account: Account, root: _Root) -> Story:
 def _copies(
     engine: Engine, root: _Root, kept: tuple[int, int]
 ) -> list[tuple[Copy, dict[str, Any]]]:
-    """The copies of an event by receipt, each with its user data."""
+    """The first copies of an event and the kept one, by receipt, each with its user data."""
     places = engine.query(
         "with chains as (select pixel_id, event_key, chain_at, rule from joins "
         "where pixel_id = $pixel_id and root_key = $event_key and root_at = $anchor_at "
@@ -142,9 +146,11 @@ def _copies(
         "select copies.log_slot, copies.log_offset, copies.received_at, "
         "case when copies.rule = 'first' then chains.rule else copies.rule end as rule "
         "from copies inner join chains using (pixel_id, event_key, chain_at) "
-        "order by copies.received_at, log_slot, log_offset limit 1000",
-        root._asdict(),
+        "order by case when log_slot = $slot and log_offset = $offset then 0 else 1 end, "
+        "copies.received_at, log_slot, log_offset limit $copies_max",
+        {**root._asdict(), "slot": kept[0], "offset": kept[1], "copies_max": COPIES_MAX},
     )
+    places.sort(key=itemgetter("received_at", "log_slot", "log_offset"))
     rows = _lake_rows(engine, places)
     copies = []
     for place in places:
@@ -168,7 +174,9 @@ def _copies(
 
 
 def _lake_rows(engine: Engine, places: list[dict[str, Any]]) -> dict[tuple[int, int], Any]:
-    paths = [row["path"] for row in engine.query("select path from lake_files")]
+    # Messages about orders lie beside the events, and hold none of their columns.
+    events = "select path from lake_files where path like '%/events/received_date=%'"
+    paths = [row["path"] for row in engine.query(events)]
     rows = engine.query(
         "select source, received_at, log_slot, log_offset, event_id, event_time, action_source, "
         "event_source_url, user_data, value, currency, order_id, custom_data, flags "
@@ -224,6 +232,9 @@ def _sentences(
 ) -> Iterator[str]:
     for number, copy in enumerate(copies, 1):
         yield f"{number}. {_arrival(copy, zone)} {_why(copy, copies)}"
+    untold = event["browser_copies"] + event["server_copies"] - len(copies)
+    if untold:
+        yield f"{untold:,} more copies came; they are not told one by one."
     kept = next(number for number, copy in enumerate(copies, 1) if copy.is_kept)
     if len(copies) == 1:
         yield _KEPT["only"]

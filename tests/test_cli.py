@@ -7,11 +7,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from doublet.catalog import Catalog
+from doublet.rounds import Freshener
 from doublet.settings import Settings
+from tests.factories import Pipeline, make_record, sha256
 from tests.server import free_port
 
 USAGE, OPERATOR = 2, 3
@@ -97,6 +100,63 @@ def test_a_mistyped_data_folder_is_not_made(tmp_path: Path, arguments: Sequence[
     assert (OPERATOR, "") == (done.returncode, done.stdout)
     assert "There is no data folder mistyped." in done.stderr
     assert [] == list(tmp_path.iterdir())
+
+
+HOSTILE = "[/b]\x1b[2J[red]"
+
+
+def _append(folder: Path, pixel_id: str, **fields: Any) -> None:
+    """One event of the pixel, in the log and in no table yet."""
+    catalog = Catalog(Settings(data=folder / "doublet-data").catalog_url)
+    (account,) = catalog.accounts()
+    catalog.close()
+    pipeline = Pipeline(folder / "doublet-data")
+    record = make_record(account_id=account.account_id, pixel_id=pixel_id, **fields)
+    pipeline.append([record])
+    pipeline.close()
+
+
+def test_names_that_others_chose_are_printed_as_they_are(tmp_path: Path, pixel_id: str) -> None:
+    _append(tmp_path, pixel_id, event_name=HOSTILE, event_id="1")
+    done = doublet(tmp_path, "account", "create", HOSTILE)
+    assert 0 == done.returncode
+    names = [
+        doublet(tmp_path, "account", "list"),
+        doublet(tmp_path, "report", "overview", "--account", "Shop"),
+        doublet(tmp_path, "report", "coverage", "--account", "Shop"),
+        doublet(tmp_path, "explain", "1", "--account", "Shop"),
+    ]
+    for printed in names:
+        assert (0, "") == (printed.returncode, printed.stderr)
+        assert "[/b]\N{REPLACEMENT CHARACTER}[2J[red]" in printed.stdout
+
+
+def test_without_a_server_reports_are_up_to_date(tmp_path: Path, pixel_id: str) -> None:
+    _append(tmp_path, pixel_id)
+    for rules in ("doublet", "meta"):
+        found = doublet(tmp_path, "report", "overview", "--json", "--set", f"dedup={rules}")
+        assert [1] == [row["events"] for row in json.loads(found.stdout)]
+
+
+def test_an_unknown_pixel_has_no_story(tmp_path: Path, pixel_id: str) -> None:
+    done = doublet(tmp_path, "explain", "1", "--pixel", "7")
+    assert (OPERATOR, True) == (done.returncode, "has no pixel '7'" in done.stderr)
+
+
+def test_what_is_said_of_persons_is_for_programs_too(tmp_path: Path, pixel_id: str) -> None:
+    _append(tmp_path, pixel_id, user_data={"em": [sha256("jo@example.com")]})
+    nobody = doublet(tmp_path, "person", "export", "--email", "nobody@example.com")
+    assert (0, "person") == (nobody.returncode, json.loads(nobody.stdout)["table"])
+    assert "Nothing is kept" in nobody.stderr
+    busy = Freshener(Settings(data=tmp_path / "doublet-data"))
+    arguments = ("person", "export", "--email", "jo@example.com", "--output", "jo.jsonl")
+    assert OPERATOR == doublet(tmp_path, *arguments).returncode
+    busy.close()
+    assert 0 == doublet(tmp_path, *arguments).returncode
+    assert b"order.1" in (tmp_path / "jo.jsonl").read_bytes()
+    assert 0 == doublet(tmp_path, "person", "erase", "--email", "jo@example.com").returncode
+    (erasure,) = json.loads(doublet(tmp_path, "person", "erasures", "--json").stdout)
+    assert ("done", 1, 0) == (erasure["state"], erasure["copies"], erasure["refused"])
 
 
 _INTERRUPTED = """

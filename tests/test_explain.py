@@ -9,7 +9,17 @@ import pytest
 
 from doublet.catalog import Account
 from doublet.explain import Story, explain
-from tests.factories import ACCOUNT, HOUR, NOON, PIXEL, SECOND, Pipeline, make_record, sha256
+from tests.factories import (
+    ACCOUNT,
+    HOUR,
+    NOON,
+    PIXEL,
+    SECOND,
+    Pipeline,
+    make_order,
+    make_record,
+    sha256,
+)
 
 SHOP = Account(ACCOUNT, "Shop", "Europe/Berlin", "USD")
 
@@ -92,3 +102,21 @@ def test_a_store_s_event_is_found_by_its_id(pipeline: Pipeline) -> None:
     pipeline.append([make_record(action_source="physical_store", event_id="till.7")])
     pipeline.refresh()
     assert "first" == only(pipeline, "till.7").copies[0].rule
+
+
+def test_of_very_many_copies_the_kept_one_is_told(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("doublet.explain.COPIES_MAX", 2)
+    servers = [make_record(NOON + n) for n in range(4)]
+    pipeline.append([*servers, make_record(NOON + SECOND, "browser")])
+    pipeline.refresh()
+    story = only(pipeline, "order.1")
+    assert [("server", False), ("browser", True)] == [(c.source, c.is_kept) for c in story.copies]
+    assert "3 more copies came; they are not told one by one." in story.sentences
+
+
+def test_messages_about_orders_leave_stories_alone(pipeline: Pipeline) -> None:
+    pipeline.append([make_record(), make_order("cancelled")])
+    pipeline.refresh()
+    assert "first" == only(pipeline, "order.1").copies[0].rule

@@ -19,9 +19,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE, unreadable
-from doublet.accept.steps import ACTION_SOURCES, EVENT_ID_LENGTH_MAX, FUTURE_S_MAX, Arrival
+from doublet.accept.steps import (
+    ACTION_SOURCES,
+    EVENT_ID_LENGTH_MAX,
+    FUTURE_S_MAX,
+    Arrival,
+    stored_event_id,
+)
 from doublet.event import OrderMessage, OrdersRequest, WireOrder, encode, money
-from doublet.normalize import sha256_hex
 from doublet.redact import redact
 from doublet.refusal import Reason, Refusal
 
@@ -194,7 +199,7 @@ def _id(field: str, given: object) -> str | None:
         raise _Fault(
             f"{field} has {len(text)} characters, at most {EVENT_ID_LENGTH_MAX} are allowed.", field
         )
-    return text if text.isalnum() or redact(text) is text else sha256_hex(text)
+    return stored_event_id(text)
 
 
 def _kind(given: str | None) -> Kind:

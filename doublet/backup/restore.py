@@ -87,16 +87,21 @@ def restore(
         restoring = data / RESTORING
         shutil.rmtree(restoring, ignore_errors=True)
         restoring.mkdir(0o700)
-        tell = _telling("Restoring", manifest.size_bytes, on_progress)
-        for file in manifest.files:
-            target = restoring / file.path
-            files.make_folders(target.parent, restoring)
-            if files.copy(backup / file.path, target, tell) != file.sha256:
-                raise CorruptError(f"{backup / file.path} has just changed.", "Restore again.")
-        # What is erased in the present content is erased from the restored one too: the worker
-        # finds tombstones that the tables have not been through.
-        unite(settings.erasures_folder, restoring / settings.erasures_folder.name)
-        files.sync_folders(restoring)
+        try:
+            tell = _telling("Restoring", manifest.size_bytes, on_progress)
+            for file in manifest.files:
+                target = restoring / file.path
+                files.make_folders(target.parent, restoring)
+                if files.copy(backup / file.path, target, tell) != file.sha256:
+                    raise CorruptError(f"{backup / file.path} has just changed.", "Restore again.")
+            # What is erased in the present content is erased from the restored one too: the worker
+            # finds tombstones that the tables have not been through.
+            unite(settings.erasures_folder, restoring / settings.erasures_folder.name)
+            files.sync_folders(restoring)
+        except (OperatorError, OSError):
+            # Nothing of the present content was touched: it can be served as before.
+            shutil.rmtree(restoring, ignore_errors=True)
+            raise
         replaced = _move_aside(data) if content else None
         for path in sorted(restoring.iterdir()):
             path.rename(data / path.name)

@@ -154,6 +154,8 @@ class _Backup:
         for path in sorted(self._settings.erasures_folder.glob("*")):
             if path.suffix in (".json", ""):
                 self._add(f"erasures/{path.name}", path.read_bytes())
+        for path in sorted(self._settings.rates_folder.glob("*.csv")):
+            self._add(f"rates/{path.name}", path.read_bytes())
         self._copy_lake(pinned, held)
         for snapshot in pinned:
             self._check(snapshot)

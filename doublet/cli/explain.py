@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.markup import escape
 
 from doublet.cli.options import (
     AccountOption,
@@ -14,8 +13,10 @@ from doublet.cli.options import (
     Data,
     PixelOption,
     SetOption,
+    literal,
     open_catalog,
     out,
+    own_pixel,
     read_kept_settings,
 )
 from doublet.errors import OperatorError
@@ -39,8 +40,9 @@ def explain(
     from doublet.ask import read_stories
 
     chosen = read_kept_settings(data, pairs)
-    owner = open_catalog(chosen).account(account)
-    stories = read_stories(chosen, owner, event_id, pixel)
+    catalog = open_catalog(chosen)
+    owner = catalog.account(account)
+    stories = read_stories(chosen, owner, event_id, own_pixel(catalog, owner, pixel))
     if as_json:
         text = msgspec.json.Encoder(decimal_format="number").encode(stories)
         print(msgspec.json.format(text, indent=2).decode())
@@ -48,8 +50,8 @@ def explain(
     if not stories:
         raise OperatorError(
             f"No event of account {owner.account_id} has a copy with the id {event_id!r}.",
-            "Ids are compared as they were sent, upper and lower case apart; a refused request is "
-            "in the table `refused`.",
+            "Ids are compared as they were sent, upper and lower case apart. `doublet refresh` "
+            "takes in what has just been accepted; a refused request is in the table `refused`.",
         )
     for story in stories:
         _print_story(story)
@@ -58,6 +60,6 @@ def explain(
 def _print_story(story: Story) -> None:
     copies = "1 copy" if len(story.copies) == 1 else f"{len(story.copies)} copies"
     name = f"{story.event_name} {story.event_id or 'without an id'}"
-    out.print(f"[bold]{escape(name)}[/bold], pixel {story.pixel_id}: {copies}, one event")
+    out.print(f"[bold]{literal(name)}[/bold], pixel {story.pixel_id}: {copies}, one event")
     for sentence in story.sentences:
-        out.print(f"  {escape(sentence)}", soft_wrap=True)
+        out.print(f"  {literal(sentence)}", soft_wrap=True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from doublet.errors import OperatorError
 from doublet.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from doublet.catalog import Catalog
+    from doublet.catalog import Account, Catalog
 
 # Without a terminal nobody can widen the window, and a cut figure is a wrong one.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -107,8 +109,28 @@ def open_catalog(chosen: Settings) -> Catalog:
     return catalog
 
 
-def print_rows(rows: list[dict[str, str]], as_json: bool) -> None:
-    """Print rows of text, for people or for programs."""
+def own_pixel(catalog: Catalog, owner: Account, pixel: str | None) -> str | None:
+    """The pixel of an option. Raises OperatorError when the account has no such pixel."""
+    if pixel and pixel not in {known.pixel_id for known in catalog.pixels(owner.account_id)}:
+        raise OperatorError(
+            f"Account {owner.account_id} has no pixel {pixel!r}.",
+            "`doublet pixel list` shows the pixels of each account.",
+        )
+    return pixel
+
+
+def literal(text: str) -> str:
+    """A text that others chose, such as an event's name, ready for a console: nothing in it is
+    taken for markup, and no control character reaches the terminal.
+
+    >>> literal("[bold]a\\x1b[2J")
+    '\\\\[bold]a�[2J'
+    """
+    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
+
+
+def print_rows(rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
+    """Print rows, for people or for programs; what is None is an empty cell."""
     if as_json:
         print_json(rows)
     elif not rows:
@@ -116,5 +138,5 @@ def print_rows(rows: list[dict[str, str]], as_json: bool) -> None:
     else:
         table = RichTable(*rows[0])
         for row in rows:
-            table.add_row(*row.values())
+            table.add_row(*("" if cell is None else literal(str(cell)) for cell in row.values()))
         out.print(table)

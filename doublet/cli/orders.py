@@ -16,6 +16,7 @@ from doublet.cli.options import (
     Data,
     SetOption,
     err,
+    literal,
     open_catalog,
     out,
     print_json,
@@ -156,7 +157,7 @@ def order_show(
         print_report(ledger)
     else:
         for sentence in sentences(ledger):
-            out.print(escape(sentence), soft_wrap=True)
+            out.print(literal(sentence), soft_wrap=True)
 
 
 @rates_app.command("import")
@@ -184,6 +185,12 @@ def rates_import(
     except UnicodeDecodeError as error:
         raise SenderError(f"{file.name} is not UTF-8.", "Save it as UTF-8.") from error
     rates = read_rates(lines, file.name)
+    if any(rate.currency == owner.currency for rate in rates):
+        raise SenderError(
+            f"{file.name}: {owner.currency} is the account's own currency; one unit is worth 1.",
+            f"Give what one unit of each other currency is worth in {owner.currency}; leave "
+            f"{owner.currency} out.",
+        )
     kept = keep_rates(chosen.rates_folder, owner.account_id, rates)
     if as_json:
         print_json({"imported": len(rates), "known": kept})

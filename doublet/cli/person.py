@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 import typer
@@ -177,14 +179,30 @@ def person_export(
     chosen = read_kept_settings(data, pairs)
     persons = _Persons(chosen, account, user_data, exact=exact, shared=shared)
     if output is None:
-        print(persons.export().decode(), end="")
-        return
+        lines = persons.export()
+        print(lines.decode(), end="")
+    else:
+        with _new_file(output) as stream:
+            lines = persons.export()
+            stream.write(lines)
+    # The first line says what the person is known by.
+    if lines.count(b"\n") < 2:
+        err.print("Nothing is kept about a person with these identifiers.")
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file for this user alone; none is left when what should fill it fails."""
     try:
-        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise OperatorError(f"{output} exists.", "Name a new file, or remove it first.") from None
-    with os.fdopen(file, "wb") as stream:
-        stream.write(persons.export())
+        raise OperatorError(f"{path} exists.", "Name a new file, or remove it first.") from None
+    try:
+        with os.fdopen(file, "wb") as stream:
+            yield stream
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 @person_app.command("erase")
@@ -237,4 +255,4 @@ def person_erasures(data: Data = None, as_json: AsJson = False, pairs: SetOption
     from doublet.web.person import shown
 
     rows = [shown(e) for e in Erasures(read_kept_settings(data, pairs).erasures_folder).all()]
-    print_rows([{k: str(v) for k, v in row.items()} for row in rows], as_json)
+    print_rows(rows, as_json)

@@ -19,12 +19,13 @@ from doublet.cli.options import (
     PixelOption,
     SetOption,
     err,
+    literal,
     not_empty,
     open_catalog,
     out,
+    own_pixel,
     read_kept_settings,
 )
-from doublet.errors import OperatorError
 from doublet.settings import Settings
 
 if TYPE_CHECKING:
@@ -128,13 +129,8 @@ def _question(
     """The account that a report is about and the filters it is asked for, checked."""
     catalog = open_catalog(chosen)
     owner = catalog.account(account)
-    if pixel and pixel not in {known.pixel_id for known in catalog.pixels(owner.account_id)}:
-        raise OperatorError(
-            f"Account {owner.account_id} has no pixel {pixel!r}.",
-            "`doublet pixel list` shows the pixels of each account.",
-        )
     return owner, {
-        "pixel_id": pixel,
+        "pixel_id": own_pixel(catalog, owner, pixel),
         "since": since.date() if since else None,
         "until": until.date() if until else None,
     }
@@ -153,7 +149,7 @@ def _say_none(filters: Mapping[str, Any]) -> None:
         if value
     )
     if given:
-        err.print(f"No event matches {escape(given)}. Leave filters out to see more.")
+        err.print(f"No event matches {literal(given)}. Leave filters out to see more.")
     else:
         err.print("No events yet. `doublet pixel create NAME` prints what to paste into a site.")
 
@@ -167,8 +163,10 @@ def _print_overview(rows: Sequence[Any]) -> None:
         figures = len(title) if title == "value" else len(title.split()[0])
         table.add_column(title, justify="right", no_wrap=title == "value", min_width=figures)
     for row in rows:
-        value = "\n".join(f"{amount:,.2f} {c}" for c, amount in sorted(row.value.items()))
-        table.add_row(row.event_name, *(f"{getattr(row, name):,}" for name in _COUNTS), value)
+        value = "\n".join(f"{amount:,.2f} {literal(c)}" for c, amount in sorted(row.value.items()))
+        table.add_row(
+            literal(row.event_name), *(f"{getattr(row, name):,}" for name in _COUNTS), value
+        )
     out.print(table)
 
 
@@ -221,22 +219,15 @@ def _money(value: Decimal) -> str:
 
 
 def _print_orders(report: Any) -> None:
-    table = RichTable("day", "currency")
-    for title in ("orders", "gross", "refunds", "cancelled", "net", "pending", "conflicts"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column(f"net in {report.currency}", justify="right", no_wrap=True)
+    titles = ["day", "currency", "orders", "gross", "refunds", "cancelled", "net", "pending"]
+    rows = []
     for row in report.rows:
         sums = (row.gross, row.refunds, row.cancelled, row.net, row.pending)
-        converted = "no rate" if row.net_converted is None else _money(row.net_converted)
-        table.add_row(
-            str(row.day),
-            row.currency or "(none)",
-            f"{row.orders:,}",
-            *map(_money, sums),
-            f"{row.conflicts:,}",
-            converted,
-        )
-    out.print(table)
+        converted = "–" if row.net_converted is None else _money(row.net_converted)
+        first = [str(row.day), literal(row.currency or "(none)"), f"{row.orders:,}"]
+        rows.append([*first, *map(_money, sums), f"{row.conflicts:,}", converted])
+    titles += ["conflicts", f"net in {report.currency}"]
+    _print_figures(titles, rows, 2, anyway=True)
     out.print(f"Net in {report.currency}: {_money(report.net_converted)}")
 
 
@@ -273,7 +264,7 @@ def _print_coverage(rows: Sequence[Any], by_day: bool) -> None:
             alone = (value.browser_alone, value.server_alone, value.added)
             lines.append(figures(value.value, *alone))
         return [
-            "\n".join([escape(row.event_name), *(f"  {code}" for code in sorted(row.value))]),
+            "\n".join([literal(row.event_name), *(f"  {code}" for code in sorted(row.value))]),
             *([str(row.day)] if by_day else []),
             *(f"{getattr(row, side):,}" for side in sides),
             *("\n".join(column) for column in zip(*lines, strict=True)),

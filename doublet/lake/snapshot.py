@@ -62,7 +62,10 @@ def tables(lake: Path) -> list[Path]:
 
 
 def _log_files(folder: Path, version: int) -> list[str]:
-    """Paths of the newest checkpoint and the commits after it, up to a version."""
+    """Paths of the newest checkpoint, its own commit and those after it, up to a version.
+
+    Readers need no commit of a checkpoint; delta-rs writes to no table that has none at all.
+    """
     names = [path.name for path in (folder / _LOG).iterdir() if path.name[:_DIGITS].isdigit()]
     checkpoints = [name for name in names if ".checkpoint." in name and name.endswith(".parquet")]
     past = [name for name in checkpoints if int(name[:_DIGITS]) <= version]
@@ -71,6 +74,6 @@ def _log_files(folder: Path, version: int) -> list[str]:
     for name in commits:
         if name not in names:
             raise FileNotFoundError(f"{folder.name} has no commit {name} any more.")
-    return [f"{_LOG}/{name}" for name in past if int(name[:_DIGITS]) == newest] + [
-        f"{_LOG}/{name}" for name in commits
-    ]
+    own = [name for name in names if name == f"{newest:0{_DIGITS}d}.json"]
+    checkpoint = [name for name in past if int(name[:_DIGITS]) == newest]
+    return [f"{_LOG}/{name}" for name in (*checkpoint, *own, *commits)]

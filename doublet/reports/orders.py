@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from doublet.accept import stored_event_id
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.rates import Rates
@@ -120,8 +121,8 @@ def orders(
 
 
 def order_ledger(engine: Engine, account: Account, order_id: str) -> OrderLedger | None:
-    """The ledger of one order, None when nothing is known of it."""
-    asked = {"account_id": account.account_id, "order_id": order_id}
+    """The ledger of one order, None when nothing is known of it; the id is as it was sent."""
+    asked = {"account_id": account.account_id, "order_id": stored_event_id(order_id)}
     zone = ZoneInfo(account.time_zone)
 
     def local(row: Mapping[str, object]) -> dict[str, object]:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ import pytest
 from doublet.backup.manifest import NAME, complete_backups
 from doublet.backup.restore import restore
 from doublet.errors import CorruptError, NewerFormatError, OperatorError
+from doublet.rates import Rate, keep_rates, kept_rates
 from doublet.rounds import Freshener
 from doublet.settings import Settings
+from tests.factories import Pipeline
 from tests.saving import Shop, restored
 from tests.server import DoubletProcess, free_port, wait_for
 
@@ -191,6 +195,42 @@ def test_an_interrupted_restore_is_no_data_folder(shop: Shop, tmp_path: Path) ->
             assert "--replace" in process.stderr
     restore(settings, shop.backups)
     Freshener(settings).close()
+
+
+def test_what_cannot_be_united_leaves_the_present_content_as_it_is(
+    shop: Shop, tmp_path: Path
+) -> None:
+    shop.send(1)
+    for folder, key in ((shop.settings.data, b"a"), (tmp_path / "other", b"b")):
+        (folder / "erasures").mkdir(parents=True)
+        (folder / "erasures" / "key").write_bytes(key * 32)
+    other = Settings(data=tmp_path / "other")
+    with pytest.raises(CorruptError, match="two installations"):
+        restore(other, shop.save().folder, replace=True)
+    assert not (other.data / "restoring").exists()
+    Freshener(other).close()
+
+
+def test_tables_that_end_with_a_checkpoint_can_be_written_to(shop: Shop, tmp_path: Path) -> None:
+    shop.send(2)
+    shop.refresh()
+    for table in shop.lake.tables:
+        table.forget_history()
+    new = Settings(data=tmp_path / "new")
+    restore(new, shop.save().folder)
+    pipeline = Pipeline(new.data)
+    for table in pipeline.lake.tables:
+        table.set_mark("mark", 1)
+        assert 1 == table.mark("mark")
+    pipeline.close()
+
+
+def test_exchange_rates_are_kept_with_it(shop: Shop, tmp_path: Path) -> None:
+    usd = Rate(date(2026, 11, 1), "USD", Decimal("0.92"))
+    keep_rates(shop.settings.rates_folder, "act_1", [usd])
+    new = Settings(data=tmp_path / "new")
+    restore(new, shop.save().folder)
+    assert [usd] == kept_rates(new.rates_folder, "act_1")
 
 
 def test_checking_writes_nothing(shop: Shop, tmp_path: Path) -> None:

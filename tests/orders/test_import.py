@@ -172,6 +172,13 @@ def test_an_order_is_corrected_and_told(tmp_path: Path, account: Account) -> Non
     assert "Nothing is known of order '1002'" in missing.stderr
 
 
+def test_the_accounts_own_currency_needs_no_rate(tmp_path: Path, account: Account) -> None:
+    (tmp_path / "rates.csv").write_text("day,currency,rate\n2026-11-01,eur,1.1\n")
+    wrong = run(tmp_path, "rates", "import", "rates.csv", code=4)
+    assert "EUR is the account's own currency" in wrong.stderr
+    assert [] == json.loads(run(tmp_path, "rates", "list", "--json").stdout)
+
+
 @pytest.mark.slow
 def test_a_running_server_takes_in_what_is_imported_beside_it(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"

@@ -118,6 +118,14 @@ def test_one_order_is_told_to_its_own_account_only(filled: Site) -> None:
     assert 200 == filled.get("/order.json?order_id=8", filled.theirs).status_code
 
 
+def test_an_order_whose_id_holds_an_address_is_found_as_it_was_sent(site: Site) -> None:
+    ours = site.ours.account.account_id
+    site.pipeline.append([make_purchase(account_id=ours, order_id="jo@example.com/7")])
+    site.pipeline.refresh()
+    ledger = site.get("/order.json?order_id=jo@example.com/7", site.ours).json()
+    assert [100] == [row["net"] for row in ledger["rows"]]
+
+
 @pytest.mark.parametrize(
     ("path", "field"),
     [
