@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from doublet.accept import UNREADABLE, Arrival, accept_events, is_suspect, read_request
-from doublet.collect.intake import Intake, refuse, unknown_pixel
+from doublet.collect.intake import Intake, answer_batch, unknown_pixel
 from doublet.collect.request import (
     Receive,
     Scope,
     Send,
     explain,
     header,
-    json_headers,
     parse_form,
     parse_pairs,
-    respond,
 )
-from doublet.errors import BusyError
 from doublet.event import EventsRequest
-from doublet.refusal import Reason, Refusal, fbtrace_id
+from doublet.refusal import Reason, Refusal
 
 _FORMS = ("multipart/", "application/x-www-form-urlencoded")
 
@@ -40,29 +38,9 @@ async def answer_events(
     intake: Intake, scope: Scope, receive: Receive, send: Send, pixel_id: str
 ) -> None:
     """Take one request: all of its events or none."""
-    trace_id = fbtrace_id()
     arrival = Arrival("", pixel_id, "server", 0, intake.appender.slot)
-    if scope["method"] != "POST":
-        refusal = Refusal(Reason.METHOD_NOT_ALLOWED, "Events are sent with POST.")
-        await refuse(send, refusal, trace_id)
-        return
-    outcome: int | Refusal
-    try:
-        body = await intake.read_body(receive)
-        if isinstance(body, Refusal):
-            outcome = await intake.set_aside(body, arrival, b"")
-        else:
-            outcome = await _take(intake, scope, arrival, body)
-    except BusyError as error:
-        outcome = Refusal(Reason.BUSY, error.message)
-    if isinstance(outcome, Refusal):
-        await refuse(send, outcome, trace_id)
-        return
-    answer = b'{"events_received":%d,"messages":[],"fbtrace_id":"%s"}' % (
-        outcome,
-        trace_id.encode(),
-    )
-    await respond(send, 200, json_headers(answer), answer)
+    take = partial(_take, intake, scope, arrival)
+    await answer_batch(intake, scope, receive, send, arrival, "events", take)
 
 
 async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> int | Refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from doublet.accept import Arrival, hashed_payload, refused_record
@@ -14,6 +15,7 @@ from doublet.collect.request import (
     Proxies,
     Receive,
     Room,
+    Scope,
     Send,
     json_headers,
     read_body,
@@ -22,7 +24,7 @@ from doublet.collect.request import (
 from doublet.errors import BusyError
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
-from doublet.refusal import Reason, Refusal, graph_error
+from doublet.refusal import Reason, Refusal, fbtrace_id, graph_error
 from doublet.settings import Settings
 
 BODIES_SIZE_BYTES_MAX = 64 << 20
@@ -107,3 +109,38 @@ async def refuse(send: Send, refusal: Refusal, trace_id: str = "") -> None:
     if refusal.reason is Reason.BUSY:
         extra.append((b"retry-after", b"5"))
     await respond(send, row.http_status, json_headers(body, extra), body)
+
+
+Take = Callable[[bytes], Awaitable[int | Refusal]]
+"""What a door does with a body: how many records it made durable, or why none."""
+
+
+async def answer_batch(
+    intake: Intake,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    arrival: Arrival,
+    noun: str,
+    take: Take,
+) -> None:
+    """Take one POST request with a batch of `noun`: all of it or none; 200 means durable."""
+    trace_id = fbtrace_id()
+    if scope["method"] != "POST":
+        refusal = Refusal(Reason.METHOD_NOT_ALLOWED, f"{noun.capitalize()} are sent with POST.")
+        await refuse(send, refusal, trace_id)
+        return
+    outcome: int | Refusal
+    try:
+        body = await intake.read_body(receive)
+        if isinstance(body, Refusal):
+            outcome = await intake.set_aside(body, arrival, b"")
+        else:
+            outcome = await take(body)
+    except BusyError as error:
+        outcome = Refusal(Reason.BUSY, error.message)
+    if isinstance(outcome, Refusal):
+        await refuse(send, outcome, trace_id)
+        return
+    answer = f'{{"{noun}_received":{outcome},"messages":[],"fbtrace_id":"{trace_id}"}}'.encode()
+    await respond(send, 200, json_headers(answer), answer)

@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from doublet.accept import Arrival, accept_orders, kept_orders, read_orders
 from doublet.collect.events import token_of
-from doublet.collect.intake import Intake, refuse
+from doublet.collect.intake import Intake, answer_batch
 from doublet.collect.request import (
     Receive,
     Scope,
     Send,
     explain,
-    json_headers,
     parse_pairs,
-    respond,
 )
-from doublet.errors import BusyError
 from doublet.event import OrdersRequest
-from doublet.refusal import Reason, Refusal, fbtrace_id
+from doublet.refusal import Reason, Refusal
 
 ORDERS_PATH = "/v1/orders"
 
 
 async def answer_orders(intake: Intake, scope: Scope, receive: Receive, send: Send) -> None:
     """Take one request: all of its messages or none; 200 means that they are durable."""
-    trace_id = fbtrace_id()
-    if scope["method"] != "POST":
-        refusal = Refusal(Reason.METHOD_NOT_ALLOWED, "Messages about orders are sent with POST.")
-        await refuse(send, refusal, trace_id)
-        return
     arrival = Arrival("", "", "server", 0, intake.appender.slot)
-    outcome: int | Refusal
-    try:
-        body = await intake.read_body(receive)
-        if isinstance(body, Refusal):
-            outcome = await intake.set_aside(body, arrival, b"")
-        else:
-            outcome = await _take(intake, scope, arrival, body)
-    except BusyError as error:
-        outcome = Refusal(Reason.BUSY, error.message)
-    if isinstance(outcome, Refusal):
-        await refuse(send, outcome, trace_id)
-        return
-    answer = b'{"orders_received":%d,"messages":[],"fbtrace_id":"%s"}' % (
-        outcome,
-        trace_id.encode(),
-    )
-    await respond(send, 200, json_headers(answer), answer)
+    take = partial(_take, intake, scope, arrival)
+    await answer_batch(intake, scope, receive, send, arrival, "orders", take)
 
 
 async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> int | Refusal:
