@@ -41,7 +41,7 @@ from doublet.settings import Settings
 
 NEW_COPIES = 10_000
 REFRESHES = 5
-REBUILD_ROWS_MAX = 250_000
+REBUILD_ROWS_MAX = 500_000
 _FILE_ROWS = 1_000_000
 _BLOCK = 10
 _BEGIN = datetime(2026, 3, 1, tzinfo=UTC)

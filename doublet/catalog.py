@@ -32,6 +32,7 @@ accounts = sa.Table(
     sa.Column("time_zone", sa.String(64), nullable=False),
     sa.Column("currency", sa.String(3), nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("app_secret", sa.String(128), nullable=False, server_default=""),
 )
 pixels = sa.Table(
     "pixels",
@@ -40,6 +41,7 @@ pixels = sa.Table(
     sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
     sa.Column("name", sa.String(200), nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("rules", sa.Text, nullable=False, server_default="{}"),
 )
 tokens = sa.Table(
     "tokens",
@@ -68,11 +70,21 @@ class Pixel(msgspec.Struct, frozen=True):
     name: str
 
 
+class PixelRules(msgspec.Struct, omit_defaults=True):
+    """How a pixel's events are taken in. `phone_country` (ISO 3166, empty for none) is that of
+    phone numbers without a country code."""
+
+    phone_country: str = ""
+
+
 class Directory(msgspec.Struct, frozen=True):
-    """All that a collector must know of the catalog: who owns which pixel and which token."""
+    """All that a collector must know of the catalog: who owns which pixel and which token, which
+    pixels have rules of their own, and which accounts a secret for `appsecret_proof`."""
 
     account_of_pixel: dict[str, str]
     account_of_token: dict[str, str]
+    rules_of_pixel: dict[str, PixelRules] = {}
+    secret_of_account: dict[str, str] = {}
 
 
 def token_sha256(access_token: str) -> str:
@@ -146,14 +158,7 @@ class Catalog:
 
     def create_account(self, name: str, time_zone: str = "UTC", currency: str = "USD") -> Account:
         """Make an account. Raises OperatorError for an unknown time zone or currency form."""
-        # A name such as `localtime` is this machine's affair; the engine does not know it.
-        if time_zone not in available_timezones() or time_zone.islower():
-            raise OperatorError(
-                f"Unknown time zone {time_zone!r}.", "Use an IANA name such as Europe/Berlin."
-            )
-        if len(currency) != 3 or not currency.isascii() or not currency.isalpha():
-            raise OperatorError(f"Unknown currency {currency!r}.", "Use a code such as EUR.")
-        account = Account(f"act_{_digits(15)}", name, time_zone, currency.upper())
+        account = Account(f"act_{_digits(15)}", name, _time_zone(time_zone), _currency(currency))
         with self._write() as connection:
             connection.execute(
                 accounts.insert().values(
@@ -161,6 +166,26 @@ class Catalog:
                 )
             )
         return account
+
+    def edit_account(
+        self,
+        account_id: str,
+        *,
+        name: str | None = None,
+        time_zone: str | None = None,
+        currency: str | None = None,
+        app_secret: str | None = None,
+    ) -> Account:
+        """Change what is not None; the account as it is now. An empty secret means none. Raises
+        OperatorError for an unknown time zone or currency form."""
+        changes = {
+            "name": name,
+            "time_zone": _time_zone(time_zone) if time_zone is not None else None,
+            "currency": _currency(currency) if currency is not None else None,
+            "app_secret": app_secret,
+        }
+        self._change(accounts, accounts.c.account_id == account_id, changes)
+        return self.account(account_id)
 
     def accounts(self) -> list[Account]:
         """All accounts, oldest first."""
@@ -217,6 +242,30 @@ class Catalog:
             )
         return pixel, access_token
 
+    def edit_pixel(
+        self, pixel_id: str, *, name: str | None = None, rules: PixelRules | None = None
+    ) -> None:
+        """Change what is not None."""
+        changes = {"name": name, "rules": _encode_rules(rules) if rules is not None else None}
+        self._change(pixels, pixels.c.pixel_id == pixel_id, changes)
+
+    def pixel_rules(self, pixel_id: str) -> PixelRules:
+        """The rules of a pixel. Raises OperatorError when there is no such pixel."""
+        query = sa.select(pixels.c.rules).where(pixels.c.pixel_id == pixel_id)
+        for (rules,) in self._rows(query):
+            return _decode_rules(rules)
+        raise OperatorError(
+            f"There is no pixel {pixel_id!r}.", "`doublet pixel list` shows those there are."
+        )
+
+    def _change(
+        self, table: sa.Table, which: sa.ColumnElement[bool], changes: dict[str, str | None]
+    ) -> None:
+        values = {key: value for key, value in changes.items() if value is not None}
+        if values:
+            with self._write() as connection:
+                connection.execute(table.update().where(which).values(**values))
+
     def pixels(self, account_id: str | None = None) -> list[Pixel]:
         """The pixels of one account or of all, oldest first."""
         query = sa.select(*pixels.c[:3]).order_by(pixels.c.created_at, pixels.c.pixel_id)
@@ -229,7 +278,51 @@ class Catalog:
         return Directory(
             dict(self._rows(sa.select(pixels.c.pixel_id, pixels.c.account_id))),
             dict(self._rows(sa.select(tokens.c.token_sha256, tokens.c.account_id))),
+            {
+                pixel_id: _decode_rules(rules)
+                for pixel_id, rules in self._rows(
+                    sa.select(pixels.c.pixel_id, pixels.c.rules).where(pixels.c.rules != "{}")
+                )
+            },
+            dict(
+                self._rows(
+                    sa.select(accounts.c.account_id, accounts.c.app_secret).where(
+                        accounts.c.app_secret != ""
+                    )
+                )
+            ),
         )
+
+
+_decode_rules = msgspec.json.Decoder(PixelRules).decode
+
+
+def _encode_rules(rules: PixelRules) -> str:
+    return msgspec.json.encode(rules).decode()
+
+
+def _time_zone(name: str) -> str:
+    # A name such as `localtime` is this machine's affair; the engine does not know it.
+    if name not in available_timezones() or name.islower():
+        raise OperatorError(
+            f"Unknown time zone {name!r}.", "Use an IANA name such as Europe/Berlin."
+        )
+    return name
+
+
+def _currency(code: str) -> str:
+    if len(code) != 3 or not code.isascii() or not code.isalpha():
+        raise OperatorError(f"Unknown currency {code!r}.", "Use a code such as EUR.")
+    return code.upper()
+
+
+def check_phone_country(code: str) -> str:
+    """An ISO 3166 code in upper case, or nothing. Raises OperatorError for what is none."""
+    from phonenumbers import SUPPORTED_REGIONS
+
+    if code and code.upper() not in SUPPORTED_REGIONS:
+        raise OperatorError(f"Unknown country {code!r}.", "Use a code such as DE.")
+    return code.upper()
 
 
 def _alembic() -> Any:

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 _CLEAN_UP_ROUNDS = 30
 _ERASE_AGAIN_S = 30.0
-_REBUILD_ROWS_PER_MIB = 650
+_REBUILD_ROWS_PER_MIB = 1300
 """Larger steps are quicker, as long as they fit into memory."""
 _BETWEEN_TURNS_S = 0.02
 _SAY_S = 5.0

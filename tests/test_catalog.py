@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from doublet.catalog import Account, Catalog, token_sha256
+from doublet.catalog import Account, Catalog, PixelRules, check_phone_country, token_sha256
 from doublet.errors import NewerFormatError, OperatorError
 
 
@@ -125,3 +125,31 @@ def test_a_catalog_that_is_locked_for_long_says_so(catalog: Catalog) -> None:
         with pytest.raises(OperatorError, match="cannot be used"):
             catalog.create_account("Shop")
     catalog.create_account("After")
+
+
+def test_a_pixels_rules_and_an_accounts_secret_reach_the_directory(catalog: Catalog) -> None:
+    account = catalog.create_account("Shop")
+    pixel, _ = catalog.create_pixel(account.account_id, "Site")
+    plain, _ = catalog.create_pixel(account.account_id, "Other site")
+    assert PixelRules() == catalog.pixel_rules(plain.pixel_id)
+    catalog.edit_pixel(pixel.pixel_id, name="New name", rules=PixelRules(phone_country="DE"))
+    catalog.edit_account(account.account_id, app_secret="s3cret")
+    directory = catalog.directory()
+    assert {pixel.pixel_id: PixelRules(phone_country="DE")} == directory.rules_of_pixel
+    assert {account.account_id: "s3cret"} == directory.secret_of_account
+    assert {"New name", "Other site"} == {p.name for p in catalog.pixels()}
+
+
+def test_what_is_changed_is_checked_like_what_is_new(catalog: Catalog) -> None:
+    account = catalog.create_account("Shop")
+    changed = catalog.edit_account(account.account_id, time_zone="Europe/Berlin", currency="eur")
+    assert ("Shop", "Europe/Berlin", "EUR") == (changed.name, changed.time_zone, changed.currency)
+    with pytest.raises(OperatorError, match="Unknown time zone"):
+        catalog.edit_account(account.account_id, time_zone="Berlin")
+    with pytest.raises(OperatorError, match="Unknown currency"):
+        catalog.edit_account(account.account_id, currency="euro")
+    with pytest.raises(OperatorError, match="Unknown country 'XX'"):
+        check_phone_country("XX")
+    with pytest.raises(OperatorError, match="There is no pixel '1'"):
+        catalog.pixel_rules("1")
+    assert changed == catalog.account(None)

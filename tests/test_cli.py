@@ -201,3 +201,13 @@ def test_ctrl_c_is_quiet_at_any_moment_of_loading(tmp_path: Path) -> None:
             done = _interrupt(tmp_path, at, *command)
             assert "Traceback" not in done.stderr, f"{command} at call {at}:\n{done.stderr}"
             assert done.returncode in codes, f"{command} at call {at}"
+
+
+def test_an_account_and_a_pixel_are_changed(tmp_path: Path) -> None:
+    made = json.loads(doublet(tmp_path, "pixel", "create", "Shop", "--json").stdout)
+    changed = doublet(tmp_path, "account", "edit", "Shop", "--currency", "eur", "--json")
+    assert "EUR" == json.loads(changed.stdout)["currency"]
+    rules = doublet(tmp_path, "pixel", "edit", made["id"], "--phone-country", "de", "--json")
+    assert {"id": made["id"], "phone_country": "DE"} == json.loads(rules.stdout)
+    assert 3 == doublet(tmp_path, "pixel", "edit", "1", "--name", "Site").returncode
+    assert 3 == doublet(tmp_path, "pixel", "edit", made["id"], "--phone-country", "x").returncode

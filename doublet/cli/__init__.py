@@ -14,20 +14,17 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from doublet import __version__
+from doublet.cli.accounts import account_app, pixel_app
 from doublet.cli.backup import backup, restore
 from doublet.cli.explain import explain
 from doublet.cli.options import (
-    AccountOption,
     AsJson,
     Data,
-    Name,
     ParentOption,
     SetOption,
     err,
-    open_catalog,
     out,
     print_json,
-    print_rows,
     read_kept_settings,
     read_settings,
 )
@@ -44,8 +41,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-pixel_app = typer.Typer(help="Make and list pixels.", no_args_is_help=True)
-account_app = typer.Typer(help="Make and list accounts.", no_args_is_help=True)
 app.add_typer(pixel_app, name="pixel")
 app.add_typer(account_app, name="account")
 app.add_typer(report_app, name="report")
@@ -191,88 +186,6 @@ def demo_shop(
     from doublet.demo.shop_server import run_shop
 
     run_shop(chosen, shop_port)
-
-
-# --- accounts and pixels ---------------------------------------------------------------------
-
-
-@account_app.command("create")
-def account_create(
-    name: Name,
-    time_zone: Annotated[str, typer.Option(help="IANA name; decides where a day ends.")] = "UTC",
-    currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "USD",
-    data: Data = None,
-    as_json: AsJson = False,
-    pairs: SetOption = None,
-) -> None:
-    """Make an account: an advertiser whose data no other account sees.
-
-    Example: doublet account create "Corner Shop" --time-zone Europe/Berlin --currency EUR
-    """
-    account = open_catalog(read_settings(data, pairs)).create_account(name, time_zone, currency)
-    if as_json:
-        print_json({"id": account.account_id, "name": account.name})
-    else:
-        print(f"Account {account.account_id} ({account.name})")
-
-
-@account_app.command("list")
-def account_list(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
-    """List the accounts."""
-    accounts = open_catalog(read_kept_settings(data, pairs)).accounts()
-    rows = [
-        {"id": a.account_id, "name": a.name, "time_zone": a.time_zone, "currency": a.currency}
-        for a in accounts
-    ]
-    print_rows(rows, as_json)
-
-
-@pixel_app.command("create")
-def pixel_create(
-    name: Name,
-    account: AccountOption = None,
-    data: Data = None,
-    as_json: AsJson = False,
-    pairs: SetOption = None,
-) -> None:
-    """Make a pixel and print its id, its access token (shown once) and the snippet for the site.
-
-    Example: doublet pixel create "Corner Shop"
-    """
-    from doublet.pixel import snippet
-
-    chosen = read_settings(data, pairs)
-    catalog = open_catalog(chosen)
-    if account is None and not catalog.accounts():
-        owner = catalog.create_account(name)
-    else:
-        owner = catalog.account(account)
-    pixel, access_token = catalog.create_pixel(owner.account_id, name)
-    code = snippet(pixel.pixel_id, chosen.url)
-    if as_json:
-        print_json({"id": pixel.pixel_id, "access_token": access_token, "snippet": code})
-        return
-    print(f"Pixel id      {pixel.pixel_id}")
-    print(f"Access token  {access_token}   (keep it: it cannot be shown again)")
-    print(f"Dashboard     {chosen.url}/overview?access_token={access_token}")
-    print(f"\nPaste this into the head of every page:\n\n{code}")
-
-
-@pixel_app.command("list")
-def pixel_list(
-    account: AccountOption = None,
-    data: Data = None,
-    as_json: AsJson = False,
-    pairs: SetOption = None,
-) -> None:
-    """List the pixels."""
-    catalog = open_catalog(read_kept_settings(data, pairs))
-    account_id = catalog.account(account).account_id if account else None
-    rows = [
-        {"id": p.pixel_id, "name": p.name, "account": p.account_id}
-        for p in catalog.pixels(account_id)
-    ]
-    print_rows(rows, as_json)
 
 
 # --- tables ----------------------------------------------------------------------------------

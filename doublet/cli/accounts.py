@@ -1,0 +1,175 @@
+"""`doublet account …`, `doublet pixel …`: whose data, and from which site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from doublet.cli.options import (
+    AccountOption,
+    AsJson,
+    Data,
+    Name,
+    SetOption,
+    open_catalog,
+    print_json,
+    print_rows,
+    read_kept_settings,
+    read_settings,
+)
+from doublet.errors import OperatorError
+
+pixel_app = typer.Typer(help="Make, list and change pixels.", no_args_is_help=True)
+account_app = typer.Typer(help="Make, list and change accounts.", no_args_is_help=True)
+
+
+@account_app.command("create")
+def account_create(
+    name: Name,
+    time_zone: Annotated[str, typer.Option(help="IANA name; decides where a day ends.")] = "UTC",
+    currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "USD",
+    data: Data = None,
+    as_json: AsJson = False,
+    pairs: SetOption = None,
+) -> None:
+    """Make an account: an advertiser whose data no other account sees.
+
+    Example: doublet account create "Corner Shop" --time-zone Europe/Berlin --currency EUR
+    """
+    account = open_catalog(read_settings(data, pairs)).create_account(name, time_zone, currency)
+    if as_json:
+        print_json({"id": account.account_id, "name": account.name})
+    else:
+        print(f"Account {account.account_id} ({account.name})")
+
+
+@account_app.command("list")
+def account_list(data: Data = None, as_json: AsJson = False, pairs: SetOption = None) -> None:
+    """List the accounts."""
+    accounts = open_catalog(read_kept_settings(data, pairs)).accounts()
+    rows = [
+        {"id": a.account_id, "name": a.name, "time_zone": a.time_zone, "currency": a.currency}
+        for a in accounts
+    ]
+    print_rows(rows, as_json)
+
+
+@account_app.command("edit")
+def account_edit(
+    account: Annotated[str, typer.Argument(help="Account id or name.")],
+    name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="IANA name.")] = None,
+    currency: Annotated[str | None, typer.Option(help="ISO 4217 code.")] = None,
+    app_secret_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the secret that makes appsecret_proof; empty: none."),
+    ] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    pairs: SetOption = None,
+) -> None:
+    """Change an account. What was counted stays; days and totals are shown by the new values.
+
+    Example: doublet account edit "Corner Shop" --time-zone Europe/Berlin
+    """
+    catalog = open_catalog(read_kept_settings(data, pairs))
+    secret = _read_secret(app_secret_file) if app_secret_file else None
+    changed = catalog.edit_account(
+        catalog.account(account).account_id,
+        name=name,
+        time_zone=time_zone,
+        currency=currency,
+        app_secret=secret,
+    )
+    row = {
+        "id": changed.account_id,
+        "name": changed.name,
+        "time_zone": changed.time_zone,
+        "currency": changed.currency,
+    }
+    print_json(row) if as_json else print_rows([row], as_json)
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise OperatorError(f"{path} is not a text file.", "Put the secret alone in it.") from error
+
+
+@pixel_app.command("create")
+def pixel_create(
+    name: Name,
+    account: AccountOption = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    pairs: SetOption = None,
+) -> None:
+    """Make a pixel and print its id, its access token (shown once) and the snippet for the site.
+
+    Example: doublet pixel create "Corner Shop"
+    """
+    from doublet.pixel import snippet
+
+    chosen = read_settings(data, pairs)
+    catalog = open_catalog(chosen)
+    if account is None and not catalog.accounts():
+        owner = catalog.create_account(name)
+    else:
+        owner = catalog.account(account)
+    pixel, access_token = catalog.create_pixel(owner.account_id, name)
+    code = snippet(pixel.pixel_id, chosen.url)
+    if as_json:
+        print_json({"id": pixel.pixel_id, "access_token": access_token, "snippet": code})
+        return
+    print(f"Pixel id      {pixel.pixel_id}")
+    print(f"Access token  {access_token}   (keep it: it cannot be shown again)")
+    print(f"Dashboard     {chosen.url}/overview?access_token={access_token}")
+    print(f"\nPaste this into the head of every page:\n\n{code}")
+
+
+@pixel_app.command("list")
+def pixel_list(
+    account: AccountOption = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    pairs: SetOption = None,
+) -> None:
+    """List the pixels."""
+    catalog = open_catalog(read_kept_settings(data, pairs))
+    account_id = catalog.account(account).account_id if account else None
+    rows = [
+        {"id": p.pixel_id, "name": p.name, "account": p.account_id}
+        for p in catalog.pixels(account_id)
+    ]
+    print_rows(rows, as_json)
+
+
+@pixel_app.command("edit")
+def pixel_edit(
+    pixel: Annotated[str, typer.Argument(help="Pixel id.")],
+    name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    phone_country: Annotated[
+        str | None,
+        typer.Option(help="ISO 3166 code of phone numbers without one; empty: none."),
+    ] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    pairs: SetOption = None,
+) -> None:
+    """Change a pixel's name or rules; collectors go by them within seconds.
+
+    Example: doublet pixel edit 1234567890123456 --phone-country DE
+    """
+    from doublet.catalog import check_phone_country
+
+    catalog = open_catalog(read_kept_settings(data, pairs))
+    rules = catalog.pixel_rules(pixel)
+    if phone_country is not None:
+        rules.phone_country = check_phone_country(phone_country)
+    catalog.edit_pixel(pixel, name=name, rules=rules)
+    row = {"id": pixel, **msgspec.to_builtins(rules)}
+    print_json(row) if as_json else print_rows([row], as_json)
