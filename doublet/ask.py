@@ -213,11 +213,11 @@ def _parameters(account: Account, **filters: Unpack[CoverageFilters]) -> dict[st
 
 @contextmanager
 def _own_engine(settings: Settings) -> Iterator[Engine]:
-    """The database of a server that is not running, brought up to date: after a restore, an
-    upgrade or a change of rules its tables hold nothing yet."""
+    """The database of a server that is not running, brought up to date: after a restore or an
+    upgrade its tables hold nothing yet."""
     from doublet.rounds import Freshener
 
-    freshener = Freshener(settings)
+    freshener = Freshener(settings, keeps_rules=True)
     try:
         freshener.freshen()
         yield freshener.engine

@@ -40,8 +40,11 @@ _SAY_S = 5.0
 class Freshener:
     """Log → lake → models. Its methods may be called from any thread; rounds never overlap."""
 
-    def __init__(self, settings: Settings, *, wait_s: float = 0.0) -> None:
-        """Open everything. Raises LockedError when another process has the database."""
+    def __init__(
+        self, settings: Settings, *, wait_s: float = 0.0, keeps_rules: bool = False
+    ) -> None:
+        """Open everything. Raises LockedError when another process has the database, and with
+        `keeps_rules` OperatorError when its tables were made by other rules."""
         self._settings = settings
         self._lock = FileLock(settings.run_folder / "worker.lock", str(settings.data), wait_s)
         try:
@@ -56,11 +59,18 @@ class Freshener:
             memory_limit_mib=settings.engine_memory_limit_mib,
             threads=settings.engine_threads,
         )
+        self._rules = models.Rules(settings.dedup == "meta", settings.late_copy)
+        if keeps_rules:
+            try:
+                models.check_rules(self.engine, self._rules)
+            except OperatorError:
+                self.engine.close()
+                self._lock.release()
+                raise
         self._log = DiskLog(settings.log_folder, Limits(first_offset=fresh_offset()))
         self._log.settle_abandoned()
         connection = self.engine.connection.cursor()
         self._lake = Lake(settings.lake_folder, settings.tmp_folder, connection)
-        self._rules = models.Rules(settings.dedup == "meta", settings.late_copy)
         models.prepare(self.engine, self._rules)
         # A database of its own: merging must not take memory from the refresh beside it.
         self._merging = connect(

@@ -133,9 +133,21 @@ def test_names_that_others_chose_are_printed_as_they_are(tmp_path: Path, pixel_i
 
 def test_without_a_server_reports_are_up_to_date(tmp_path: Path, pixel_id: str) -> None:
     _append(tmp_path, pixel_id)
-    for rules in ("doublet", "meta"):
-        found = doublet(tmp_path, "report", "overview", "--json", "--set", f"dedup={rules}")
-        assert [1] == [row["events"] for row in json.loads(found.stdout)]
+    found = doublet(tmp_path, "report", "overview", "--json")
+    assert [1] == [row["events"] for row in json.loads(found.stdout)]
+
+
+def test_a_report_does_not_make_the_tables_by_other_rules(tmp_path: Path, pixel_id: str) -> None:
+    _append(tmp_path, pixel_id)
+    meta = ("--set", "dedup=meta")
+    assert 0 == doublet(tmp_path, "rebuild", *meta).returncode
+    refused = doublet(tmp_path, "report", "overview", "--json")
+    assert (3, "") == (refused.returncode, refused.stdout)
+    assert "dedup=meta" in refused.stderr
+    found = doublet(tmp_path, "report", "overview", "--json", *meta)
+    assert [1] == [row["events"] for row in json.loads(found.stdout)]
+    assert 0 == doublet(tmp_path, "rebuild").returncode
+    assert 0 == doublet(tmp_path, "report", "overview").returncode
 
 
 def test_an_unknown_pixel_has_no_story(tmp_path: Path, pixel_id: str) -> None:

@@ -88,7 +88,7 @@ class _Persons:
 
         lines = self._post("/v1/person/export")
         if lines is None:
-            freshener = Freshener(self._chosen)
+            freshener = Freshener(self._chosen, keeps_rules=True)
             try:
                 lines = as_lines(freshener.export_person(self._wish))
             finally:
@@ -102,7 +102,7 @@ class _Persons:
         answer = self._post("/v1/person/erase", dry_run=True)
         if answer is not None:
             return msgspec.json.decode(answer, type=dict[str, Any])
-        freshener = Freshener(self._chosen)
+        freshener = Freshener(self._chosen, keeps_rules=True)
         try:
             return freshener.find_person(self._wish).figures()
         finally:
@@ -116,7 +116,7 @@ class _Persons:
         answer = self._post("/v1/person/erase")
         if answer is not None:
             return self._wait(msgspec.json.decode(answer, type=dict[str, Any])["id"])
-        freshener = Freshener(self._chosen)
+        freshener = Freshener(self._chosen, keeps_rules=True)
         try:
             erasure_id = freshener.ask_to_erase(self._wish).erasure_id
             freshener.erase()

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from doublet.engine import Engine, Transaction
-from doublet.errors import MemoryLimitError
+from doublet.errors import MemoryLimitError, OperatorError
 from doublet.lake import Lake
 from doublet.lake.table import File, Table
 from doublet.models import orders
@@ -40,6 +40,7 @@ __all__ = [
     "Refreshed",
     "Rules",
     "adopt",
+    "check_rules",
     "expire",
     "forget",
     "model_sql",
@@ -64,9 +65,35 @@ class Refreshed(NamedTuple):
 
 
 def fingerprint(rules: Rules) -> str:
-    """Changes whenever a model or rule changes, so that tables made by older ones are rebuilt."""
+    """The rules in words and a digest of the models' texts: whenever one changes, tables that
+    were made by others are made anew."""
     texts = "\0".join(model_sql(name) for name in (*(m.name for m in MODELS), *ORDER_MODELS))
-    return hashlib.sha256(f"{rules.parameters}{texts}".encode()).hexdigest()
+    return f"{_in_words(rules)} {hashlib.sha256(texts.encode()).hexdigest()}"
+
+
+def _in_words(rules: Rules) -> str:
+    """As settings: the one that has no effect is left out.
+
+    >>> _in_words(Rules()), _in_words(Rules(meta=True))
+    ('dedup=doublet late_copy=true', 'dedup=meta')
+    """
+    return "dedup=meta" if rules.meta else f"dedup=doublet late_copy={rules.late_copy}".lower()
+
+
+def check_rules(engine: Engine, rules: Rules) -> None:
+    """Raises OperatorError when the tables were made by other rules, so that whoever only reads
+    does not make them anew by mistake."""
+    if not engine.query("select 1 from duckdb_tables() where table_name = 'model_state'"):
+        return
+    for row in engine.query("select fingerprint from model_state"):
+        made_by, _, _ = row["fingerprint"].rpartition(" ")
+        if made_by and made_by != _in_words(rules):
+            options = " ".join(f"--set {pair}" for pair in made_by.split())
+            raise OperatorError(
+                f"The tables go by {made_by}, this command by {_in_words(rules)}.",
+                f"Add {options}, or write it into doublet.toml for every command; "
+                "`doublet rebuild` makes the tables by other rules.",
+            )
 
 
 def prepare(engine: Engine, rules: Rules) -> bool:
