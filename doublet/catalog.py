@@ -53,6 +53,27 @@ tokens = sa.Table(
 )
 
 
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("alert_id", sa.Integer, primary_key=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
+    sa.Column("pixel_id", sa.String(16), nullable=False),
+    sa.Column("measure", sa.String(16), nullable=False),
+    sa.Column("event_name", sa.String(256), nullable=False),
+    sa.Column("source", sa.String(16), nullable=False),
+    sa.Column("opened_at", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", sa.BigInteger, nullable=False),
+    sa.Column("closed_at", sa.BigInteger),
+    sa.Column("window_s", sa.Integer, nullable=False),
+    sa.Column("seen", sa.Float, nullable=False),
+    sa.Column("expected", sa.Float, nullable=False),
+    sa.Column("lowest", sa.Float, nullable=False),
+    sa.Column("highest", sa.Float, nullable=False),
+    sa.Column("told", sa.String(8), nullable=False),
+)
+
+
 class Account(msgspec.Struct, frozen=True):
     """An advertiser. Its days are those of `time_zone` (an IANA name)."""
 
@@ -68,6 +89,27 @@ class Pixel(msgspec.Struct, frozen=True):
     pixel_id: str
     account_id: str
     name: str
+
+
+class AlertRow(msgspec.Struct):
+    """A row of `alerts`; times in µs since 1970, UTC. `told` is what has been sent of it: nothing
+    yet (empty), that it `opened`, that it `closed`."""
+
+    alert_id: int
+    account_id: str
+    pixel_id: str
+    measure: str
+    event_name: str
+    source: str
+    opened_at: int
+    seen_at: int
+    closed_at: int | None
+    window_s: int
+    seen: float
+    expected: float
+    lowest: float
+    highest: float
+    told: str = ""
 
 
 class PixelRules(msgspec.Struct, omit_defaults=True):
@@ -272,6 +314,32 @@ class Catalog:
         if account_id is not None:
             query = query.where(pixels.c.account_id == account_id)
         return [Pixel(*row) for row in self._rows(query)]
+
+    # --- alerts -------------------------------------------------------------------------------
+
+    def save_alert(self, row: AlertRow) -> int:
+        """Add an alert (with the id 0) or replace the one of that id; its id."""
+        values = msgspec.structs.asdict(row)
+        with self._write() as connection:
+            if row.alert_id:
+                which = alerts.c.alert_id == row.alert_id
+                connection.execute(alerts.update().where(which).values(**values))
+                return row.alert_id
+            del values["alert_id"]
+            made = connection.execute(alerts.insert().values(**values))
+            return int(made.inserted_primary_key[0])  # type: ignore[index]
+
+    def alerts(
+        self, account_id: str | None = None, *, unsettled: bool = False, limit: int = 1000
+    ) -> list[AlertRow]:
+        """The alerts of one account or of all, newest first; or only those that are open, or of
+        which not everything has been told."""
+        query = sa.select(alerts).order_by(alerts.c.opened_at.desc(), alerts.c.alert_id.desc())
+        if account_id is not None:
+            query = query.where(alerts.c.account_id == account_id)
+        if unsettled:
+            query = query.where(sa.or_(alerts.c.closed_at.is_(None), alerts.c.told != "closed"))
+        return [AlertRow(*row) for row in self._rows(query.limit(limit))]
 
     def directory(self) -> Directory:
         """A snapshot for a collector."""

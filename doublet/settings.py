@@ -113,6 +113,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 128
     engine_threads: Annotated[int, _meta("Threads that DuckDB may use.", ge=1)] = 2
 
+    alert_interval_s: Annotated[
+        float, _meta("Pause between two looks for what is unusual.", gt=0)
+    ] = 300.0
+    alert_webhook_url: Annotated[
+        str, _meta("Address that alerts are posted to as JSON; empty: none.")
+    ] = ""
+    alert_webhook_secret_file: Annotated[
+        str, _meta("File with the secret that signs them; empty: unsigned.")
+    ] = ""
+    alert_smtp_url: Annotated[
+        str, _meta("Mail server for alerts, smtp:// or smtps://, with user and password if needed.")
+    ] = ""
+    alert_email_to: Annotated[
+        str, _meta("Who gets alerts by e-mail, with commas; empty: none.")
+    ] = ""
+    alert_email_from: Annotated[str, _meta("Sender of these e-mails.")] = "doublet@localhost"
+
     @property
     def log_folder(self) -> Path:
         """Where the disk log lies."""

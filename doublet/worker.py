@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from doublet.alerting import Watch
 from doublet.catalog import Catalog
 from doublet.errors import OperatorError
 from doublet.processes import private_socket
@@ -134,9 +135,12 @@ def run_worker(settings: Settings) -> None:
     )
     freshener = Freshener(settings, wait_s=10.0)
     rounds = Rounds(freshener, settings)
+    watch = Watch(freshener.engine, settings)
     rounds.start()
+    watch.start()
     try:
         asyncio.run(_serve(settings, freshener))
     finally:
+        watch.stop()
         rounds.stop()
         freshener.close()

@@ -119,3 +119,9 @@ def test_market_prints_each_way_of_counting_beside_the_truth() -> None:
     (row,) = json.loads(done.stdout)
     assert row["truth, with ids"] == row["doublet, with ids"]
     assert row["pixel alone"] < row["doublet"] <= row["truth"] < row["both, not deduplicated"]
+
+
+def test_alerts_counts_what_is_found() -> None:
+    rows = json.loads(run_bench("alerts.py", "--json", "--sites", "1", "--faults", "2").stdout)
+    assert ["small", "medium", "large"] == [row["site"] for row in rows]
+    assert all(0 <= row["silent_in_30_min"] <= 1 for row in rows)

@@ -25,11 +25,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # substrate
     ("processes", "log", "lake", "engine", "catalog", "migrations", "rates"),
     # logic
-    ("accept", "pixel", "models", "person", "reports", "explain"),
+    ("accept", "pixel", "models", "person", "reports", "explain", "alerts"),
     # edges
     ("health", "collect", "web", "rounds", "backup"),
     # what puts the edges together
-    ("worker", "ask", "serve", "demo", "order_import", "cli", "__main__"),
+    ("alerting", "worker", "ask", "serve", "demo", "order_import", "cli", "__main__"),
 )
 """Modules by layer; imports go to the same layer or to one above it in this list."""
 

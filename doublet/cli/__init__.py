@@ -15,6 +15,7 @@ from rich.table import Table as RichTable
 
 from doublet import __version__
 from doublet.cli.accounts import account_app, pixel_app
+from doublet.cli.alerts import alerts
 from doublet.cli.backup import backup, restore
 from doublet.cli.explain import explain
 from doublet.cli.options import (
@@ -50,6 +51,7 @@ app.add_typer(rates_app, name="rates")
 app.command()(backup)
 app.command()(restore)
 app.command()(explain)
+app.command()(alerts)
 
 
 @app.command()
