@@ -42,7 +42,7 @@ class Reason(Enum):
     COMPRESSED = _invalid(
         None,
         "Compressed body",
-        "Send the body as it is, without Content-Encoding.",
+        "Compress with gzip or deflate, or send the body as it is, and say so in Content-Encoding.",
         415,
     )
     TOO_LARGE = _invalid(
@@ -87,6 +87,34 @@ class Reason(Enum):
         2804010,
         "Missing Currency for Purchase Event",
         "Add custom_data.currency, a three-letter ISO 4217 code.",
+    )
+    LEAD_ID_INVALID = _invalid(
+        2804036, "Invalid Lead Id", "Send the lead_id of Lead Ads as it is: 15 to 17 digits."
+    )
+    OS_VERSION_MISSING = _invalid(
+        2804043,
+        "App Event Without OS Version",
+        "Put the OS version, such as 17.4, into the fifth entry of app_data.extinfo.",
+    )
+    MESSAGING_EVENT_TYPE = _invalid(
+        2804066,
+        "Messaging Event Invalid Event Type",
+        "Use an event name of business messaging such as Purchase or LeadSubmitted, or another "
+        "action_source.",
+    )
+    MESSAGING_IDS_MISSING = _invalid(
+        2804116,
+        "Missing WhatsApp Identifiers",
+        "Add whatsapp_business_account_id or page_id to user_data.",
+    )
+    PROOF_INVALID = Row(
+        400,
+        "GraphMethodException",
+        104,
+        None,
+        "Invalid appsecret_proof",
+        "appsecret_proof is the hex HMAC-SHA256 of the access token, its key the app secret set "
+        "with `doublet account edit --app-secret-file`; leave it out if you have none.",
     )
     TOKEN_INVALID = Row(
         401,

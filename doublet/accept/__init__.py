@@ -7,7 +7,13 @@ hashed there, before anything is written. What is refused becomes a record too (
 
 from __future__ import annotations
 
-from doublet.accept.events import UNREADABLE, accept_events, read_request
+from doublet.accept.events import (
+    UNREADABLE,
+    Accepted,
+    accept_events,
+    accept_good_events,
+    read_request,
+)
 from doublet.accept.hits import accept_hit, read_hit
 from doublet.accept.order_file import OrderFile
 from doublet.accept.orders import KINDS, accept_orders, kept_orders, order_record, read_orders
@@ -19,9 +25,11 @@ __all__ = [
     "KINDS",
     "STEPS",
     "UNREADABLE",
+    "Accepted",
     "Arrival",
     "OrderFile",
     "accept_events",
+    "accept_good_events",
     "accept_hit",
     "accept_orders",
     "event_key",

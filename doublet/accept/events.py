@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,12 +26,27 @@ _unknown_field = re.compile(
 _decode_request = msgspec.json.Decoder(EventsRequest).decode
 _decode_event = msgspec.json.Decoder(WireEvent).decode
 _decode_events = msgspec.json.Decoder(list[WireEvent | str]).decode
+_decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-def read_request(body: bytes) -> EventsRequest | Refusal:
-    """A JSON body as a request, or why it cannot be read."""
+class _LooseRequest(EventsRequest, kw_only=True):
+    data: msgspec.Raw = msgspec.Raw(b"null")  # type: ignore[assignment]
+
+
+_decode_loosely = msgspec.json.Decoder(_LooseRequest).decode
+
+
+def read_request(body: bytes, *, loosely: bool = False) -> EventsRequest | Refusal:
+    """A JSON body as a request, or why it cannot be read; `loosely` leaves the events as text, for
+    `accept_good_events`."""
     try:
-        return _decode_request(body)
+        if not loosely:
+            return _decode_request(body)
+        loose = _decode_loosely(body)
+        named = {
+            name: getattr(loose, name) for name in EventsRequest.__struct_fields__ if name != "data"
+        }
+        return EventsRequest(data=bytes(loose.data).decode() or None, **named)
     except UNREADABLE as error:
         return unreadable(error)
 
@@ -42,18 +58,66 @@ def accept_events(request: EventsRequest, arrival: Arrival) -> list[bytes] | Ref
     try:
         data = request.data
         events = _decode_events(data.encode()) if isinstance(data, str) else data
-        if not events:
-            return Refusal(Reason.NO_EVENTS, "The parameter data holds no events.", "data")
-        if len(events) > EVENTS_PER_REQUEST_MAX:
-            return Refusal(
-                Reason.TOO_MANY_EVENTS,
-                f"The request holds {len(events)} events, at most "
-                f"{EVENTS_PER_REQUEST_MAX} are allowed.",
-                "data",
-            )
-        return _accept_all(events, arrival)
+        refusal = _wrong_number(events)
+        return refusal or _accept_all(events or (), arrival)
     except UNREADABLE as error:
         return unreadable(error)
+
+
+class Accepted(NamedTuple):
+    """What became of a request of which good events are kept: the records, and each event that was
+    refused with its index and its own JSON."""
+
+    records: list[bytes]
+    refused: list[tuple[int, Refusal, bytes]]
+
+
+def accept_good_events(request: EventsRequest, arrival: Arrival) -> Accepted | Refusal:
+    """The records of all good events of a request that was read loosely, and what is wrong with
+    each other one; a refusal of all when there are none to be looked at."""
+    arrival.test_event_code = request.test_event_code
+    arrival.partner_agent = request.partner_agent
+    accepted = Accepted([], [])
+    try:
+        data = request.data if isinstance(request.data, str) else ""
+        if data.lstrip().startswith('"'):
+            data = msgspec.json.decode(data, type=str)
+        events = _decode_raw(data.encode()) if data.strip() not in ("", "null") else []
+    except UNREADABLE as error:
+        return unreadable(error)
+    refusal = _wrong_number(events)
+    if refusal is not None:
+        return refusal
+    for index, raw in enumerate(events):
+        record = _accept_raw(bytes(raw), arrival, index)
+        if isinstance(record, Refusal):
+            accepted.refused.append((index, record, bytes(raw)))
+        else:
+            accepted.records.append(record)
+    return accepted
+
+
+def _accept_raw(element: bytes, arrival: Arrival, index: int) -> bytes | Refusal:
+    try:
+        if element.lstrip().startswith(b'"'):
+            element = msgspec.json.decode(element, type=str).encode()
+        record = event_record(_decode_event(element), arrival, index, None)
+    except UNREADABLE as error:
+        record = unreadable(error)
+    return _of_event(record, index) if isinstance(record, Refusal) else record
+
+
+def _wrong_number(events: Sequence[object] | None) -> Refusal | None:
+    if not events:
+        return Refusal(Reason.NO_EVENTS, "The parameter data holds no events.", "data")
+    if len(events) > EVENTS_PER_REQUEST_MAX:
+        return Refusal(
+            Reason.TOO_MANY_EVENTS,
+            f"The request holds {len(events)} events, at most "
+            f"{EVENTS_PER_REQUEST_MAX} are allowed.",
+            "data",
+        )
+    return None
 
 
 def _accept_all(events: Sequence[WireEvent | str], arrival: Arrival) -> list[bytes] | Refusal:
@@ -62,13 +126,18 @@ def _accept_all(events: Sequence[WireEvent | str], arrival: Arrival) -> list[byt
         wire = _decode_event(element.encode()) if isinstance(element, str) else element
         record = event_record(wire, arrival, index, None)
         if isinstance(record, Refusal):
-            return Refusal(
-                record.reason,
-                f"Event {index}: {record.message}",
-                f"data.{index}.{record.field}".rstrip("."),
-            )
+            return _of_event(record, index)
         records.append(record)
     return records
+
+
+def _of_event(refusal: Refusal, index: int) -> Refusal:
+    """The refusal of a request for one of its events."""
+    return Refusal(
+        refusal.reason,
+        f"Event {index}: {refusal.message}",
+        f"data.{index}.{refusal.field}".rstrip("."),
+    )
 
 
 def unreadable(error: Exception) -> Refusal:

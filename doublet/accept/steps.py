@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from itertools import chain
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from doublet.accept.user_data import clean_user_data, is_too_broad
+from doublet.accept.kinds import check_contents, check_kind, read_lists
+from doublet.accept.user_data import clean_user_data, is_too_broad, with_wire_names
 from doublet.event import MONEY_MAX, Source, WireEvent, money
 from doublet.normalize import sha256_hex, strip_url_appendix
 from doublet.redact import redact, redact_url
@@ -171,7 +173,7 @@ def _event_time(draft: Draft) -> Refusal | None:
     if seconds is None:
         return draft.fault(
             Reason.INVALID_EVENT,
-            "event_time is missing or not a number of Unix seconds.",
+            "event_time is missing, or neither Unix seconds nor ISO 8601.",
             "event_time",
             "missing_ts",
         )
@@ -203,6 +205,15 @@ def _seconds(event_time: float | str | None) -> int | None:
     try:
         return int(float(event_time)) if event_time is not None else None
     except (ValueError, OverflowError):
+        return _seconds_of_iso(event_time)
+
+
+def _seconds_of_iso(event_time: object) -> int | None:
+    """ISO 8601 with date and time, as the Graph API takes times; without an offset it is UTC."""
+    try:
+        moment = datetime.fromisoformat(str(event_time).strip())
+        return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())
+    except (ValueError, OverflowError):
         return None
 
 
@@ -212,7 +223,8 @@ def _user_data(draft: Draft) -> Refusal | None:
         return draft.fault(
             Reason.USER_DATA_MISSING, "user_data is missing.", "user_data", "missing_user_data"
         )
-    draft.user_data = clean_user_data(user_data, draft.flags)
+    named = with_wire_names(user_data, draft.wire.action_source)
+    draft.user_data = clean_user_data(named, draft.flags)
     if is_too_broad(draft.user_data):
         return draft.fault(
             Reason.USER_DATA_INSUFFICIENT,
@@ -227,6 +239,10 @@ def _custom_data(draft: Draft) -> Refusal | None:
     custom = draft.wire.custom_data
     if not custom:
         return None
+    draft.wire.custom_data = custom = read_lists(custom)
+    refusal = check_contents(draft, custom)
+    if refusal is not None:
+        return refusal
     order_id = custom.get("order_id")
     if draft.arrival.suspect or not _is_harmless(custom):
         draft.wire.custom_data = custom = redact(custom)
@@ -347,6 +363,7 @@ STEPS: tuple[Callable[[Draft], Refusal | None], ...] = (
     _user_data,
     _custom_data,
     _purchase,
+    check_kind,
     _addresses,
     _rare_fields,
 )

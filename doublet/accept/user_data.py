@@ -58,6 +58,24 @@ _RULES: dict[str, Callable[[str], str | None]] = {
 }
 
 
+# Names of the offline page and of the older tables (Meta, *Offline events*; *Business messaging*).
+_OFFLINE_NAMES = {"email": "em", "phone": "ph", "gen": "ge", "zip": "zp"}
+_OTHER_NAMES = {"instagram_business_account_id": "ig_account_id"}
+
+
+def with_wire_names(user_data: dict[str, Any], action_source: str | None) -> dict[str, Any]:
+    """Keys that Meta documents under two names, under the one that is stored. The offline names
+    count for `physical_store` only."""
+    if action_source == "physical_store":
+        names = {**_OFFLINE_NAMES, **_OTHER_NAMES}
+    elif "instagram_business_account_id" in user_data:
+        names = _OTHER_NAMES
+    else:
+        return user_data
+    renamed = {names.get(key, key): value for key, value in user_data.items()}
+    return {**renamed, **{key: user_data[key] for key in names.values() if key in user_data}}
+
+
 def clean_user_data(user_data: dict[str, Any], flags: list[str]) -> dict[str, Any]:
     """Hashed keys as lists of SHA-256 hex, the others as clean text; faults go to `flags`."""
     kept: dict[str, Any] = {}

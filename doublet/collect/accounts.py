@@ -57,6 +57,10 @@ class Accounts:
             found = self._directory.account_of_token.get(digest)
         return found
 
+    def secret_of(self, account_id: str) -> str:
+        """An account's secret for `appsecret_proof`, empty when it has none."""
+        return self._directory.secret_of_account.get(account_id, "")
+
     async def _look_again(self) -> None:
         """Wait for a reading that begins from now on; all who wait share it."""
         if self._rereading is None:

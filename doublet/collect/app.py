@@ -8,7 +8,7 @@ from hashlib import sha256
 import msgspec
 
 from doublet import pixel
-from doublet.collect.events import answer_events, pixel_of
+from doublet.collect.events import answer_events, gateway_pixel_of, pixel_of
 from doublet.collect.hits import answer_hit
 from doublet.collect.intake import Intake, refuse
 from doublet.collect.orders import ORDERS_PATH, answer_orders
@@ -66,6 +66,8 @@ class Collector:
         path: str = scope["path"]
         if pixel_id := pixel_of(path):
             await answer_events(self._intake, scope, receive, send, pixel_id)
+        elif pixel_id := gateway_pixel_of(path):
+            await answer_events(self._intake, scope, receive, send, pixel_id, 202)
         elif path == ORDERS_PATH:
             await answer_orders(self._intake, scope, receive, send)
         elif path == "/px.js":

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from doublet.accept import UNREADABLE, Arrival, accept_events, is_suspect, read_request
-from doublet.collect.intake import Intake, answer_batch, unknown_pixel
+from doublet.accept import (
+    UNREADABLE,
+    Accepted,
+    Arrival,
+    accept_events,
+    accept_good_events,
+    hashed_payload,
+    is_suspect,
+    read_request,
+    refused_record,
+)
+from doublet.collect.intake import Intake, Taken, answer_batch, unknown_pixel
 from doublet.collect.request import (
     Receive,
     Scope,
@@ -24,6 +36,17 @@ from doublet.refusal import Reason, Refusal
 _FORMS = ("multipart/", "application/x-www-form-urlencoded")
 
 
+_IMAGINED = "Use validation=partial, or leave validation out: then one bad event refuses all."
+
+
+def gateway_pixel_of(path: str) -> str:
+    """The pixel id in `/capi/<pixel_id>/events`, Meta's address for self-hosted receivers,
+    otherwise empty."""
+    parts = path.strip("/").split("/")
+    fits = len(parts) == 3 and (parts[0], parts[2]) == ("capi", "events") and parts[1].isdecimal()
+    return parts[1] if fits else ""
+
+
 def pixel_of(path: str) -> str:
     """The pixel id in `/vN.N/<pixel_id>/events` or `/<pixel_id>/events`, otherwise empty."""
     parts = path.strip("/").split("/")
@@ -35,24 +58,29 @@ def pixel_of(path: str) -> str:
 
 
 async def answer_events(
-    intake: Intake, scope: Scope, receive: Receive, send: Send, pixel_id: str
+    intake: Intake, scope: Scope, receive: Receive, send: Send, pixel_id: str, status: int = 200
 ) -> None:
-    """Take one request: all of its events or none."""
+    """Take one request: all of its events or none, or with `validation=partial` the good ones."""
     arrival = Arrival("", pixel_id, "server", 0, intake.appender.slot)
     take = partial(_take, intake, scope, arrival)
-    await answer_batch(intake, scope, receive, send, arrival, "events", take)
+    await answer_batch(intake, scope, receive, send, arrival, "events", take, status)
 
 
-async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> int | Refusal:
-    """How many events were made durable, or why none."""
+async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> Taken | Refusal:
+    """What was made durable, or why nothing."""
     query = parse_pairs(scope["query_string"])
     if isinstance(query, Refusal):
         return await intake.set_aside(query, arrival, body)
     parameters = dict(query)
-    request = _read(body, header(scope, b"content-type"), parameters)
+    validation = parameters.get("validation", "")
+    partly = validation == "partial"
+    request = _read(body, header(scope, b"content-type"), parameters, partly)
     if isinstance(request, Refusal):
         request = explain(request, scope)
-    named = request.access_token if isinstance(request, EventsRequest) else None
+    named = proof = None
+    if isinstance(request, EventsRequest):
+        named = request.access_token or request.gateway_key
+        proof = request.appsecret_proof
     token = token_of(scope, parameters, named, body)
     owner = await intake.accounts.of_token(token) if token else None
     if owner is None:
@@ -68,19 +96,57 @@ async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> 
     # A pixel of somebody else is answered like one that does not exist.
     if await intake.accounts.of_pixel(arrival.pixel_id) != owner:
         return await intake.set_aside(unknown_pixel(arrival.pixel_id), arrival, body)
+    proof = parameters.get("appsecret_proof") or proof
+    if not _is_proven(intake.accounts.secret_of(owner), token, proof):
+        refusal = Refusal(
+            Reason.PROOF_INVALID, "Invalid appsecret_proof provided in the API argument"
+        )
+        return await intake.set_aside(refusal, arrival, body)
     arrival.account_id = owner
+    if validation and not partly:
+        message = f"validation must be partial. {_IMAGINED}"
+        request = Refusal(Reason.PARAMETER_INVALID, message, "validation")
     if isinstance(request, Refusal):
         return await intake.set_aside(request, arrival, body, proven=True)
     arrival.suspect = is_suspect(body) or is_suspect(scope["query_string"])
     arrival.received_at = intake.appender.clock.stamp()
+    form = request.data.encode() if isinstance(request.data, str) else None
+    if partly:
+        accepted = accept_good_events(request, arrival)
+        if not isinstance(accepted, Refusal):
+            return await _keep_good(intake, arrival, accepted)
+        return await intake.set_aside(accepted, arrival, body, proven=True, form=form)
     records = accept_events(request, arrival)
     if isinstance(records, Refusal):
-        form = request.data.encode() if isinstance(request.data, str) else None
         return await intake.set_aside(records, arrival, body, proven=True, form=form)
-    return await intake.append(records) or len(records)
+    return await intake.append(records) or Taken(len(records))
 
 
-def _read(body: bytes, content_type: str, parameters: dict[str, str]) -> EventsRequest | Refusal:
+async def _keep_good(intake: Intake, arrival: Arrival, accepted: Accepted) -> Taken | Refusal:
+    """Make the good events durable and each bad one a refused record of its own, together."""
+    asides = []
+    for _, refusal, element in accepted.refused:
+        payload = hashed_payload(b"[" + element + b"]")
+        asides.append(refused_record(refusal, arrival, element, payload))
+    busy = await intake.append(accepted.records + asides)
+    if busy is not None:
+        return busy
+    if not accepted.records:
+        return accepted.refused[0][1]
+    return Taken(len(accepted.records), [entry[:2] for entry in accepted.refused])
+
+
+def _is_proven(secret: str, token: str, proof: str | None) -> bool:
+    """Whether a proof, where one was sent and can be checked, is the token's."""
+    if not secret or not proof:
+        return True
+    expected = hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected.encode(), proof.strip().lower().encode())
+
+
+def _read(
+    body: bytes, content_type: str, parameters: dict[str, str], loosely: bool
+) -> EventsRequest | Refusal:
     """The request in a JSON body or a form; parameters in the query fill what is missing."""
     if content_type.lower().startswith(_FORMS):
         pairs = parse_form(body, content_type)
@@ -90,10 +156,12 @@ def _read(body: bytes, content_type: str, parameters: dict[str, str]) -> EventsR
         return EventsRequest(
             data=fields.get("data"),
             access_token=fields.get("access_token"),
+            gateway_key=fields.get("accessKey"),
+            appsecret_proof=fields.get("appsecret_proof"),
             test_event_code=fields.get("test_event_code"),
             partner_agent=fields.get("partner_agent"),
         )
-    request = read_request(body)
+    request = read_request(body, loosely=loosely)
     if isinstance(request, EventsRequest) and request.test_event_code is None:
         request.test_event_code = parameters.get("test_event_code")
     return request
@@ -111,13 +179,15 @@ def token_of(scope: Scope, parameters: dict[str, str], named: str | None, body: 
         return named
     try:
         # Whose request it is decides what becomes of it, also where its events are wrong.
-        return _decode_credentials(body).access_token
+        credentials = _decode_credentials(body)
+        return credentials.access_token or credentials.gateway_key
     except UNREADABLE:
         return ""
 
 
 class _Credentials(msgspec.Struct):
     access_token: str = ""
+    gateway_key: str = msgspec.field(default="", name="accessKey")
 
 
 _decode_credentials = msgspec.json.Decoder(_Credentials).decode

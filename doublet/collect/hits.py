@@ -102,7 +102,7 @@ def _text(value: bytes) -> str:
 async def _posted(intake: Intake, scope: Scope, receive: Receive) -> tuple[Pairs | Refusal, bytes]:
     """The parameters of a POST, from body and query."""
     query: bytes = scope["query_string"]
-    body = await intake.read_body(receive)
+    body = await intake.read_body(scope, receive)
     if isinstance(body, Refusal):
         return body, b""
     pairs = parse_form(body, header(scope, b"content-type"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
 
 from doublet.accept import Arrival, hashed_payload, refused_record
 from doublet.catalog import Catalog
@@ -17,6 +19,7 @@ from doublet.collect.request import (
     Room,
     Scope,
     Send,
+    decompress,
     json_headers,
     read_body,
     respond,
@@ -50,9 +53,11 @@ class Intake:
         self._body_timeout_s = settings.body_timeout_s
         self._room = Room(max(BODIES_SIZE_BYTES_MAX, 2 * settings.body_size_bytes_max))
 
-    async def read_body(self, receive: Receive) -> bytes | Refusal:
-        """A request's body within the limits of size and time. Raises BusyError."""
-        return await read_body(receive, self._body_size_bytes_max, self._room, self._body_timeout_s)
+    async def read_body(self, scope: Scope, receive: Receive) -> bytes | Refusal:
+        """A request's body, decompressed, within the limits of size and time. Raises BusyError."""
+        limit = self._body_size_bytes_max
+        body = await read_body(receive, limit, self._room, self._body_timeout_s)
+        return body if isinstance(body, Refusal) else decompress(body, scope, limit)
 
     async def append(self, records: list[bytes]) -> Refusal | None:
         """Return when the records are durable; a refusal means that none of them is stored."""
@@ -111,8 +116,15 @@ async def refuse(send: Send, refusal: Refusal, trace_id: str = "") -> None:
     await respond(send, row.http_status, json_headers(body, extra), body)
 
 
-Take = Callable[[bytes], Awaitable[int | Refusal]]
-"""What a door does with a body: how many records it made durable, or why none."""
+class Taken(NamedTuple):
+    """How many records a request made durable, and which of its events were refused alone."""
+
+    kept: int
+    refused: Sequence[tuple[int, Refusal]] = ()
+
+
+Take = Callable[[bytes], Awaitable[Taken | Refusal]]
+"""What a door does with a body: what it made durable, or why nothing."""
 
 
 async def answer_batch(
@@ -123,16 +135,18 @@ async def answer_batch(
     arrival: Arrival,
     noun: str,
     take: Take,
+    status: int = 200,
 ) -> None:
-    """Take one POST request with a batch of `noun`: all of it or none; 200 means durable."""
+    """Take one POST request with a batch of `noun`; its answer of success, with `status`, means
+    durable."""
     trace_id = fbtrace_id()
     if scope["method"] != "POST":
         refusal = Refusal(Reason.METHOD_NOT_ALLOWED, f"{noun.capitalize()} are sent with POST.")
         await refuse(send, refusal, trace_id)
         return
-    outcome: int | Refusal
+    outcome: Taken | Refusal
     try:
-        body = await intake.read_body(receive)
+        body = await intake.read_body(scope, receive)
         if isinstance(body, Refusal):
             outcome = await intake.set_aside(body, arrival, b"")
         else:
@@ -142,5 +156,23 @@ async def answer_batch(
     if isinstance(outcome, Refusal):
         await refuse(send, outcome, trace_id)
         return
-    answer = f'{{"{noun}_received":{outcome},"messages":[],"fbtrace_id":"{trace_id}"}}'.encode()
-    await respond(send, 200, json_headers(answer), answer)
+    answer = f'{{"{noun}_received":{outcome.kept},"messages":[],"fbtrace_id":"{trace_id}"}}'
+    body = _partial(outcome, trace_id) if outcome.refused else answer.encode()
+    await respond(send, status, json_headers(body), body)
+
+
+def _partial(taken: Taken, trace_id: str) -> bytes:
+    """The answer to a batch of which some events were refused: a message for each, and each with
+    its index and the error that it would have got alone."""
+    refused = [
+        {"index": index, **msgspec.json.decode(graph_error(refusal, trace_id))}
+        for index, refusal in taken.refused
+    ]
+    return msgspec.json.encode(
+        {
+            "events_received": taken.kept,
+            "messages": [entry["error"]["error_user_msg"] for entry in refused],
+            "fbtrace_id": trace_id,
+            "refused": refused,
+        }
+    )

@@ -6,7 +6,7 @@ from functools import partial
 
 from doublet.accept import Arrival, accept_orders, kept_orders, read_orders
 from doublet.collect.events import token_of
-from doublet.collect.intake import Intake, answer_batch
+from doublet.collect.intake import Intake, Taken, answer_batch
 from doublet.collect.request import (
     Receive,
     Scope,
@@ -27,7 +27,7 @@ async def answer_orders(intake: Intake, scope: Scope, receive: Receive, send: Se
     await answer_batch(intake, scope, receive, send, arrival, "orders", take)
 
 
-async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> int | Refusal:
+async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> Taken | Refusal:
     """How many messages were made durable, or why none."""
     query = parse_pairs(scope["query_string"])
     if isinstance(query, Refusal):
@@ -47,4 +47,4 @@ async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> 
     if isinstance(records, Refusal):
         kept = kept_orders(body)
         return await intake.set_aside(records, arrival, body, proven=True, payload=kept)
-    return await intake.append(records) or len(records)
+    return await intake.append(records) or Taken(len(records))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
+import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -27,6 +28,7 @@ Pairs = list[tuple[str, str]]
 HeaderList = list[tuple[bytes, bytes]]
 
 _FIELDS_MAX = 2000
+_BROKEN = "The compressed body ends early or is damaged."
 
 _escape_beyond_ascii = re.compile(rb"%[89a-fA-F]").search
 
@@ -96,12 +98,39 @@ def _too_large(size_bytes_max: int) -> Refusal:
     return Refusal(Reason.TOO_LARGE, f"The request body is larger than {size_bytes_max} bytes.")
 
 
+def decompress(body: bytes, scope: Scope, size_bytes_max: int) -> bytes | Refusal:
+    """A body without its Content-Encoding, gzip or deflate; never more of it than allowed.
+
+    One that is not compressed as its header says stays as it is, since some clients only say so.
+    """
+    encoding = header(scope, b"content-encoding").strip().lower()
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        return body
+    parts: list[bytes] = []
+    left, size = body, 0
+    # A gzip body may have several members (RFC 1952, section 2.2).
+    while left:
+        # 15 is the largest window, 32 takes zlib's header and gzip's.
+        stream = zlib.decompressobj(15 + 32)
+        try:
+            parts.append(stream.decompress(left, size_bytes_max + 1 - size))
+        except zlib.error:
+            return Refusal(Reason.COMPRESSED, _BROKEN) if parts else body
+        size += len(parts[-1])
+        if size > size_bytes_max:
+            return _too_large(size_bytes_max)
+        if not stream.eof:
+            return Refusal(Reason.COMPRESSED, _BROKEN)
+        left = stream.unused_data
+    return b"".join(parts)
+
+
 def explain(refusal: Refusal, scope: Scope) -> Refusal:
     """The refusal of a body that cannot be read; compression is the likeliest cause."""
     encoding = header(scope, b"content-encoding").strip().lower()
-    if encoding in ("", "identity"):
+    if encoding in ("", "identity", "gzip", "x-gzip", "deflate"):
         return refusal
-    return Refusal(Reason.COMPRESSED, "The body is compressed, which is not supported.")
+    return Refusal(Reason.COMPRESSED, "The body is compressed in a way that is not supported.")
 
 
 def parse_pairs(query: bytes) -> Pairs | Refusal:
