@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # logic
     ("accept", "pixel", "models", "person", "reports", "explain"),
     # edges
-    ("health", "collect", "web", "rounds", "backup"),
+    ("health", "collect", "web", "rounds", "backup", "client"),
     # what puts the edges together
     ("worker", "ask", "serve", "demo", "order_import", "cli", "__main__"),
 )
@@ -128,6 +128,7 @@ def test_no_two_parts_import_each_other() -> None:
     [
         ("doublet.collect.app", "duckdb deltalake pyarrow pyspark vl_convert jinja2 alembic typer"),
         ("doublet.accept", "sqlalchemy granian httpx duckdb"),
+        ("doublet.client", "duckdb deltalake pyarrow granian starlette sqlalchemy jinja2 typer"),
         ("doublet.cli", "duckdb deltalake granian starlette sqlalchemy vl_convert"),
     ],
 )
