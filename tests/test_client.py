@@ -288,3 +288,15 @@ def test_a_framework_needs_only_the_middleware(make_app: Any) -> None:
 def test_hashing_twice_changes_nothing() -> None:
     once = hash_user_data({"em": "ada@example.com", "ph": ["+44 20 7946 0000"]})
     assert once == hash_user_data(once)
+
+
+def test_closing_while_the_server_is_away_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
+    lost: list[GivenUp] = []
+    client = make_client(
+        f"http://127.0.0.1:{free_port()}", close_timeout_s=0, on_given_up=lost.append
+    )
+    for _ in range(100):
+        client.track("Lead", user_data=EMAIL)
+    client.close()
+    assert 100 == len(lost)
+    assert [] == [record for record in caplog.records if record.exc_info]

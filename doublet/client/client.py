@@ -213,7 +213,7 @@ class Client:
         with self._queue.sole_sender() as may_send:
             while may_send and time.monotonic() < give_up_at:
                 with self._lock:
-                    rows = self._queue.first(self._batch_events)
+                    rows = [] if self._closed else self._queue.first(self._batch_events)
                 if not rows or not self._send(rows):
                     return
 
@@ -228,6 +228,8 @@ class Client:
             middle = len(rows) // 2
             return self._send(rows[:middle]) and self._send(rows[middle:])
         with self._lock:
+            if self._closed:
+                return False
             self._queue.remove([number for number, _ in rows])
         if answer.verdict is Verdict.DIVIDE:
             self._give_up(rows[0][1], answer)
