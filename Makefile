@@ -1,5 +1,5 @@
 # Two commands do all set-up: `make run` and `make test`. What they make lies in .venv.
-.PHONY: run test check bench test-cluster browser clean
+.PHONY: run test check bench test-cluster browser node clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ ARGS ?=
 run: $(VENV)/installed
 	@exec $(BIN)/doublet demo $(ARGS)
 
-test: check browser
+test: check browser node
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/installed-test
@@ -28,6 +28,13 @@ test-cluster: $(VENV)/installed-test
 # say why they are skipped (with CI=true they fail).
 browser:
 	@command -v chromium >/dev/null || scripts/install_package chromium || true
+
+# Meta's SDK for Node, likewise.
+node: $(VENV)/installed-test
+	@command -v npm >/dev/null || scripts/install_package npm || true
+	@test -d $(VENV)/node/node_modules || ! command -v npm >/dev/null || \
+		{ mkdir -p $(VENV)/node && cp tests/node/package.json $(VENV)/node && \
+		npm install --silent --no-package-lock --no-audit --no-fund --prefix $(VENV)/node; } || true
 
 $(VENV)/bin/pip:
 	@scripts/make_venv $(PYTHON) $(VENV)
