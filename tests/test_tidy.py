@@ -46,7 +46,16 @@ BANNED_FILES = {"utils", "helpers", "common", "misc", "base"}
 BANNED_CLASSES = re.compile(r"(Manager|Handler|Processor|Data|Info|Obj)$")
 WIRE_CLASSES = {"UserData", "CustomData"}
 
-TESTS_OF_NO_MODULE = {"tidy", "docs", "kill", "end_to_end", "bench", "market", "deduplication"}
+TESTS_OF_NO_MODULE = {
+    "tidy",
+    "docs",
+    "kill",
+    "end_to_end",
+    "bench",
+    "market",
+    "deduplication",
+    "quality",
+}
 
 BANNED_SQL = {
     "an aggregate with order by inside": (

@@ -3,6 +3,8 @@
 `DIAGNOSTICS` is the closed list; `diagnostics.sql` holds the same conditions for the engine.
 """
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 from datetime import date, datetime
@@ -53,6 +55,7 @@ class DiagnosticRow(msgspec.Struct):
 _HOT = f"One value on at least {HOT_EVENTS_MIN} events and {HOT_SHARE_MIN:.0%} of those with one."
 _FBC = "Send the cookie _fbc as it is: fb.1.<milliseconds of the click>.<fbclid>, case kept."
 
+# One fault a line reads as the table that it is.
 # fmt: off
 # Keys: facebook_business, AdsSignalDiagnosticIssue. Only the names are public; the conditions are
 # Doublet's reading of them and of Meta's help pages.

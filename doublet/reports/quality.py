@@ -8,7 +8,7 @@ key always would add 10 × weight × (1 − coverage): no more is claimed than t
 from __future__ import annotations
 
 import hashlib
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
@@ -34,6 +34,7 @@ WEIGHTS: dict[str, float] = {
 """What each key adds. Meta publishes which keys are strong (Conversions API, best practices:
 e-mail address, IP address, names, phone number) but no weights; these are ours."""
 
+_WINDOW_DAYS = 7
 _STANDINS = (
     *("", "null", "None", "none", "undefined", "nan", "n/a", "0", "unknown", "[object Object]"),
     *("test@test.com", "test@example.com", "test@gmail.com", "1234567890", "0000000000"),
@@ -124,3 +125,13 @@ def _row(found: dict[str, Any]) -> QualityRow:
 
 def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 6) if whole else None
+
+
+def window(since: date | None, until: date | None, today: date) -> tuple[date, date]:
+    """First and last day of a report: as asked, otherwise seven days up to today.
+
+    >>> window(None, date(2026, 5, 28), date(2026, 6, 1))
+    (datetime.date(2026, 5, 22), datetime.date(2026, 5, 28))
+    """
+    last = until or max(today, since or today)
+    return since or last - timedelta(days=_WINDOW_DAYS - 1), last

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from doublet.catalog import Catalog
 from doublet.engine import Engine
-from doublet.web import access, assets, chart, coverage, explain, orders, overview, refused
+from doublet.web import access, assets, chart, coverage, explain, orders, overview, quality, refused
 from doublet.web.protection import Protection
 
 
@@ -42,6 +42,7 @@ def create_app(
             *explain.routes(door, catalog, engine),
             *orders.routes(door, catalog, engine, rates),
             *coverage.routes(door, catalog, engine),
+            *quality.routes(door, catalog, engine),
             *files.routes(),
         ],
         middleware=[Middleware(Protection)],
