@@ -40,7 +40,7 @@ seen as (
     and ($pixel_id is null or pixel_id = $pixel_id)
     and ($event_name is null or event_name = $event_name)
     and event_time >= $since
-    and event_time < $until
+    and ($until is null or event_time < $until)
 ),
 counted as (
   select

@@ -8,7 +8,7 @@ key always would add 10 × weight × (1 − coverage): no more is claimed than t
 from __future__ import annotations
 
 import hashlib
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -134,4 +134,5 @@ def window(since: date | None, until: date | None, today: date) -> tuple[date, d
     (datetime.date(2026, 5, 22), datetime.date(2026, 5, 28))
     """
     last = until or max(today, since or today)
-    return since or last - timedelta(days=_WINDOW_DAYS - 1), last
+    first = date.fromordinal(max(1, last.toordinal() - _WINDOW_DAYS + 1))
+    return since or first, last

@@ -2,7 +2,7 @@
 -- how many bear each key of a person, once the copies are one. A pair counts when both are there;
 -- a hash of nothing ("null", "test@test.com", …) is no key. Source: events_deduplicated.
 -- Parameters: $account_id, $pixel_id (null: all pixels), $event_name (null: all), $since and $until
--- (Unix seconds, half-open, by event_time), $duds (such hashes). Our own checks are left out.
+-- (Unix seconds, half-open, by event_time; a null $until: unbounded), $duds (such hashes). Our own checks are left out.
 with
 seen as (
   select
@@ -43,7 +43,7 @@ seen as (
     and ($pixel_id is null or pixel_id = $pixel_id)
     and ($event_name is null or event_name = $event_name)
     and event_time >= $since
-    and event_time < $until
+    and ($until is null or event_time < $until)
 )
 select
   cast(event_name as varchar) as event_name,
