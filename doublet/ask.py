@@ -23,7 +23,9 @@ from doublet.reports.coverage import (
     coverage,
     coverage_by_currency,
 )
+from doublet.reports.diagnostics import DiagnosticRow, diagnostics
 from doublet.reports.orders import OrderLedger, OrdersReport, order_ledger, orders
+from doublet.reports.quality import QualityRow, quality
 from doublet.settings import Settings
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -42,6 +44,15 @@ class Filters(TypedDict, total=False):
 
 class NotFoundError(OperatorError):
     """The worker has nothing at that address, or nothing of that name."""
+
+
+class QualityFilters(TypedDict):
+    """What reports on quality are about; they always have a first and a last day."""
+
+    pixel_id: str | None
+    event_name: str | None
+    since: date
+    until: date
 
 
 class CoverageFilters(Filters, total=False):
@@ -197,6 +208,28 @@ def read_coverage_csv(
         return answer.decode()
     with _own_engine(settings) as engine:
         return as_csv(coverage_by_currency(engine, account, **filters), CoverageCurrencyRow)
+
+
+def read_quality(
+    settings: Settings, account: Account, **filters: Unpack[QualityFilters]
+) -> list[QualityRow]:
+    """Match quality from whoever has the database; see `reports.quality.quality`."""
+    answer = ask_worker(settings, "GET", "/quality.json", _parameters(account, **filters))
+    if answer is not None:
+        return msgspec.json.decode(answer, type=list[QualityRow])
+    with _own_engine(settings) as engine:
+        return quality(engine, account, **filters)
+
+
+def read_diagnostics(
+    settings: Settings, account: Account, **filters: Unpack[QualityFilters]
+) -> list[DiagnosticRow]:
+    """Diagnostics from whoever has the database; see `reports.diagnostics.diagnostics`."""
+    answer = ask_worker(settings, "GET", "/diagnostics.json", _parameters(account, **filters))
+    if answer is not None:
+        return msgspec.json.decode(answer, type=list[DiagnosticRow])
+    with _own_engine(settings) as engine:
+        return diagnostics(engine, account, **filters)
 
 
 def _parameters(account: Account, **filters: Unpack[CoverageFilters]) -> dict[str, str]:

@@ -19,7 +19,9 @@ from doublet.models.orders import ORDER_MODELS
 from doublet.refusal import Reason
 from doublet.reports import OverviewRow, TimelineRow
 from doublet.reports.coverage import CoverageCurrencyRow, CoverageRow
+from doublet.reports.diagnostics import DIAGNOSTICS, DiagnosticRow
 from doublet.reports.orders import OrdersRow
+from doublet.reports.quality import QualityRow
 from doublet.settings import SETTINGS
 
 
@@ -128,6 +130,8 @@ def reports() -> Iterator[str]:
         ("timeline", TimelineRow),
         ("coverage", CoverageRow),
         ("orders", OrdersRow),
+        ("quality", QualityRow),
+        ("diagnostics", DiagnosticRow),
         ("coverage --csv", CoverageCurrencyRow),
     ):
         about = " ".join((row.__doc__ or "").split())
@@ -136,10 +140,19 @@ def reports() -> Iterator[str]:
         yield ", ".join(f"`{field}`" for field in hints) + "\n"
 
 
+def diagnostics() -> Iterator[str]:
+    """Every diagnostic, when it holds and how to mend it."""
+    yield "## Diagnostics\n"
+    yield table(
+        ("diagnostic", "severity", "share of", "when", "what to do"),
+        [(f"`{d.key}`", d.severity, d.of, d.condition, d.fix) for d in DIAGNOSTICS],
+    )
+
+
 def main() -> None:
     """Print the page."""
     print("# Reference\n\nMade from the code by `scripts/reference.py`; a test compares.\n")
-    for part in (commands, settings, reasons, tables, reports):
+    for part in (commands, settings, reasons, tables, reports, diagnostics):
         print("\n".join(part()))
 
 

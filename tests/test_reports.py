@@ -431,7 +431,7 @@ def test_coverage_is_what_sets_of_events_say(
         pipeline.close()
 
 
-@pytest.mark.parametrize("name", ["overview", "timeline", "coverage"])
+@pytest.mark.parametrize("name", ["overview", "timeline", "coverage", "quality", "diagnostics"])
 def test_reports_are_read_by_spark_too(name: str) -> None:
     """Every output column is cast, so that both engines give the same types."""
     statement = sqlglot.parse_one(report_sql(name), read="duckdb")

@@ -31,6 +31,7 @@ from doublet.cli.options import (
 )
 from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
+from doublet.cli.quality import report_diagnostics, report_quality
 from doublet.cli.report import report_app
 from doublet.errors import DoubletError, OperatorError
 from doublet.settings import SETTINGS, Settings, settings_file
@@ -44,6 +45,8 @@ app = typer.Typer(
 )
 app.add_typer(pixel_app, name="pixel")
 app.add_typer(account_app, name="account")
+report_app.command("quality")(report_quality)
+report_app.command("diagnostics")(report_diagnostics)
 app.add_typer(report_app, name="report")
 app.add_typer(person_app, name="person")
 app.add_typer(order_app, name="order")

@@ -16,7 +16,18 @@ from starlette.routing import Route
 
 from doublet.catalog import Catalog
 from doublet.engine import Engine
-from doublet.web import access, alerts, assets, chart, coverage, explain, orders, overview, refused
+from doublet.web import (
+    access,
+    alerts,
+    assets,
+    chart,
+    coverage,
+    explain,
+    orders,
+    overview,
+    quality,
+    refused,
+)
 from doublet.web.protection import Protection
 
 
@@ -43,6 +54,7 @@ def create_app(
             *orders.routes(door, catalog, engine, rates),
             *coverage.routes(door, catalog, engine),
             *alerts.routes(door, catalog),
+            *quality.routes(door, catalog, engine),
             *files.routes(),
         ],
         middleware=[Middleware(Protection)],

@@ -205,6 +205,17 @@ _IMPOSSIBLE = [
 ]
 
 
+def test_quality_and_diagnostics_have_twins_with_the_same_filters(filled: Site) -> None:
+    query = "since=2026-05-20&until=2026-05-30&event_name=Purchase"
+    (row,) = filled.get(f"/quality.json?{query}", filled.ours).json()
+    assert (2, 1, 2) == (row["events"], row["browser_events"], row["server_events"])
+    found = filled.get(f"/diagnostics.json?{query}", filled.ours).json()
+    assert {"s2s_missing_ip", "s2s_missing_ua"} <= {fault["diagnostic"] for fault in found}
+    lines = filled.get(f"/diagnostics.csv?{query}", filled.ours).text.splitlines()
+    assert len(found) + 1 == len(lines)
+    assert [] == filled.get("/quality.json?until=2026-05-19", filled.ours).json()
+
+
 @pytest.mark.parametrize(("query", "name"), _IMPOSSIBLE)
 @pytest.mark.parametrize(
     "path", ["/overview.json", "/overview.csv", "/timeline.json", "/coverage.json"]
@@ -223,9 +234,13 @@ def test_a_bad_parameter_is_named(site: Site, path: str, query: str, name: str) 
     assert f"{name} is" in page.text or f"{name} (" in page.text
 
 
+_QUALITY = ("/quality.json", "/diagnostics.json", "/diagnostics.csv")
+
+
 @pytest.mark.parametrize(
     "query",
     [
+        "until=0001-01-01",
         "since=&until=&pixel=",
         "since=0001-01-01&until=9999-12-31",
         "event_name=%00",
@@ -234,7 +249,14 @@ def test_a_bad_parameter_is_named(site: Site, path: str, query: str, name: str) 
     ],
 )
 def test_odd_but_possible_parameters_are_answered(filled: Site, query: str) -> None:
-    for path in ("/overview", "/overview.json", "/overview.csv", "/timeline.json", "/coverage.csv"):
+    for path in (
+        "/overview",
+        "/overview.json",
+        "/overview.csv",
+        "/timeline.json",
+        "/coverage.csv",
+        *_QUALITY,
+    ):
         assert 200 == filled.get(f"{path}?{query}", filled.ours).status_code
 
 

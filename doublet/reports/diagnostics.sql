@@ -1,0 +1,162 @@
+-- One row per diagnostic and event name that it was found on: how many events it touches, when it
+-- was first and last received, and two of the event ids. The conditions are in words in
+-- diagnostics.py. Source: events_deduplicated, so that a fault of one copy that the other mends is
+-- none. Parameters: see quality.sql, and $hot_events_min, $hot_share_min: a value is hot from so
+-- many events on, if they are also that share of the events of the name that bear one.
+with
+seen as (
+  select
+    pixel_id,
+    event_name,
+    event_key,
+    anchor_at,
+    last_received_at,
+    nullif(event_id, 'erased') as event_id,
+    event_time,
+    event_time - cast(floor(epoch(kept_received_at)) as bigint) as ahead_s,
+    server_copies > 0 as by_server,
+    server_copies > 0 and action_source = 'website' as by_web_server,
+    browser_copies > 0 as by_browser,
+    value,
+    currency,
+    flags,
+    conflicts,
+    list_min(user_data.em) as em,
+    list_min(user_data.ph) as ph,
+    user_data.client_ip_address as ip,
+    user_data.client_user_agent as ua,
+    user_data.fbp as fbp,
+    user_data.fbc as fbc,
+    list_min(user_data.external_id) as external_id,
+    json_extract_string(custom_data, '$.event_id') as misplaced_event_id,
+    json_extract_string(custom_data, '$.external_id') as misplaced_external_id,
+    case
+      when regexp_matches(user_data.fbc, '^fb[.][0-9]+[.][0-9]{13}[.].+$')
+        then cast(split_part(user_data.fbc, '.', 3) as bigint) / 1000
+    end as clicked_s
+  from events_deduplicated
+  where account_id = $account_id
+    and not is_test
+    and ($pixel_id is null or pixel_id = $pixel_id)
+    and ($event_name is null or event_name = $event_name)
+    and event_time >= $since
+    and ($until is null or event_time < $until)
+),
+counted as (
+  select
+    event_name,
+    event_id,
+    event_time,
+    ahead_s,
+    last_received_at,
+    by_server,
+    by_web_server,
+    by_browser,
+    value,
+    currency,
+    flags,
+    conflicts,
+    em,
+    ph,
+    ip,
+    ua,
+    fbp,
+    fbc,
+    external_id,
+    misplaced_event_id,
+    misplaced_external_id,
+    clicked_s,
+    count(*) over (partition by pixel_id, event_name, ip) as ip_events,
+    count(ip) over (partition by pixel_id, event_name) as with_ip,
+    count(*) over (partition by pixel_id, event_name, em) as em_events,
+    count(em) over (partition by pixel_id, event_name) as with_em,
+    count(*) over (partition by pixel_id, event_name, ph) as ph_events,
+    count(ph) over (partition by pixel_id, event_name) as with_ph,
+    event_time - lag(event_time) over (
+      partition by pixel_id, event_name, fbp order by event_time, anchor_at, event_key
+    ) as since_last_s
+  from seen
+),
+found as (
+  select
+    event_name,
+    event_id,
+    last_received_at,
+    unnest([
+      case when value is not null and currency is null
+        then 's2s_missing_currency_for_value_or_item_price' end,
+      case when currency is not null and value is null then 's2s_missing_value_for_currency' end,
+      case when by_browser and list_contains(flags, 'missing_value')
+        then 'pixel_missing_value_parameter' end,
+      case when list_contains(flags, 'invalid_value') then 'pixel_invalid_value_parameter' end,
+      case when list_contains(flags, 'invalid_currency') then 'pixel_invalid_currency' end,
+      case
+        when list_contains(conflicts, 'value') or list_contains(conflicts, 'currency')
+          then 'pixel_mismatched_value_currency_parameter'
+      end,
+      case
+        when event_name = 'Purchase' and fbp is not null and since_last_s <= 1800
+          then 'website_event_session_multiple_purchase_events_fire'
+      end,
+      case when by_server and event_id is null then 's2s_dedupe_key_low_coverage' end,
+      case when by_server and misplaced_event_id is not null
+        then 's2s_event_id_in_custom_data' end,
+      case when by_server and misplaced_external_id is not null
+        then 's2s_extern_id_in_custom_data' end,
+      case when by_browser and not by_server then 's2s_low_event_coverage' end,
+      case when by_web_server and em is null and ph is null and external_id is null
+        then 's2s_missing_pii_or_external_id' end,
+      case when by_web_server and ip is null then 's2s_missing_ip' end,
+      case when by_web_server and ua is null then 's2s_missing_ua' end,
+      case when list_contains(flags, 'invalid_client_ip_address')
+        then 's2s_invalid_ip_address' end,
+      case
+        when by_server
+          and regexp_matches(
+            lower(ip),
+            '^(10[.]|127[.]|192[.]168[.]|169[.]254[.]|172[.](1[6-9]|2[0-9]|3[01])[.]|f[cd]|fe80:|::1$)'
+          )
+          then 's2s_private_ip_address'
+      end,
+      case when ip is not null and ip_events >= $hot_events_min
+        and ip_events >= $hot_share_min * with_ip then 'capi_ip_address_hot_ip' end,
+      case when list_contains($duds, em) then 'capi_pii_email_hot_email_fake' end,
+      case when list_contains($duds, ph) then 'capi_pii_phone_hot_phone_fake' end,
+      case when em is not null and em_events >= $hot_events_min
+        and em_events >= $hot_share_min * with_em then 'capi_pii_email_hot_email' end,
+      case when ph is not null and ph_events >= $hot_events_min
+        and ph_events >= $hot_share_min * with_ph then 'capi_pii_phone_hot_phone' end,
+      case when list_contains(flags, 'invalid_em') then 'capi_pii_email_invalid_email' end,
+      case when list_contains(flags, 'invalid_ph') then 'capi_pii_phone_invalid_phone' end,
+      case when list_contains(flags, 'invalid_fbp') then 's2s_invalid_fbp_cookie' end,
+      case when list_contains(flags, 'invalid_fbc') then 'capi_fbc_invalid_click_id' end,
+      case when fbc is not null and (clicked_s is null or clicked_s > event_time + 300)
+        then 'capi_fbc_invalid_creation_time' end,
+      case when clicked_s < event_time - 7776000 then 'capi_fbc_expired_click_id' end,
+      case when list_contains(flags, 'missing_action_source')
+        then 's2s_missing_action_source' end,
+      case when list_contains(flags, 'invalid_action_source')
+        then 's2s_invalid_action_source' end,
+      case when list_contains(flags, 'missing_event_source_url')
+        then 's2s_missing_event_source_url' end,
+      case when list_contains(flags, 'event_time_in_future')
+        then 's2s_event_time_in_future' end,
+      case when by_server and ahead_s < -86400
+        then 's2s_delay_greater_than_twenty_four_hours' end,
+      case when by_server and ahead_s < -7200 and ahead_s >= -86400
+        then 's2s_delay_greater_than_two_hours' end
+    ]) as diagnostic
+  from counted
+)
+select
+  cast(diagnostic as varchar) as diagnostic,
+  cast(event_name as varchar) as event_name,
+  cast(count(*) as bigint) as affected,
+  cast(min(last_received_at) as timestamptz) as first_seen_at,
+  cast(max(last_received_at) as timestamptz) as last_seen_at,
+  cast(min(event_id) as varchar) as example,
+  cast(max(event_id) as varchar) as other_example
+from found
+where diagnostic is not null
+group by diagnostic, event_name
+order by diagnostic, event_name

@@ -1,0 +1,138 @@
+"""Match quality: how well the server's events can be matched to people, from 0 to 10.
+
+score = 10 × Σ weight(key) × coverage(key), where coverage is the share (0–1) of the server's
+website events that bear the key once the copies are one. `WEIGHTS` sum to 1, so that sending a
+key always would add 10 × weight × (1 − coverage): no more is claimed than that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from doublet.catalog import Account
+from doublet.engine import Engine
+from doublet.reports import bounds, report_sql
+
+WEIGHTS: dict[str, float] = {
+    "em": 0.25,
+    "ip_and_ua": 0.15,
+    "fbc": 0.15,
+    "ph": 0.15,
+    "fbp": 0.10,
+    "external_id": 0.10,
+    "fn_and_ln": 0.04,
+    "db": 0.02,
+    "ct": 0.01,
+    "st": 0.01,
+    "zp": 0.01,
+    "country": 0.01,
+}
+"""What each key adds. Meta publishes which keys are strong (Conversions API, best practices:
+e-mail address, IP address, names, phone number) but no weights; these are ours."""
+
+_WINDOW_DAYS = 7
+_STANDINS = (
+    *("", "null", "None", "none", "undefined", "nan", "n/a", "0", "unknown", "[object Object]"),
+    *("test@test.com", "test@example.com", "test@gmail.com", "1234567890", "0000000000"),
+)
+DUDS = [hashlib.sha256(text.encode()).hexdigest() for text in _STANDINS]
+"""Hashes that stand for nobody."""
+
+
+class QualityRow(msgspec.Struct):
+    """One event name: events after deduplication, those of which the browser, the server and both
+    sent a copy, and `judged`: the server's with action_source website, which the score (0–10), the
+    coverage of keys and joinable_share are of. joinable_share bear em, ph, fbc, fbp or external_id;
+    event_coverage_share of the browser's events the server sent too (Meta's goal: 0.75);
+    additional_share of all events only the server saw; gain is what a key would add to the score
+    if every event bore it. Shares are 0–1; of nothing they and the score are None."""
+
+    event_name: str
+    events: int
+    browser_events: int
+    server_events: int
+    both: int
+    judged: int
+    score: float | None
+    joinable_share: float | None
+    event_coverage_share: float | None
+    additional_share: float | None
+    coverage: dict[str, float]
+    gain: dict[str, float]
+
+
+def score(coverage: dict[str, float]) -> float:
+    """The score of a coverage of keys, 0–10, with one decimal.
+
+    >>> score({"em": 1.0, "fbp": 0.5})
+    3.0
+    """
+    return round(10 * sum(WEIGHTS[key] * share for key, share in coverage.items()), 1)
+
+
+def filters(
+    account: Account, since: date, until: date, pixel_id: str | None, event_name: str | None
+) -> dict[str, Any]:
+    """The parameters that the texts on quality share."""
+    start, end = bounds(account, since, until)
+    return {
+        "account_id": account.account_id,
+        "pixel_id": pixel_id,
+        "event_name": event_name,
+        "since": start,
+        "until": end,
+        "duds": DUDS,
+    }
+
+
+def quality(
+    engine: Engine,
+    account: Account,
+    *,
+    since: date,
+    until: date,
+    pixel_id: str | None = None,
+    event_name: str | None = None,
+) -> list[QualityRow]:
+    """Per event name, most frequent first, from one day to another, both of the account's time
+    zone and by event_time. Empty when nothing arrived."""
+    asked = filters(account, since, until, pixel_id, event_name)
+    return [_row(found) for found in engine.query(report_sql("quality"), asked)]
+
+
+def _row(found: dict[str, Any]) -> QualityRow:
+    judged = found["judged"]
+    coverage = {key: round(found[key] / judged, 6) for key in WEIGHTS} if judged else {}
+    return QualityRow(
+        found["event_name"],
+        found["events"],
+        found["browser_events"],
+        found["server_events"],
+        found["both"],
+        judged,
+        score(coverage) if judged else None,
+        _share(found["joinable"], judged),
+        _share(found["both"], found["browser_events"]),
+        _share(found["events"] - found["browser_events"], found["events"]),
+        coverage,
+        {key: round(10 * WEIGHTS[key] * (1 - share), 2) for key, share in coverage.items()},
+    )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole else None
+
+
+def window(since: date | None, until: date | None, today: date) -> tuple[date, date]:
+    """First and last day of a report: as asked, otherwise seven days up to today.
+
+    >>> window(None, date(2026, 5, 28), date(2026, 6, 1))
+    (datetime.date(2026, 5, 22), datetime.date(2026, 5, 28))
+    """
+    last = until or max(today, since or today)
+    first = date.fromordinal(max(1, last.toordinal() - _WINDOW_DAYS + 1))
+    return since or first, last

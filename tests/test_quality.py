@@ -1,0 +1,167 @@
+"""Match quality and diagnostics: planted faults are found at their rate, clean data raise none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doublet.catalog import Account
+from doublet.reports import report_sql
+from doublet.reports.diagnostics import DIAGNOSTICS, diagnostics
+from doublet.reports.quality import DUDS, WEIGHTS, quality
+from tests.factories import ACCOUNT, HOUR, NOON, SECOND, Pipeline, make_record, sha256
+
+OWNER = Account(ACCOUNT, "Shop", "UTC", "USD")
+WINDOW: dict[str, Any] = {"since": date(2026, 5, 20), "until": date(2026, 5, 30)}
+EVENTS = 200
+FAULTY = 20
+"""So many events in a row bear the fault that is planted: a tenth."""
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    pipe = Pipeline(tmp_path)
+    yield pipe
+    pipe.close()
+
+
+def clean(n: int) -> dict[str, Any]:
+    """The fields of a copy that nothing is wrong with."""
+    return {
+        "received_at": NOON + n * SECOND,
+        "event_id": f"order.{n}",
+        "user_data": {
+            "em": [sha256(f"p{n}@shop.example")],
+            "client_ip_address": f"203.0.{n // 200}.{n % 200 + 1}",
+            "client_user_agent": "Mozilla/5.0",
+            "fbp": f"fb.1.{NOON // 1000}.{n + 1000}",
+            "fbc": f"fb.1.{NOON // 1000 - 5000}.Click{n}",
+        },
+    }
+
+
+def send(pipeline: Pipeline, fault: dict[str, Any], faulty: int = FAULTY) -> None:
+    """Both copies of every event; the fault is on both of the first `faulty`."""
+    records = []
+    for n in range(EVENTS):
+        fields = clean(n)
+        if n < faulty:
+            fields["user_data"] = {**fields["user_data"], **fault.get("user_data", {})}
+            fields |= {key: value for key, value in fault.items() if key != "user_data"}
+        for source in ("browser", "server"):
+            records.append(make_record(source=source, **fields))
+    pipeline.append(records)
+    pipeline.refresh()
+
+
+def test_clean_events_raise_nothing(pipeline: Pipeline) -> None:
+    send(pipeline, {})
+    assert [] == diagnostics(pipeline.engine, OWNER, **WINDOW)
+
+
+MONEY = {"value": 10.5, "currency": "USD"}
+FAULTS: dict[str, dict[str, Any]] = {
+    "s2s_missing_currency_for_value_or_item_price": {
+        "event_name": "AddToCart",
+        "custom_data": {"value": 1},
+    },
+    "s2s_missing_value_for_currency": {
+        "event_name": "AddToCart",
+        "custom_data": {"currency": "USD"},
+    },
+    "s2s_event_id_in_custom_data": {"custom_data": {**MONEY, "event_id": "x"}},
+    "s2s_extern_id_in_custom_data": {"custom_data": {**MONEY, "external_id": "x"}},
+    "s2s_missing_pii_or_external_id": {"user_data": {"em": None}},
+    "s2s_missing_ip": {"user_data": {"client_ip_address": None}},
+    "s2s_missing_ua": {"user_data": {"client_user_agent": None}},
+    "s2s_private_ip_address": {"user_data": {"client_ip_address": "192.168.1.7"}},
+    "capi_pii_email_hot_email_fake": {"user_data": {"em": [DUDS[1]]}},
+    "capi_pii_phone_hot_phone_fake": {"user_data": {"ph": [DUDS[-1]]}},
+    "capi_fbc_invalid_creation_time": {"user_data": {"fbc": "fb.1.1780000000.Click"}},
+    "capi_fbc_expired_click_id": {"user_data": {"fbc": "fb.1.1700000000000.Click"}},
+    "s2s_event_time_in_future": {"event_time": NOON // SECOND + 2 * 3600},
+    "s2s_delay_greater_than_two_hours": {"event_time": (NOON - 3 * HOUR) // SECOND},
+    "s2s_delay_greater_than_twenty_four_hours": {"event_time": (NOON - 30 * HOUR) // SECOND},
+}
+
+
+@pytest.mark.parametrize("key", FAULTS)
+def test_a_planted_fault_is_found_at_its_rate(pipeline: Pipeline, key: str) -> None:
+    send(pipeline, FAULTS[key])
+    rows = [row for row in diagnostics(pipeline.engine, OWNER, **WINDOW) if row.diagnostic == key]
+    name = FAULTS[key].get("event_name", "Purchase")
+    total = FAULTY if name == "AddToCart" else EVENTS
+    assert [(name, FAULTY, total, FAULTY / total)] == [
+        (row.event_name, row.affected, row.total, row.share) for row in rows
+    ]
+    assert all(example.startswith("order.") for example in rows[0].examples)
+
+
+@pytest.mark.parametrize(
+    ("key", "shared"),
+    [
+        ("capi_ip_address_hot_ip", {"client_ip_address": "198.51.100.9"}),
+        ("capi_pii_email_hot_email", {"em": [sha256("shop@shop.example")]}),
+        ("capi_pii_phone_hot_phone", {"ph": [sha256("15550001111")]}),
+    ],
+)
+def test_a_value_that_many_events_share_is_hot(
+    pipeline: Pipeline, key: str, shared: dict[str, Any]
+) -> None:
+    send(pipeline, {"user_data": shared}, faulty=60)
+    rows = diagnostics(pipeline.engine, OWNER, **WINDOW)
+    assert [(key, 60, EVENTS)] == [(row.diagnostic, row.affected, row.total) for row in rows]
+
+
+def test_money_that_copies_disagree_on_is_found(pipeline: Pipeline) -> None:
+    records = []
+    for n in range(10):
+        for source, value in (("browser", 10.5), ("server", 10.5 + (n < 3))):
+            custom = {"value": value, "currency": "USD"}
+            records.append(make_record(source=source, custom_data=custom, **clean(n)))
+    pipeline.append(records)
+    pipeline.refresh()
+    (row,) = diagnostics(pipeline.engine, OWNER, **WINDOW)
+    assert ("pixel_mismatched_value_currency_parameter", 3) == (row.diagnostic, row.affected)
+
+
+def test_quality_scores_the_keys_of_the_servers_events(pipeline: Pipeline) -> None:
+    records = [make_record(source="browser", **clean(n)) for n in range(10)]
+    records += [make_record(source="server", **clean(n)) for n in range(4, 12)]
+    pipeline.append(records)
+    pipeline.refresh()
+    (row,) = quality(pipeline.engine, OWNER, **WINDOW)
+    assert (12, 10, 8, 6, 8) == (
+        row.events,
+        row.browser_events,
+        row.server_events,
+        row.both,
+        row.judged,
+    )
+    # em 2.5, IP address and user agent 1.5, fbc 1.5, fbp 1.
+    assert (6.5, 1.0, 0.6) == (row.score, row.joinable_share, row.event_coverage_share)
+    assert row.gain["ph"] == 1.5
+    assert row.gain["em"] == 0
+    (low,) = diagnostics(pipeline.engine, OWNER, **WINDOW)
+    assert ("s2s_low_event_coverage", 4, 10) == (low.diagnostic, low.affected, low.total)
+
+
+def test_nothing_crosses_accounts(pipeline: Pipeline) -> None:
+    send(pipeline, FAULTS["s2s_missing_ip"])
+    other = Account("act_100000000000002", "Other", "UTC", "USD")
+    assert [] == quality(pipeline.engine, other, **WINDOW)
+    assert [] == diagnostics(pipeline.engine, other, **WINDOW)
+
+
+def test_the_list_and_the_text_name_the_same_diagnostics() -> None:
+    named = re.findall(r"then\s+'((?:s2s|pixel|capi|website)_\w+)'", report_sql("diagnostics"))
+    assert sorted(named) == sorted(diagnostic.key for diagnostic in DIAGNOSTICS)
+
+
+def test_the_weights_sum_to_one() -> None:
+    assert sum(WEIGHTS.values()) == pytest.approx(1)
