@@ -40,6 +40,7 @@ class Filters(TypedDict, total=False):
     pixel_id: str | None
     since: date | None
     until: date | None
+    with_marked: bool
 
 
 class NotFoundError(OperatorError):
@@ -239,6 +240,7 @@ def _parameters(account: Account, **filters: Unpack[CoverageFilters]) -> dict[st
         "event_name": filters.get("event_name"),
         "since": filters.get("since"),
         "until": filters.get("until"),
+        "marked": "1" if filters.get("with_marked") else None,
         "by": "day" if filters.get("by_day") else None,
     }
     return {name: str(value) for name, value in given.items() if value}

@@ -7,10 +7,11 @@ every token belongs to exactly one account.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -114,9 +115,17 @@ class AlertRow(msgspec.Struct):
 
 class PixelRules(msgspec.Struct, omit_defaults=True):
     """How a pixel's events are taken in. `phone_country` (ISO 3166, empty for none) is that of
-    phone numbers without a country code."""
+    phone numbers without a country code.
+
+    The others mark a browser's hits: pages outside `allow_domains` (empty: all are allowed) and
+    those in `block_domains` (hosts or `*.example.com`), known crawlers with `mark_bots`, and what
+    exceeds `hits_per_hour` (0: no limit) in one collector process."""
 
     phone_country: str = ""
+    allow_domains: list[str] = []
+    block_domains: list[str] = []
+    mark_bots: bool = False
+    hits_per_hour: int = 0
 
 
 class Directory(msgspec.Struct, frozen=True):
@@ -391,6 +400,21 @@ def check_phone_country(code: str) -> str:
     if code and code.upper() not in SUPPORTED_REGIONS:
         raise OperatorError(f"Unknown country {code!r}.", "Use a code such as DE.")
     return code.upper()
+
+
+def check_domains(domains: Iterable[str]) -> list[str]:
+    """Hosts and `*.example.com` in lower case, without empty ones. Raises OperatorError for an
+    address, a port or a star elsewhere."""
+    checked = sorted({domain.strip().lower().rstrip(".") for domain in domains} - {""})
+    for domain in checked:
+        if not _is_domain(domain):
+            raise OperatorError(
+                f"{domain!r} is no domain.", "Write a host such as shop.example or *.shop.example."
+            )
+    return checked
+
+
+_is_domain = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*").fullmatch
 
 
 def _alembic() -> Any:

@@ -19,6 +19,7 @@ import sqlglot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from doublet.accept import MARKS
 from doublet.catalog import Account
 from doublet.reports import (
     CurrencyRow,
@@ -28,6 +29,7 @@ from doublet.reports import (
     as_json,
     as_percent,
     bounds,
+    marked_events,
     overview,
     report_sql,
     timeline,
@@ -431,10 +433,37 @@ def test_coverage_is_what_sets_of_events_say(
         pipeline.close()
 
 
-@pytest.mark.parametrize("name", ["overview", "timeline", "coverage", "quality", "diagnostics"])
+@pytest.mark.parametrize(
+    "name", ["overview", "timeline", "coverage", "marked", "quality", "diagnostics"]
+)
 def test_reports_are_read_by_spark_too(name: str) -> None:
     """Every output column is cast, so that both engines give the same types."""
     statement = sqlglot.parse_one(report_sql(name), read="duckdb")
     assert isinstance(statement, sqlglot.exp.Select)
     assert all(isinstance(column.unalias(), sqlglot.exp.Cast) for column in statement.selects)
     assert statement.sql(dialect="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)
+
+
+def test_marked_hits_count_only_when_asked_for_or_confirmed_by_a_server(pipeline: Pipeline) -> None:
+    records = [
+        json.loads(make_record(NOON + n, source, event_id=id_))
+        for n, (source, id_) in enumerate(
+            [("browser", "plain"), ("browser", "marked"), ("browser", "both"), ("server", "both")]
+        )
+    ]
+    for record in records[1:3]:
+        record["flags"] = ["bot", "missing_ts"]
+    pipeline.append([json.dumps(record).encode() for record in records])
+    pipeline.refresh()
+    assert 1 == marked_events(pipeline.engine, account())
+    for report in (overview, timeline, coverage):
+        for with_marked, events in ((False, 2), (True, 3)):
+            rows: Any = report(pipeline.engine, account(), with_marked=with_marked)
+            assert events == sum(row.events for row in rows)
+
+
+@pytest.mark.parametrize("name", ["overview", "timeline", "coverage"])
+def test_reports_leave_out_every_mark_by_one_rule(name: str) -> None:
+    marks = ", ".join(f"'{mark}'" for mark in MARKS)
+    assert f"not coalesce(list_has_any(flags, [{marks}]), false)" in report_sql(name)
+    assert f"list_has_any(flags, [{marks}])" in report_sql("marked")

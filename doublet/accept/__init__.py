@@ -20,14 +20,17 @@ from doublet.accept.orders import KINDS, accept_orders, kept_orders, order_recor
 from doublet.accept.record import event_key
 from doublet.accept.refused import hashed_payload, refused_record
 from doublet.accept.steps import STEPS, Arrival, is_suspect, is_suspect_hit, stored_event_id
+from doublet.accept.traffic import MARKS, Quotas, marks
 
 __all__ = [
     "KINDS",
+    "MARKS",
     "STEPS",
     "UNREADABLE",
     "Accepted",
     "Arrival",
     "OrderFile",
+    "Quotas",
     "accept_events",
     "accept_good_events",
     "accept_hit",
@@ -37,6 +40,7 @@ __all__ = [
     "is_suspect",
     "is_suspect_hit",
     "kept_orders",
+    "marks",
     "order_record",
     "read_hit",
     "read_orders",

@@ -64,7 +64,8 @@ class Arrival(msgspec.Struct):
     """What the edge knows of a request.
 
     `received_at` is in µs since 1970, UTC, and rises strictly within a slot. `suspect` says that
-    the request holds an @ somewhere, so that its texts must be searched for addresses.
+    the request holds an @ somewhere, so that its texts must be searched for addresses. `marks` are
+    the flags that its pixel's rules give it.
     """
 
     account_id: str
@@ -78,6 +79,7 @@ class Arrival(msgspec.Struct):
     test_event_code: str | None = None
     partner_agent: str | None = None
     suspect: bool = True
+    marks: list[str] = []
 
 
 _escaped_at = re.compile(rb"%(?:25)*(?:40|5[Cc]|u|[Ee][Ff]|23)").search
@@ -119,7 +121,7 @@ class Draft:
         self.wire = wire
         self.arrival = arrival
         self.extra = extra
-        self.flags: list[str] = []
+        self.flags: list[str] = [*arrival.marks]
 
     def fault(self, reason: Reason, message: str, field: str, flag: str) -> Refusal | None:
         """Refuse a server's event; flag a browser's."""

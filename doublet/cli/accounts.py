@@ -156,6 +156,20 @@ def pixel_edit(
         str | None,
         typer.Option(help="ISO 3166 code of phone numbers without one; empty: none."),
     ] = None,
+    allow_domain: Annotated[
+        list[str] | None,
+        typer.Option(help="Mark hits of other pages; again for more, empty: allow all."),
+    ] = None,
+    block_domain: Annotated[
+        list[str] | None,
+        typer.Option(help="Mark hits of this domain's pages; again for more, empty: none."),
+    ] = None,
+    mark_bots: Annotated[
+        bool | None, typer.Option("--mark-bots/--keep-bots", help="Mark hits of known crawlers.")
+    ] = None,
+    hits_per_hour: Annotated[
+        int | None, typer.Option(min=0, help="Mark what exceeds it, per collector; 0: no limit.")
+    ] = None,
     data: Data = None,
     as_json: AsJson = False,
     pairs: SetOption = None,
@@ -164,12 +178,20 @@ def pixel_edit(
 
     Example: doublet pixel edit 1234567890123456 --phone-country DE
     """
-    from doublet.catalog import check_phone_country
+    from doublet.catalog import check_domains, check_phone_country
 
     catalog = open_catalog(read_kept_settings(data, pairs))
     rules = catalog.pixel_rules(pixel)
     if phone_country is not None:
         rules.phone_country = check_phone_country(phone_country)
+    if allow_domain is not None:
+        rules.allow_domains = check_domains(allow_domain)
+    if block_domain is not None:
+        rules.block_domains = check_domains(block_domain)
+    if mark_bots is not None:
+        rules.mark_bots = mark_bots
+    if hits_per_hour is not None:
+        rules.hits_per_hour = hits_per_hour
     catalog.edit_pixel(pixel, name=name, rules=rules)
     row = {"id": pixel, **msgspec.to_builtins(rules)}
     print_json(row) if as_json else print_rows([row], as_json)

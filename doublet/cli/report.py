@@ -36,6 +36,9 @@ report_app = typer.Typer(help="What happened.", no_args_is_help=True)
 
 Since = Annotated[datetime | None, typer.Option(help="First day.", formats=["%Y-%m-%d"])]
 Until = Annotated[datetime | None, typer.Option(help="Last day.", formats=["%Y-%m-%d"])]
+WithMarked = Annotated[
+    bool, typer.Option("--with-marked", help="Count marked hits of browsers too.")
+]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 EventNameOption = Annotated[
     str | None, typer.Option("--event-name", help="Only this event.", callback=not_empty)
@@ -48,6 +51,7 @@ def report_overview(
     pixel: PixelOption = None,
     since: Since = None,
     until: Until = None,
+    with_marked: WithMarked = False,
     data: Data = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -62,6 +66,7 @@ def report_overview(
     _check(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
     owner, filters = _question(chosen, account, pixel, since, until)
+    filters["with_marked"] = with_marked
     if as_csv:
         print(read_overview_csv(chosen, owner, **filters), end="")
         return
@@ -84,6 +89,7 @@ def report_coverage(
     ] = "name",
     since: Since = None,
     until: Until = None,
+    with_marked: WithMarked = False,
     data: Data = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -98,6 +104,7 @@ def report_coverage(
     _check(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
     owner, filters = _question(chosen, account, pixel, since, until)
+    filters["with_marked"] = with_marked
     more: CoverageFilters = {**filters, "event_name": event_name, "by_day": by == "day"}
     if as_csv:
         print(read_coverage_csv(chosen, owner, **more), end="")
@@ -146,7 +153,7 @@ def _say_none(filters: Mapping[str, Any]) -> None:
     given = " ".join(
         f"--{name.removesuffix('_id').replace('_', '-')} {value}"
         for name, value in filters.items()
-        if value
+        if value and name != "with_marked"
     )
     if given:
         err.print(f"No event matches {literal(given)}. Leave filters out to see more.")

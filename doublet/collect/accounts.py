@@ -7,7 +7,7 @@ import logging
 import time
 from contextlib import suppress
 
-from doublet.catalog import Catalog, Directory, token_sha256
+from doublet.catalog import Catalog, Directory, PixelRules, token_sha256
 from doublet.errors import BusyError
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,10 @@ class Accounts:
     def of_known_pixel(self, pixel_id: str) -> str | None:
         """The account of a pixel, without looking again."""
         return self._directory.account_of_pixel.get(pixel_id)
+
+    def rules_of_pixel(self, pixel_id: str) -> PixelRules | None:
+        """The rules of a known pixel, None when it has none of its own."""
+        return self._directory.rules_of_pixel.get(pixel_id)
 
     async def of_pixel(self, pixel_id: str) -> str | None:
         """The account of a pixel, None when nobody has it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from doublet.accept import Arrival, accept_hit, is_suspect_hit, read_hit
+from doublet.accept import Arrival, accept_hit, is_suspect_hit, marks, read_hit
 from doublet.collect.intake import Intake, refuse, unknown_pixel
 from doublet.collect.request import (
     HeaderList,
@@ -86,6 +86,13 @@ async def _take(intake: Intake, scope: Scope, pairs: Pairs | Refusal, raw: bytes
         elif name == b"referer":
             arrival.referer = _text(value)
     arrival.received_at = intake.appender.clock.stamp()
+    rules = intake.accounts.rules_of_pixel(pixel_id)
+    if rules is not None:
+        page = hit.fields.get("dl") or arrival.referer
+        arrival.marks = marks(rules, page, arrival.user_agent)
+        quota = rules.hits_per_hour
+        if quota and intake.quotas.is_over(pixel_id, quota, arrival.received_at):
+            arrival.marks.append("over_quota")
     record = accept_hit(hit, arrival)
     if isinstance(record, Refusal):
         return await intake.set_aside(record, arrival, raw)

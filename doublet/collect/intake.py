@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from doublet.accept import Arrival, hashed_payload, refused_record
+from doublet.accept import Arrival, Quotas, hashed_payload, refused_record
 from doublet.catalog import Catalog
 from doublet.collect.accounts import Accounts
 from doublet.collect.appender import Appender
@@ -48,6 +48,7 @@ class Intake:
         log = DiskLog(settings.log_folder, limits)
         self.appender = Appender(log, asyncio.get_running_loop(), settings.log_queue_size_bytes_max)
         self.accounts = Accounts(Catalog(settings.catalog_url))
+        self.quotas = Quotas()
         self.proxies = Proxies(settings.trusted_proxies)
         self._body_size_bytes_max = settings.body_size_bytes_max
         self._body_timeout_s = settings.body_timeout_s

@@ -88,13 +88,20 @@ def overview_by_currency(
     pixel_id: str | None = None,
     since: date | None = None,
     until: date | None = None,
+    with_marked: bool = False,
 ) -> list[CurrencyRow]:
     """Per event name and currency, by name, the row without a currency last. Empty when nothing
-    arrived."""
+    arrived. `with_marked` counts also what the rules of its pixel mark and no server confirms."""
     start, end = bounds(account, since, until)
     found = engine.query(
         report_sql("overview"),
-        {"account_id": account.account_id, "pixel_id": pixel_id, "since": start, "until": end},
+        {
+            "account_id": account.account_id,
+            "pixel_id": pixel_id,
+            "since": start,
+            "until": end,
+            "with_marked": with_marked,
+        },
     )
     return [CurrencyRow(**row) for row in found]
 
@@ -106,9 +113,12 @@ def overview(
     pixel_id: str | None = None,
     since: date | None = None,
     until: date | None = None,
+    with_marked: bool = False,
 ) -> list[OverviewRow]:
     """Per event name, most frequent first. Empty when nothing arrived."""
-    parts = overview_by_currency(engine, account, pixel_id=pixel_id, since=since, until=until)
+    parts = overview_by_currency(
+        engine, account, pixel_id=pixel_id, since=since, until=until, with_marked=with_marked
+    )
     rows: dict[str, OverviewRow] = {}
     for part in parts:
         name = part.event_name
@@ -117,6 +127,21 @@ def overview(
         if part.currency is not None and part.value is not None:
             row.value[part.currency] = part.value
     return sorted(rows.values(), key=lambda row: (-row.events, row.event_name))
+
+
+def marked_events(
+    engine: Engine,
+    account: Account,
+    *,
+    pixel_id: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+) -> int:
+    """How many events the reports leave out unless they are asked `with_marked`."""
+    start, end = bounds(account, since, until)
+    limits = {"account_id": account.account_id, "pixel_id": pixel_id, "since": start, "until": end}
+    (row,) = engine.query(report_sql("marked"), limits)
+    return int(row["events"])
 
 
 def add_counts(row: OverviewRow, other: OverviewRow | CurrencyRow) -> None:
@@ -137,6 +162,7 @@ def timeline(
     event_name: str | None = None,
     since: date | None = None,
     until: date | None = None,
+    with_marked: bool = False,
 ) -> list[TimelineRow]:
     """Events over time, oldest first, at most about 200 rows; spans without events are left out.
 
@@ -151,6 +177,7 @@ def timeline(
             "event_name": event_name,
             "since": start,
             "until": end,
+            "with_marked": with_marked,
             "zone": account.time_zone,
         },
     )

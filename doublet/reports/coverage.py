@@ -99,6 +99,7 @@ def coverage_by_currency(
     event_name: str | None = None,
     since: date | None = None,
     until: date | None = None,
+    with_marked: bool = False,
 ) -> list[CoverageCurrencyRow]:
     """Per event name, day and currency, in this order, the row without a currency last. Empty when
     nothing arrived. Days are those of the account's time zone, by event_time."""
@@ -111,6 +112,7 @@ def coverage_by_currency(
             "event_name": event_name,
             "since": start,
             "until": end,
+            "with_marked": with_marked,
             "by_day": by_day,
             "zone": account.time_zone,
         },
@@ -143,6 +145,7 @@ def coverage(
     event_name: str | None = None,
     since: date | None = None,
     until: date | None = None,
+    with_marked: bool = False,
 ) -> list[CoverageRow]:
     """Per event name, most frequent first; with `by_day` per event name and day, by name, oldest
     first. Days without events are left out. Empty when nothing arrived."""
@@ -154,6 +157,7 @@ def coverage(
         event_name=event_name,
         since=since,
         until=until,
+        with_marked=with_marked,
     )
     rows: dict[tuple[str, date | None], CoverageRow] = {}
     for part in parts:

@@ -4,7 +4,8 @@
 -- do not count); and the same for value. Source: events_deduplicated. Parameters: $account_id,
 -- $pixel_id (null: all pixels), $event_name (null: all), $since and $until (Unix seconds,
 -- half-open; null: unbounded), $by_day (false: all days in one row, with a null day), $zone (IANA
--- name of the account's time zone, whose days count). Events of our own checks are left out.
+-- name of the account's time zone, whose days count). Events of our own checks are left out, and
+-- unless $with_marked what only a browser reported whose hits the rules of its pixel mark.
 -- The row with a null currency holds the events without a value; every row holds its own counts.
 with
 seen as (
@@ -18,6 +19,11 @@ seen as (
   from events_deduplicated
   where account_id = $account_id
     and not is_test
+    and (
+      $with_marked
+      or server_copies > 0
+      or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'over_quota']), false)
+    )
     and ($pixel_id is null or pixel_id = $pixel_id)
     and ($event_name is null or event_name = $event_name)
     and ($since is null or event_time >= $since)

@@ -1,6 +1,7 @@
 -- One row per event name and currency: what arrived from both sides and what it makes together.
 -- Source: events_deduplicated. Parameters: $account_id, $pixel_id (null: all pixels), $since and
--- $until (Unix seconds, half-open; null: unbounded). Events of our own checks are left out.
+-- $until (Unix seconds, half-open; null: unbounded). Events of our own checks are left out, and
+-- unless $with_marked what only a browser reported whose hits the rules of its pixel mark.
 -- The row with a null currency holds the events without a value; every row holds its own counts.
 select
   cast(event_name as varchar) as event_name,
@@ -15,6 +16,11 @@ select
 from events_deduplicated
 where account_id = $account_id
   and not is_test
+  and (
+    $with_marked
+    or server_copies > 0
+    or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'over_quota']), false)
+  )
   and ($pixel_id is null or pixel_id = $pixel_id)
   and ($since is null or event_time >= $since)
   and ($until is null or event_time < $until)

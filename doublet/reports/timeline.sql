@@ -1,7 +1,8 @@
 -- One row per span of time that holds events: how many there were after deduplication, by which
 -- side saw them. Source: events_deduplicated. Parameters: $account_id, $pixel_id (null: all
 -- pixels), $event_name (null: all), $since and $until (Unix seconds, half-open; null: unbounded),
--- $zone (IANA name of the account's time zone). Events of our own checks are left out.
+-- $zone (IANA name of the account's time zone). Events of our own checks are left out, and
+-- unless $with_marked what only a browser reported whose hits the rules of its pixel mark.
 -- Spans grow with the time between the first and the last event, so that there are never more
 -- than about 200 rows. start_s and end_s count seconds since 1970 on the clocks of the zone: when
 -- clocks go back, the hour that comes twice is one row. Weeks begin on Monday; the first Monday
@@ -16,6 +17,11 @@ seen as (
   from events_deduplicated
   where account_id = $account_id
     and not is_test
+    and (
+      $with_marked
+      or server_copies > 0
+      or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'over_quota']), false)
+    )
     and ($pixel_id is null or pixel_id = $pixel_id)
     and ($event_name is null or event_name = $event_name)
     and ($since is null or event_time >= $since)

@@ -123,6 +123,7 @@ class _Chart:
             event_name=request.query_params.get("event_name") or None,
             since=question.since,
             until=question.until,
+            with_marked=question.with_marked,
         )
 
 

@@ -141,6 +141,7 @@ class _Coverage:
             event_name=request.query_params.get("event_name") or None,
             since=question.since,
             until=question.until,
+            with_marked=question.with_marked,
         )
 
 
@@ -159,6 +160,7 @@ async def read_section(
         event_name=name,
         since=question.since,
         until=question.until,
+        with_marked=question.with_marked,
     )
     return section(found[0], question.account.currency) if found else None
 

@@ -24,6 +24,7 @@ from doublet.reports import (
     add_counts,
     as_csv,
     as_json,
+    marked_events,
     overview,
     overview_by_currency,
 )
@@ -142,6 +143,7 @@ class _Overview:
             snippet=snippet(pixel, self._public_url) if pixel else "",
             curl=_curl(pixel, self._public_url, question.account.currency) if pixel else "",
             public_url=self._public_url,
+            marked=await self._marked(question),
             now=datetime.now(ZoneInfo(question.account.time_zone)),
         )
 
@@ -161,6 +163,16 @@ class _Overview:
         visitor = await self._door.admit(request)
         return await read_question(request, visitor, self._catalog)
 
+    async def _marked(self, question: Question) -> int:
+        return await run_in_threadpool(
+            marked_events,
+            self._engine,
+            question.account,
+            pixel_id=question.pixel_id,
+            since=question.since,
+            until=question.until,
+        )
+
     async def _read(self, report: Callable[..., list[_Row]], question: Question) -> list[_Row]:
         return await run_in_threadpool(
             report,
@@ -169,6 +181,7 @@ class _Overview:
             pixel_id=question.pixel_id,
             since=question.since,
             until=question.until,
+            with_marked=question.with_marked,
         )
 
 

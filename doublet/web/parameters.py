@@ -30,6 +30,8 @@ class Question(NamedTuple):
     until: date | None
     names_account: bool
     """Whether addresses must name the account, since the visitor may see several."""
+    with_marked: bool = False
+    """Whether what the rules of its pixel mark counts too."""
 
     @property
     def filters(self) -> dict[str, str]:
@@ -39,13 +41,14 @@ class Question(NamedTuple):
             "pixel": self.pixel_id,
             "since": self.since and self.since.isoformat(),
             "until": self.until and self.until.isoformat(),
+            "marked": "1" if self.with_marked else None,
         }
         return {name: str(value) for name, value in given.items() if value}
 
     @property
     def is_filtered(self) -> bool:
         """Whether only a part of the account's events is asked for."""
-        return bool(self.filters.keys() - {"account"})
+        return bool(self.filters.keys() - {"account", "marked"})
 
     def address(self, path: str, **more: str) -> str:
         """A path with these parameters."""
@@ -81,6 +84,7 @@ def _read(request: Request, visitor: Visitor, catalog: Catalog) -> Question:
         since,
         until,
         visitor.is_operator,
+        read_choice(request, "marked", ("0", "1")) == "1",
     )
 
 

@@ -349,3 +349,31 @@ def test_scripts_are_short_modules_without_code_made_from_text() -> None:
         text = _package_file(f"static/{name}")
         assert len(text.splitlines()) <= 200
         assert not re.search(r"innerHTML\s*=[^=]|\beval\b|new Function|insertAdjacentHTML", text)
+
+
+def test_marked_events_are_left_out_until_they_are_asked_for(filled: Site) -> None:
+    filled.received += SECOND
+    shop = filled.ours
+    record = make_record(
+        filled.received,
+        "browser",
+        account_id=shop.account.account_id,
+        pixel_id=shop.pixel_id,
+        event_name="Crawled",
+    )
+    filled.pipeline.append([json.dumps(json.loads(record) | {"flags": ["bot"]}).encode()])
+    filled.pipeline.refresh()
+    page = filled.get("/overview", shop).text
+    assert "1 marked event left out." in page
+    assert "Crawled" not in page
+    page = filled.get("/overview?marked=1", shop).text
+    assert "1 marked event counted too." in page
+    assert "Crawled" in page
+    for path in ("/overview", "/coverage", "/timeline"):
+        found = [
+            sum(row["events"] for row in filled.get(f"{path}.json{query}", shop).json())
+            for query in ("", "?marked=1")
+        ]
+        assert [3, 4] == found
+    assert 400 == filled.get("/overview.json?marked=yes", shop).status_code
+    assert "marked event" not in filled.get("/overview", filled.theirs).text
