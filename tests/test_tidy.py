@@ -206,7 +206,7 @@ def test_every_module_is_used() -> None:
         # Either by its dotted name, or by its own name from its package.
         package, _, name = dotted.rpartition(".")
         wanted = re.compile(
-            rf"{re.escape(dotted)}\b|from {re.escape(package)} import [^\n]*\b{name}\b"
+            rf"{re.escape(dotted)}\b|from {re.escape(package)} import (?:[^\n]*|\([^)]*)\b{name}\b"
         )
         others = (text for other, text in texts.items() if other != path)
         if not any(map(wanted.search, others)) and not wanted.search(pyproject):
