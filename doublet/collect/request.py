@@ -29,6 +29,7 @@ HeaderList = list[tuple[bytes, bytes]]
 
 _FIELDS_MAX = 2000
 _BROKEN = "The compressed body ends early or is damaged."
+_GZIP_MEMBERS_MAX = 256
 
 _escape_beyond_ascii = re.compile(rb"%[89a-fA-F]").search
 
@@ -107,15 +108,24 @@ def decompress(body: bytes, scope: Scope, size_bytes_max: int) -> bytes | Refusa
     if encoding not in ("gzip", "x-gzip", "deflate"):
         return body
     parts: list[bytes] = []
-    left, size = body, 0
-    # A gzip body may have several members (RFC 1952, section 2.2).
+    # 15 is the largest window, 32 takes zlib's header and gzip's.
+    left, size, window = body, 0, 15 + 32
+    # A gzip body may have several members (RFC 1952, section 2.2). What follows each is copied, so
+    # that a body of nothing but empty ones would keep the process busy for half a minute.
     while left:
-        # 15 is the largest window, 32 takes zlib's header and gzip's.
-        stream = zlib.decompressobj(15 + 32)
+        if len(parts) == _GZIP_MEMBERS_MAX:
+            return Refusal(Reason.COMPRESSED, f"More than {_GZIP_MEMBERS_MAX} members of gzip.")
+        stream = zlib.decompressobj(window)
         try:
             parts.append(stream.decompress(left, size_bytes_max + 1 - size))
         except zlib.error:
-            return Refusal(Reason.COMPRESSED, _BROKEN) if parts else body
+            if parts:
+                return Refusal(Reason.COMPRESSED, _BROKEN)
+            if encoding != "deflate" or window < 0 or body[:1] == b"{":
+                return body
+            # Many clients send deflate without zlib's header.
+            window = -15
+            continue
         size += len(parts[-1])
         if size > size_bytes_max:
             return _too_large(size_bytes_max)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from doublet.collect.request import decompress
+from doublet.refusal import Reason, Refusal
 from tests.collector import Collector, body_of, event, refusal_of
 from tests.factories import sha256
 
@@ -36,6 +38,12 @@ def _nothing_new(server: Collector) -> None:
 def app_event(*extinfo: str) -> dict[str, Any]:
     """An event of an app with these entries of extinfo."""
     return event(action_source="app", event_name="AddToCart", app_data={"extinfo": list(extinfo)})
+
+
+def bare_deflate(body: bytes) -> bytes:
+    """Deflate without zlib's header."""
+    deflater = zlib.compressobj(wbits=-15)
+    return deflater.compress(body) + deflater.flush()
 
 
 def message(event_name: str, channel: str, **user_data: str) -> dict[str, Any]:
@@ -153,7 +161,8 @@ def test_a_time_may_be_written_as_iso_8601(server: Collector) -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)]
+    ("encoding", "compress"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", bare_deflate)],
 )
 def test_a_compressed_body_is_taken(server: Collector, encoding: str, compress: Any) -> None:
     answer = server.post(compress(body_of(event())), **{"content-encoding": encoding})
@@ -165,6 +174,13 @@ def test_a_body_of_several_gzip_members_is_one_body(server: Collector) -> None:
     body = body_of(event())
     halves = gzip.compress(body[:50]) + gzip.compress(body[50:])
     assert 200 == server.post(halves, **{"content-encoding": "gzip"}).status_code
+
+
+def test_a_body_of_nothing_but_empty_gzip_members_is_refused_at_once() -> None:
+    body = gzip.compress(b"") * 400_000
+    outcome = decompress(body, {"headers": [(b"content-encoding", b"gzip")]}, 8 << 20)
+    assert isinstance(outcome, Refusal)
+    assert Reason.COMPRESSED is outcome.reason
 
 
 def test_a_body_that_only_says_that_it_is_compressed_is_taken(server: Collector) -> None:
