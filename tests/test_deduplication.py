@@ -196,7 +196,7 @@ _copies = st.lists(
         {
             "source": st.sampled_from(["browser", "server"]),
             "at": st.tuples(_MOMENTS, st.sampled_from([0, 2, 5, 8, 30])),
-            "name": st.sampled_from(["Purchase", "Purchase", "Lead"]),
+            "name": st.sampled_from(["Purchase", "Purchase", "ViewContent"]),
             "id": st.sampled_from([None, None, "a", "b", "c"]),
             "ext": st.sampled_from([None, None, "e", "f"]),
             "fbp": st.sampled_from([None, "x", "x", "y"]),
