@@ -310,6 +310,8 @@ def test_another_account_is_not_touched(tmp_path: Path) -> None:
 def test_keys_in_sql_are_those_in_python(tmp_path: Path) -> None:
     user_data = {key: f"{n:064x}" for n, key in enumerate(STRONG_KEYS)}
     user_data |= {"fbp": "fb.1.1700000000123.1", "fbc": "fb.1.1700000000123.clickid12345678"}
+    if "lead_id" in user_data:
+        user_data["lead_id"] = "1234567890123456"
     pipeline = Pipeline(tmp_path)
     pipeline.append([make_record(user_data=user_data)])
     pipeline.refresh()
@@ -385,7 +387,7 @@ def test_what_is_anonymous_in_log_and_lake_is_the_same(tmp_path: Path) -> None:
         custom_data={
             "value": 1.50,
             "currency": "EUR",
-            "contents": [{"id": "x", "to": "y"}],
+            "contents": [{"id": "x", "brand": "y"}],
             "z": 1,
         },
     )
