@@ -15,6 +15,7 @@ from datetime import date
 from hashlib import sha256
 
 from doublet.countries import country_code, state_code
+from doublet.phone import normalize_phone
 
 HASHED_KEYS: tuple[str, ...] = (
     *("em", "ph", "fn", "ln", "ge", "db", "ct", "st", "zp", "country", "external_id"),
@@ -31,8 +32,6 @@ PLAIN_KEYS: tuple[str, ...] = (
 
 YEAR_MIN = 1900
 YEAR_MAX = 2099
-PHONE_DIGITS_MIN = 7
-PHONE_DIGITS_MAX = 15  # ITU-T E.164; the shortest numbers with a country code have seven.
 ZIP_LENGTH_MIN = 2
 
 # An opaque id may itself look like MD5; no other value does unless it was hashed by the client.
@@ -51,7 +50,6 @@ _email = re.compile(
     r"""[^\s@,;:<>()\[\]\\"]+@(?:[^\s@,;:<>()\[\]\\".]+\.)+[^\W\d_][\w-]+"""
 ).fullmatch
 _OUTSIDE_ALPHANUMERIC = re.compile(r"[^a-z0-9]+")
-_OUTSIDE_DIGITS = re.compile(r"[^0-9]+")
 _ZIP_PLUS_4 = re.compile(r"[0-9]{9}").fullmatch
 
 _TIME_OF_DAY = r"(?:[t ][0-9:.]+(?:z|[+-][0-9:]+)?)?"
@@ -117,11 +115,12 @@ def sha256_hex(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def hash_user_value(key: str, text: str) -> str | None:
+def hash_user_value(key: str, text: str, country: str = "") -> str | None:
     """SHA-256 of the canonical form; a value that already is SHA-256 is kept, in lower case.
 
     An appendix behind a hash is dropped. MD5 cannot be compared with SHA-256, so it gives None,
     except for `external_id` and `app_user_id`, where 32 hex digits are as good an id as any.
+    `country` is that of phone numbers without a country code.
     Source: Meta, Customer information parameters; Parameter Builder SDK for the appendix.
     """
     if is_sha256(text):
@@ -131,8 +130,28 @@ def hash_user_value(key: str, text: str) -> str | None:
         return bare.lower()
     if _any_md5(bare):
         return sha256_hex(bare.lower()) if key in _OPAQUE_KEYS else None
-    plain = normalize(key, text)
+    plain = normalize_phone(text, country) if key == "ph" else normalize(key, text)
     return None if plain is None else sha256_hex(plain)
+
+
+_DUD_WORDS = ("", "null", "none", "None", "undefined", "nan", "NaN", "n/a", "0", "unknown")
+_DUDS = frozenset(map(sha256_hex, (*_DUD_WORDS, "na", "[object Object]", "[object object]")))
+_DUDS_OF_KEY = {
+    "em": _DUDS
+    | frozenset(map(sha256_hex, ("test@test.com", "test@example.com", "test@gmail.com"))),
+    "ph": _DUDS | frozenset(map(sha256_hex, ("1234567890", "0000000000"))),
+    # One or two letters, and a place may be called None.
+    **dict.fromkeys(("ge", "st", "country", "ct", "fi", "zp"), frozenset({sha256_hex("")})),
+}
+
+
+def is_dud(key: str, digest: str) -> bool:
+    """Whether a hash is that of a placeholder, such as of `null` or of nothing: it fits everybody.
+
+    >>> is_dud("em", sha256_hex("undefined")), is_dud("ph", sha256_hex("1234567890"))
+    (True, True)
+    """
+    return digest in _DUDS_OF_KEY.get(key, _DUDS)
 
 
 def strip_appendix(text: str) -> str:
@@ -214,11 +233,6 @@ def _rebuild(found: re.Match[str]) -> str:
 def _normalize_email(text: str) -> str | None:
     email = text.strip().lower()
     return email if _email(email) else None
-
-
-def _normalize_phone(text: str) -> str | None:
-    digits = _OUTSIDE_DIGITS.sub("", _western_digits(text)).lstrip("0")
-    return digits if PHONE_DIGITS_MIN <= len(digits) <= PHONE_DIGITS_MAX else None
 
 
 def _normalize_id(text: str) -> str:
@@ -316,7 +330,7 @@ def _number_between(text: str, low: int, high: int) -> str | None:
 
 _RULES: dict[str, Callable[[str], str | None]] = {
     "em": _normalize_email,
-    "ph": _normalize_phone,
+    "ph": normalize_phone,
     "fn": _letters_and_digits,
     "ln": _letters_and_digits,
     "ge": _normalize_gender,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from doublet import countries, normalize
+from doublet import countries, normalize, phone
 from doublet.normalize import (
     HASHED_KEYS,
     PLAIN_KEYS,
@@ -437,7 +437,7 @@ def test_every_state_has_a_code_and_no_code_is_a_name() -> None:
 
 
 def test_examples_in_the_docstrings_hold() -> None:
-    for module in (normalize, countries):
+    for module in (normalize, countries, phone):
         outcome = doctest.testmod(module)
         assert outcome.attempted > 0
         assert outcome.failed == 0

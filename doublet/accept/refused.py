@@ -43,7 +43,7 @@ def refused_record(refusal: Refusal, arrival: Arrival, body: bytes, payload: Any
     )
 
 
-def hashed_payload(body: bytes) -> Any:
+def hashed_payload(body: bytes, phone_country: str = "") -> Any:
     """The events of a JSON body, or of a form's `data`, with every personal value hashed; None
     when they are unreadable.
 
@@ -55,24 +55,30 @@ def hashed_payload(body: bytes) -> Any:
         data = msgspec.json.decode(data) if isinstance(data, str) else data
         if not isinstance(data, list):
             return None
-        payload = [_hashed_event(element) for element in data[:EVENTS_PER_REQUEST_MAX]]
+        payload = [
+            _hashed_event(element, phone_country) for element in data[:EVENTS_PER_REQUEST_MAX]
+        ]
         return payload if len(encode(payload)) <= _PAYLOAD_SIZE_BYTES_MAX else None
     except UNREADABLE:
         return None
 
 
-def _hashed_event(element: Any) -> Any:
+def _hashed_event(element: Any, phone_country: str) -> Any:
     event = msgspec.json.decode(element) if isinstance(element, str) else element
     if not isinstance(event, dict):
         return None
     kept = {quote_name(key).strip("`"): None for key in event if key not in _KNOWN}
-    kept |= {key: _hashed_field(key, value) for key, value in event.items() if key in _KNOWN}
+    kept |= {
+        key: _hashed_field(key, value, phone_country)
+        for key, value in event.items()
+        if key in _KNOWN
+    }
     return kept
 
 
-def _hashed_field(key: str, value: Any) -> Any:
+def _hashed_field(key: str, value: Any, phone_country: str) -> Any:
     if key == "user_data":
-        return clean_user_data(value, []) if isinstance(value, dict) else None
+        return clean_user_data(value, [], phone_country) if isinstance(value, dict) else None
     if key in _URLS:
         return redact_url(value) if isinstance(value, str) else None
     return redact(value)

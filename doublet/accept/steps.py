@@ -80,6 +80,7 @@ class Arrival(msgspec.Struct):
     partner_agent: str | None = None
     suspect: bool = True
     marks: list[str] = []
+    phone_country: str = ""
 
 
 _escaped_at = re.compile(rb"%(?:25)*(?:40|5[Cc]|u|[Ee][Ff]|23)").search
@@ -226,8 +227,10 @@ def _user_data(draft: Draft) -> Refusal | None:
             Reason.USER_DATA_MISSING, "user_data is missing.", "user_data", "missing_user_data"
         )
     named = with_wire_names(user_data, draft.wire.action_source)
-    draft.user_data = clean_user_data(named, draft.flags)
+    draft.user_data = clean_user_data(named, draft.flags, draft.arrival.phone_country)
     if is_too_broad(draft.user_data):
+        if any(flag.startswith("dud_") for flag in draft.flags):
+            return None  # It was sent; its neighbours must not be refused for what it is worth.
         return draft.fault(
             Reason.USER_DATA_INSUFFICIENT,
             "user_data holds nothing that could identify a visitor.",

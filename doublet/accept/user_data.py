@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from doublet.countries import country_code
 from doublet.normalize import (
     HASHED_KEYS,
     PLAIN_KEYS,
@@ -13,6 +14,7 @@ from doublet.normalize import (
     clean_fbp,
     clean_ip,
     hash_user_value,
+    is_dud,
     is_sha256,
 )
 from doublet.redact import redact
@@ -76,19 +78,25 @@ def with_wire_names(user_data: dict[str, Any], action_source: str | None) -> dic
     return {**renamed, **{key: user_data[key] for key in names.values() if key in user_data}}
 
 
-def clean_user_data(user_data: dict[str, Any], flags: list[str]) -> dict[str, Any]:
-    """Hashed keys as lists of SHA-256 hex, the others as clean text; faults go to `flags`."""
+def clean_user_data(
+    user_data: dict[str, Any], flags: list[str], phone_country: str = ""
+) -> dict[str, Any]:
+    """Hashed keys as lists of SHA-256 hex, the others as clean text; faults go to `flags`.
+
+    Phone numbers without a country code are of the event's own country where that is plain,
+    otherwise of `phone_country` (ISO 3166, empty for none).
+    """
     kept: dict[str, Any] = {}
     for key, value in user_data.items():
         kind = type(value)
         if kind is list:
             # The common cases first: one hash, or for browsers the same as plain text.
             if len(value) == 1 and type(value[0]) is str and is_sha256(value[0]) and key in HASHED:
-                kept[key] = value
+                _keep(kept, flags, key, value)
                 continue
         elif kind is str:
             if len(value) == 64 and is_sha256(value) and key in HASHED:
-                kept[key] = [value]
+                _keep(kept, flags, key, [value])
                 continue
             if not value:
                 continue
@@ -99,7 +107,8 @@ def clean_user_data(user_data: dict[str, Any], flags: list[str]) -> dict[str, An
             if type(value) is list and len(value) > VALUES_MAX:
                 flags.append(f"too_many_{key}")
                 value = value[:VALUES_MAX]
-            cleaned = hashes(key, value)
+            country = _country(user_data) or phone_country if key == "ph" else ""
+            cleaned = hashes(key, value, country)
         elif key in _RULES:
             text = value if kind is str else _text(value)
             cleaned = _RULES[key](text) if text else None
@@ -108,19 +117,39 @@ def clean_user_data(user_data: dict[str, Any], flags: list[str]) -> dict[str, An
                 flags.append("unknown_user_data")
             continue
         if cleaned is not None:
-            kept[key] = cleaned
+            if key in HASHED:
+                _keep(kept, flags, key, cleaned)
+            else:
+                kept[key] = cleaned
         elif value != []:
             flags.append(f"invalid_{key}")
     return kept
 
 
-def hashes(key: str, values: Any) -> list[str] | None:
+def _keep(kept: dict[str, Any], flags: list[str], key: str, digests: list[str]) -> None:
+    """Keep hashes, but not those of placeholders: they would make one person of many."""
+    if any(is_dud(key, digest) for digest in digests):
+        flags.append(f"dud_{key}")
+        digests = [digest for digest in digests if not is_dud(key, digest)]
+    if digests:
+        kept[key] = digests
+
+
+def _country(user_data: dict[str, Any]) -> str:
+    """The event's own country when it is one and not hashed; a list counts by its first."""
+    value = user_data.get("country")
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return country_code(value) or "" if isinstance(value, str) and len(value) < 64 else ""
+
+
+def hashes(key: str, values: Any, country: str = "") -> list[str] | None:
     """The distinct hashes of one value or a list of them, sorted; None when there is no usable
-    one."""
+    one. `country` is that of phone numbers without a country code."""
     found: list[str] = []
     for value in values if isinstance(values, list) else (values,):
         text = _text(value)
-        hashed = hash_user_value(key, text) if text else None
+        hashed = hash_user_value(key, text, country) if text else None
         if hashed is not None and hashed not in found:
             found.append(hashed)
     return sorted(found) or None

@@ -52,6 +52,11 @@ class Accounts:
             found = self._directory.account_of_pixel.get(pixel_id)
         return found
 
+    def phone_country_of(self, pixel_id: str) -> str:
+        """The country of a pixel's phone numbers without country code, empty for none."""
+        rules = self._directory.rules_of_pixel.get(pixel_id)
+        return rules.phone_country if rules else ""
+
     async def of_token(self, access_token: str) -> str | None:
         """The account of an access token, None for an unknown one."""
         digest = token_sha256(access_token)

@@ -103,6 +103,7 @@ async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> 
         )
         return await intake.set_aside(refusal, arrival, body)
     arrival.account_id = owner
+    arrival.phone_country = intake.accounts.phone_country_of(arrival.pixel_id)
     if validation and not partly:
         message = f"validation must be partial. {_IMAGINED}"
         request = Refusal(Reason.PARAMETER_INVALID, message, "validation")
@@ -126,7 +127,7 @@ async def _keep_good(intake: Intake, arrival: Arrival, accepted: Accepted) -> Ta
     """Make the good events durable and each bad one a refused record of its own, together."""
     asides = []
     for _, refusal, element in accepted.refused:
-        payload = hashed_payload(b"[" + element + b"]")
+        payload = hashed_payload(b"[" + element + b"]", arrival.phone_country)
         asides.append(refused_record(refusal, arrival, element, payload))
     busy = await intake.append(accepted.records + asides)
     if busy is not None:

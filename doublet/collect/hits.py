@@ -78,6 +78,8 @@ async def _take(intake: Intake, scope: Scope, pairs: Pairs | Refusal, raw: bytes
     if account_id is None:
         return await intake.set_aside(unknown_pixel(pixel_id), arrival, raw)
     arrival.account_id = account_id
+    if hit.user_data:
+        arrival.phone_country = intake.accounts.phone_country_of(pixel_id)
     arrival.client_ip = intake.proxies.client_ip(scope)
     arrival.suspect = is_suspect_hit(pairs)
     for name, value in scope["headers"]:

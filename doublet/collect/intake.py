@@ -87,7 +87,7 @@ class Intake:
         if not proven:
             arrival.account_id = ""
         if proven and payload is None:
-            payload = hashed_payload(form or body)
+            payload = hashed_payload(form or body, arrival.phone_country)
         record = refused_record(refusal, arrival, body, payload)
         return await self.append([record]) or refusal
 

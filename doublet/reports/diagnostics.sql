@@ -120,8 +120,10 @@ found as (
       end,
       case when ip is not null and ip_events >= $hot_events_min
         and ip_events >= $hot_share_min * with_ip then 'capi_ip_address_hot_ip' end,
-      case when list_contains($duds, em) then 'capi_pii_email_hot_email_fake' end,
-      case when list_contains($duds, ph) then 'capi_pii_phone_hot_phone_fake' end,
+      case when list_contains($duds, em) or list_contains(flags, 'dud_em')
+        then 'capi_pii_email_hot_email_fake' end,
+      case when list_contains($duds, ph) or list_contains(flags, 'dud_ph')
+        then 'capi_pii_phone_hot_phone_fake' end,
       case when em is not null and em_events >= $hot_events_min
         and em_events >= $hot_share_min * with_em then 'capi_pii_email_hot_email' end,
       case when ph is not null and ph_events >= $hot_events_min
