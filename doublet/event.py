@@ -21,7 +21,7 @@ Source = Literal["browser", "server"]
 class WireEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One element of `data` in a Conversions API request (Meta, *Server event parameters*)."""
 
-    event_name: str = ""
+    event_name: str | None = None
     event_time: int | float | str | None = None
     user_data: dict[str, Any] | None = None
     custom_data: dict[str, Any] | None = None
@@ -29,8 +29,8 @@ class WireEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     action_source: str | None = None
     event_source_url: str | None = None
     referrer_url: str | None = None
-    opt_out: bool | None = None
-    data_processing_options: list[str] | None = None
+    opt_out: bool | int | str | None = None
+    data_processing_options: list[str] | str | None = None
     data_processing_options_country: int | str | None = None
     data_processing_options_state: int | str | None = None
     app_data: dict[str, Any] | None = None

@@ -116,6 +116,14 @@ class Reason(Enum):
         "appsecret_proof is the hex HMAC-SHA256 of the access token, its key the app secret set "
         "with `doublet account edit --app-secret-file`; leave it out if you have none.",
     )
+    VERSION_TOO_OLD = Row(
+        400,
+        "OAuthException",
+        2635,
+        None,
+        "Version too old",
+        "Call /v13.0 or any later version, or leave the version out of the path.",
+    )
     TOKEN_INVALID = Row(
         401,
         "OAuthException",

@@ -46,7 +46,8 @@ def read_request(body: bytes, *, loosely: bool = False) -> EventsRequest | Refus
         named = {
             name: getattr(loose, name) for name in EventsRequest.__struct_fields__ if name != "data"
         }
-        return EventsRequest(data=bytes(loose.data).decode() or None, **named)
+        data = bytes(loose.data).decode()
+        return EventsRequest(data=data if data != "null" else None, **named)
     except UNREADABLE as error:
         return unreadable(error)
 

@@ -106,7 +106,7 @@ def _check_app(draft: Draft) -> Refusal | None:
 
 
 def _check_message(draft: Draft, user_data: dict[str, Any]) -> Refusal | None:
-    if draft.wire.event_name not in MESSAGING_EVENTS:
+    if draft.event_name not in MESSAGING_EVENTS:
         return draft.fault(
             Reason.MESSAGING_EVENT_TYPE,
             "This event_name is none of business messaging.",

@@ -57,6 +57,7 @@ _RARE_KEYS = (
     "customer_segmentation",
 )
 _rare = attrgetter(*_RARE_KEYS)
+_SWITCHES = (None, False, True, "0", "1", "false", "true")
 _NOTHING_RARE = (None,) * len(_RARE_KEYS)
 
 
@@ -111,6 +112,7 @@ def is_suspect_hit(pairs: Sequence[tuple[str, str]]) -> bool:
 class Draft:
     """A wire event on its way through `STEPS`, with what they have found out."""
 
+    event_name = ""
     event_id: str | None = None
     event_time = 0
     user_data: dict[str, Any] | None = None
@@ -138,8 +140,7 @@ def _event_name(draft: Draft) -> Refusal | None:
         return Refusal(Reason.EVENT_NAME_MISSING, "event_name is empty.", "event_name")
     if len(name) > EVENT_NAME_LENGTH_MAX:
         return _too_long("event_name", name, EVENT_NAME_LENGTH_MAX)
-    if not name.isalnum():
-        draft.wire.event_name = redact(name)
+    draft.event_name = name if name.isalnum() else redact(name)
     return None
 
 
@@ -308,7 +309,7 @@ def _currency(text: object) -> str | None:
 
 
 def _purchase(draft: Draft) -> Refusal | None:
-    if draft.wire.event_name != "Purchase":
+    if draft.event_name != "Purchase":
         return None
     refusal = None
     if draft.value is None:
@@ -350,6 +351,10 @@ def _addresses(draft: Draft) -> Refusal | None:
 def _rare_fields(draft: Draft) -> Refusal | None:
     arrival, rare = draft.arrival, _rare(draft.wire)
     if rare != _NOTHING_RARE or arrival.test_event_code or arrival.partner_agent:
+        if draft.wire.opt_out not in _SWITCHES:
+            # The words are not checked where types are, since that message repeats what it found.
+            message = "opt_out is neither true nor false."
+            return Refusal(Reason.INVALID_EVENT, message, "opt_out")
         extra = draft.extra = draft.extra or {}
         for key, value in zip(_RARE_KEYS, rare, strict=True):
             if value is not None:

@@ -22,6 +22,7 @@ from doublet.accept import (
 )
 from doublet.collect.intake import Intake, Taken, answer_batch, unknown_pixel
 from doublet.collect.request import (
+    Pairs,
     Receive,
     Scope,
     Send,
@@ -34,7 +35,7 @@ from doublet.event import EventsRequest
 from doublet.refusal import Reason, Refusal
 
 _FORMS = ("multipart/", "application/x-www-form-urlencoded")
-
+_OLDEST_VERSION = 13
 
 _IMAGINED = "Use validation=partial, or leave validation out: then one bad event refuses all."
 
@@ -55,6 +56,12 @@ def pixel_of(path: str) -> str:
     major, _, minor = parts[0][1:].partition(".")
     versioned = parts[0][:1] == "v" and major.isdecimal() and minor.isdecimal()
     return parts[-2] if len(parts) == 2 or versioned else ""
+
+
+def _is_too_old(path: str) -> bool:
+    """Whether the path of events names a version that Meta no longer answers."""
+    first = path.lstrip("/")
+    return first[:1] == "v" and int(first[1:].partition(".")[0]) < _OLDEST_VERSION
 
 
 async def answer_events(
@@ -104,7 +111,10 @@ async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> 
         return await intake.set_aside(refusal, arrival, body)
     arrival.account_id = owner
     arrival.phone_country = intake.accounts.phone_country_of(arrival.pixel_id)
-    if validation and not partly:
+    if _is_too_old(scope["path"]):
+        message = f"(#2635) This version is older than v{_OLDEST_VERSION}.0."
+        request = Refusal(Reason.VERSION_TOO_OLD, message)
+    elif validation and not partly:
         message = f"validation must be partial. {_IMAGINED}"
         request = Refusal(Reason.PARAMETER_INVALID, message, "validation")
     if isinstance(request, Refusal):
@@ -149,13 +159,16 @@ def _read(
     body: bytes, content_type: str, parameters: dict[str, str], loosely: bool
 ) -> EventsRequest | Refusal:
     """The request in a JSON body or a form; parameters in the query fill what is missing."""
-    if content_type.lower().startswith(_FORMS):
-        pairs = parse_form(body, content_type)
+    kind = content_type.lower()
+    # `curl -d` calls a JSON body a form unless it is told otherwise; no form begins like this.
+    is_form = kind.startswith("multipart/") or (kind.startswith(_FORMS) and body[:1] != b"{")
+    if is_form or (not body and "data" in parameters):
+        pairs = parse_form(body, content_type) if is_form else []
         if isinstance(pairs, Refusal):
             return pairs
         fields: dict[str, Any] = {**parameters, **dict(pairs)}
         return EventsRequest(
-            data=fields.get("data"),
+            data=fields.get("data") or _listed(pairs),
             access_token=fields.get("access_token"),
             gateway_key=fields.get("accessKey"),
             appsecret_proof=fields.get("appsecret_proof"),
@@ -163,9 +176,18 @@ def _read(
             partner_agent=fields.get("partner_agent"),
         )
     request = read_request(body, loosely=loosely)
-    if isinstance(request, EventsRequest) and request.test_event_code is None:
-        request.test_event_code = parameters.get("test_event_code")
+    if parameters and isinstance(request, EventsRequest):
+        if request.data is None:
+            request.data = parameters.get("data")
+        request.test_event_code = request.test_event_code or parameters.get("test_event_code")
+        request.partner_agent = request.partner_agent or parameters.get("partner_agent")
     return request
+
+
+def _listed(pairs: Pairs) -> str | None:
+    """Events in form fields of their own, `data[]` or `data[0]`, as one JSON array."""
+    events = [value for name, value in pairs if name[:5] == "data[" and name[-1:] == "]"]
+    return f"[{','.join(events)}]" if events else None
 
 
 def token_of(scope: Scope, parameters: dict[str, str], named: str | None, body: bytes) -> str:

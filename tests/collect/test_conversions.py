@@ -197,6 +197,60 @@ def test_a_bomb_and_a_torn_body_are_refused(server: Collector) -> None:
     server.assert_takes_events()
 
 
+@pytest.mark.parametrize("more", [{}, {"validation": "partial"}], ids=["all", "partial"])
+def test_events_may_stand_in_the_query_in_fields_of_their_own_or_in_a_misnamed_body(
+    server: Collector, more: dict[str, str]
+) -> None:
+    path, token = server.events_path(), {"access_token": server.token, **more}
+    one = event(event_id="odd")
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    answers = [
+        server.client.post(path, params={**token, "data": json.dumps([one])}),
+        server.client.post(path, params={**token, "data": json.dumps([one])}, json={}),
+        server.client.post(path, params=token, data={"data[0]": json.dumps(one)}),
+        server.client.post(path, params=token, data={"data[]": json.dumps(one)}),
+        server.client.post(path, params=token, content=body_of(one), headers=form),
+    ]
+    assert [200] * 5 == [answer.status_code for answer in answers]
+    assert ["odd"] * 5 == [record["event_id"] for record in server.new_records()]
+
+
+@pytest.mark.parametrize("version", ["v12.0", "v2.10"])
+def test_versions_that_meta_no_longer_answers_are_refused(server: Collector, version: str) -> None:
+    answer = server.client.post(
+        server.events_path(version), params={"access_token": server.token}, content=body_of(event())
+    )
+    assert (400, "version_too_old") == (answer.status_code, refusal_of(answer))
+    assert 2635 == answer.json()["error"]["code"]
+    record = server.new_record()
+    assert (server.account, "Purchase") == (
+        record["account_id"],
+        record["payload"][0]["event_name"],
+    )
+
+
+def test_explicit_nulls_are_absent_values(server: Collector) -> None:
+    fields = (
+        "event_id action_source event_source_url referrer_url opt_out data_processing_options "
+        "data_processing_options_country app_data messaging_channel original_event_data "
+        "attribution_data customer_segmentation custom_data"
+    )
+    empty = event(event_name="Lead") | dict.fromkeys(fields.split())
+    answer = server.post(body_of(empty, test_event_code=None, partner_agent=None, trace=None))
+    assert 200 == answer.status_code, answer.text
+    record = server.new_record()
+    assert "Lead" == record["event_name"]
+    assert record.keys().isdisjoint({"event_id", "custom_data", "extra"})
+    answer = server.post(body_of(event() | {"event_name": None}))
+    assert (400, "event_name_missing") == (answer.status_code, refusal_of(answer))
+
+
+@pytest.mark.parametrize("opt_out", [True, 1, "1", "true"])
+def test_a_switch_may_be_a_number_or_a_word(server: Collector, opt_out: Any) -> None:
+    assert 200 == server.post(body_of(event(opt_out=opt_out))).status_code
+    assert opt_out == server.new_record()["extra"]["opt_out"]
+
+
 def test_the_gateway_contract_is_answered_202(server: Collector) -> None:
     path = f"/capi/{server.pixel.pixel_id}/events"
     body = {"data": [event()], "accessKey": server.token}
