@@ -201,6 +201,17 @@ def quote_name(name: str) -> str:
     return f"`{name}`" if _is_plain_name(name) else "a field"
 
 
+def unexpected_key(name: str, place: str) -> str:
+    """What Meta says about a key that it does not know; only a plain one is repeated.
+
+    >>> unexpected_key("size", "$['contents'][0]")
+    'Unexpected key "size" on param "$[\\'contents\\'][0]".'
+    """
+    quoted = quote_name(name)
+    shown = f' "{name}"' if quoted[0] == "`" else ""
+    return f'Unexpected key{shown} on param "{place}".'
+
+
 class _Error(msgspec.Struct, omit_defaults=True):
     message: str
     type: str

@@ -393,19 +393,20 @@ def test_strange_keys_do_not_fill_the_memory() -> None:
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("nickname", "field `nickname` at data.0."),
-        ("jo@example.com", "field at data.0."),
-        ("Mary Miller", "field at data.0."),
-        ("p491705551234567", "field at data.0."),
-        ("x` - at `$[0].Mary Miller", "field at data.0."),
-        ("n" * 41, "field at data.0."),
+        ("nickname", ' "nickname"'),
+        ("jo@example.com", ""),
+        ("Mary Miller", ""),
+        ("p491705551234567", ""),
+        ("x` - at `$[0].Mary Miller", ""),
+        ("n" * 41, ""),
     ],
 )
 def test_an_unknown_field_is_named_only_when_its_name_is_plain(name: str, shown: str) -> None:
     body = json.dumps({"data": [make_event() | {name: 1}]}).encode()
     refusal = read_request(body)
     assert isinstance(refusal, Refusal)
-    assert (f"Object contains unknown {shown}", "data.0") == (refusal.message, refusal.field)
+    expected = f"Unexpected key{shown} on param \"$['data'][0]\"."
+    assert (expected, "data.0") == (refusal.message, refusal.field)
     (payload,) = hashed_payload(body)
     assert (name == "nickname") == (name in payload)
     assert "Mary" not in json.dumps(payload)

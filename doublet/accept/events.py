@@ -11,7 +11,7 @@ import msgspec
 from doublet.accept.record import event_record
 from doublet.accept.steps import Arrival
 from doublet.event import EventsRequest, WireEvent
-from doublet.refusal import Reason, Refusal, quote_name
+from doublet.refusal import Reason, Refusal, unexpected_key
 
 EVENTS_PER_REQUEST_MAX = 1000
 
@@ -22,6 +22,8 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _unknown_field = re.compile(
     r"Object contains unknown field `(.*?)`(?: - at `\$([\w.\[\]]*)`)?", re.DOTALL
 ).fullmatch
+
+_names = re.compile(r"\.?([a-z_]+)").sub
 
 _decode_request = msgspec.json.Decoder(EventsRequest).decode
 _decode_event = msgspec.json.Decoder(WireEvent).decode
@@ -58,11 +60,20 @@ def accept_events(request: EventsRequest, arrival: Arrival) -> list[bytes] | Ref
     arrival.partner_agent = request.partner_agent
     try:
         data = request.data
-        events = _decode_events(data.encode()) if isinstance(data, str) else data
+        events = _read_events(data.encode()) if isinstance(data, str) else data
+        if isinstance(events, Refusal):
+            return events
         refusal = _wrong_number(events)
         return refusal or _accept_all(events or (), arrival)
     except UNREADABLE as error:
         return unreadable(error)
+
+
+def _read_events(text: bytes) -> list[WireEvent | str] | Refusal:
+    try:
+        return _decode_events(text)
+    except UNREADABLE as error:
+        return unreadable(error, "data")
 
 
 class Accepted(NamedTuple):
@@ -124,7 +135,10 @@ def _wrong_number(events: Sequence[object] | None) -> Refusal | None:
 def _accept_all(events: Sequence[WireEvent | str], arrival: Arrival) -> list[bytes] | Refusal:
     records: list[bytes] = []
     for index, element in enumerate(events):
-        wire = _decode_event(element.encode()) if isinstance(element, str) else element
+        try:
+            wire = _decode_event(element.encode()) if isinstance(element, str) else element
+        except UNREADABLE as error:
+            return _of_event(unreadable(error), index)
         record = event_record(wire, arrival, index, None)
         if isinstance(record, Refusal):
             return _of_event(record, index)
@@ -133,16 +147,18 @@ def _accept_all(events: Sequence[WireEvent | str], arrival: Arrival) -> list[byt
 
 
 def _of_event(refusal: Refusal, index: int) -> Refusal:
-    """The refusal of a request for one of its events."""
+    """The refusal of a request for one of its events; `$` in its message is the event itself."""
+    message = refusal.message.replace("$", f"$['data'][{index}]", 1)
     return Refusal(
         refusal.reason,
-        f"Event {index}: {refusal.message}",
+        f"Event {index}: {message}",
         f"data.{index}.{refusal.field}".rstrip("."),
     )
 
 
-def unreadable(error: Exception) -> Refusal:
-    """The refusal for input that does not decode; names from the input are quoted with care."""
+def unreadable(error: Exception, root: str = "") -> Refusal:
+    """The refusal for input that does not decode; names from the input are quoted with care.
+    `root` is the parameter that was decoded, empty for a whole body or event."""
     if isinstance(error, UnicodeError):
         return Refusal(Reason.BAD_ENCODING, "The request is not valid UTF-8.")
     if isinstance(error, RecursionError):
@@ -150,11 +166,13 @@ def unreadable(error: Exception) -> Refusal:
     if isinstance(error, msgspec.ValidationError):
         unknown = _unknown_field(str(error))
         if unknown:
-            name, place = quote_name(unknown[1]), unknown[2] or ""
-            message = f"Object contains unknown field {name}".replace("field a field", "field")
-        else:
-            message, _, place = str(error).partition(" - at `$")
-        field = place.strip("`.").replace("[", ".").replace("]", "").strip(".")
+            place = f"{root}{unknown[2] or ''}".strip(".")
+            message = unexpected_key(unknown[1], "$" + _names(r"['\1']", place))
+            field = place.replace("[", ".").replace("]", "").strip(".")
+            return Refusal(Reason.INVALID_EVENT, message, field)
+        message, _, place = str(error).partition(" - at `$")
+        place = f"{root}{place.rstrip('`')}"
+        field = place.replace("[", ".").replace("]", "").strip(".")
         return Refusal(
             Reason.INVALID_EVENT, f"{message} at {field}." if field else f"{message}.", field
         )

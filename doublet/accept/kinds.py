@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from doublet.refusal import Reason, Refusal, quote_name
+from doublet.refusal import Reason, Refusal, unexpected_key
 
 if TYPE_CHECKING:
     from doublet.accept.steps import Draft
@@ -55,8 +55,7 @@ def check_contents(draft: Draft, custom: dict[str, Any]) -> Refusal | None:
             name = min(str(key) for key in entry.keys() - CONTENT_KEYS)
             return draft.fault(
                 Reason.INVALID_EVENT,
-                f"Unexpected key {quote_name(name)} in an entry of contents, which has "
-                f"{', '.join(sorted(CONTENT_KEYS))}.",
+                unexpected_key(name, f"$['custom_data']['contents'][{place}]"),
                 f"custom_data.contents.{place}",
                 "unknown_contents_key",
             )

@@ -225,7 +225,10 @@ def _user_data(draft: Draft) -> Refusal | None:
     user_data = draft.wire.user_data
     if user_data is None:
         return draft.fault(
-            Reason.USER_DATA_MISSING, "user_data is missing.", "user_data", "missing_user_data"
+            Reason.USER_DATA_MISSING,
+            "The parameter $['user_data'] is required.",
+            "user_data",
+            "missing_user_data",
         )
     named = with_wire_names(user_data, draft.wire.action_source)
     draft.user_data = clean_user_data(named, draft.flags, draft.arrival.phone_country)

@@ -91,6 +91,35 @@ def test_each_fault_has_its_number_names_its_field_and_refuses_the_whole_request
     assert "refused" == server.new_record()["record_type"]
 
 
+@pytest.mark.parametrize("form", ["objects", "strings", "text", "partial"])
+def test_a_key_that_meta_does_not_know_is_named_in_its_words(server: Collector, form: str) -> None:
+    top = event() | {"advertiser_tracking_enabled": 1}
+    deep = event(custom_data={"contents": [{"id": 1}, {"name": "Shoe"}]})
+    for bad, expected in (
+        (top, 'Unexpected key "advertiser_tracking_enabled" on param "$[\'data\'][1]".'),
+        (deep, "Unexpected key \"name\" on param \"$['data'][1]['custom_data']['contents'][1]\"."),
+        (event() | {"user_data": None}, "The parameter $['data'][1]['user_data'] is required."),
+    ):
+        data: Any = [event(), bad]
+        if form == "strings":
+            data = [json.dumps(one) for one in data]
+        elif form == "text":
+            data = json.dumps(data)
+        parameters = {"access_token": server.token}
+        if form == "partial":
+            answer = server.client.post(
+                server.events_path(), params=parameters | {"validation": form}, json={"data": data}
+            )
+            (entry,) = answer.json()["refused"]
+        else:
+            answer = server.client.post(
+                server.events_path(), params=parameters, json={"data": data}
+            )
+            entry = answer.json()
+        assert expected in entry["error"]["error_user_msg"]
+        assert entry["error"]["error_data"]["blame_field_specs"][0][:2] == ["data", "1"]
+
+
 TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("no user agent", event(user_data={"em": [sha256("a@b.example")]})),
     ("no address", event(event_source_url=None)),
