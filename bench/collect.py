@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
@@ -71,6 +72,7 @@ CASES = (
     Case("POST /events, 100", 100, 16, 1, 24),
     Case("POST /events, 1000", 1000, 8, 1, 6),
     Case("POST /events, 100", 100, 16, 2, 24),
+    Case("POST /events, 1000", 1000, 8, 2, 6),
 )
 
 
@@ -365,6 +367,23 @@ def _row(case: Case, name: str, processes: int, found: dict[str, list[Round]]) -
     return row
 
 
+def disk_rate(folder: Path, seconds: float) -> float:
+    """Bytes per second that the disk takes in pieces of 1 MiB, each synced, as the log does."""
+    piece = os.urandom(MIB)
+    file = os.open(folder / "disk", os.O_WRONLY | os.O_CREAT)
+    started_at = time.monotonic()
+    at = 0
+    try:
+        while time.monotonic() - started_at < seconds:
+            os.pwrite(file, piece, at)
+            os.fdatasync(file)
+            at += len(piece)
+        return at / (time.monotonic() - started_at)
+    finally:
+        os.close(file)
+        (folder / "disk").unlink()
+
+
 # --- output ----------------------------------------------------------------------------------
 
 _TITLES = (
@@ -429,6 +448,9 @@ def main() -> None:
         return
     check_tools()
     rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="doublet-bench-") as folder:
+        say("what the disk takes")
+        disk = disk_rate(Path(folder), given.seconds)
     for number, case in enumerate(CASES):
         if given.case is None or number in given.case:
             with tempfile.TemporaryDirectory(prefix="doublet-bench-") as folder:
@@ -440,6 +462,7 @@ def main() -> None:
         "wrk_threads": 1,
         "cores": os.cpu_count(),
         "durable": True,
+        "disk_mb_per_s": round(disk / 1e6),
     }
     result = {"parameters": parameters, "rows": rows}
     if given.json:

@@ -137,7 +137,7 @@ def test_a_format_of_the_future_is_neither_read_nor_written_to(
     _write(tmp_path, 1)
     (path,) = segment.segments(tmp_path / "0")
     future = b'{"format":"doublet-log","version":2,"other":0}\n{"log_offset":0}\n'
-    before = segment.frame(future, 1, 1) if is_framed_alike else future
+    before = segment.frame([future], 1, 1) if is_framed_alike else future
     path.write_bytes(before)
     with pytest.raises(NewerFormatError, match=r"has format 2; this .* up to 1"):
         _open(tmp_path)

@@ -278,11 +278,11 @@ def _is_harmless(custom: dict[str, Any]) -> bool:
     others in a URL (`=`, `%`) or in JSON (`"`)."""
     if not custom.keys() <= _HARMLESS_KEYS:
         return False
+    texts: list[str] = []
     for value in custom.values():
         kind = type(value)
         if kind is str:
-            if "=" in value or "%" in value or '"' in value:
-                return False
+            texts.append(value)
         elif kind is list:
             for entry in value:
                 kind = type(entry)
@@ -292,18 +292,17 @@ def _is_harmless(custom: dict[str, Any]) -> bool:
                     for item in entry.values():
                         kind = type(item)
                         if kind is str:
-                            if "=" in item or "%" in item or '"' in item:
-                                return False
+                            texts.append(item)
                         elif kind is dict or kind is list:
                             return False
                 elif kind is str:
-                    if "=" in entry or "%" in entry or '"' in entry:
-                        return False
+                    texts.append(entry)
                 elif kind is list:
                     return False
         elif kind is dict:
             return False
-    return True
+    joined = "".join(texts)
+    return not ("=" in joined or "%" in joined or '"' in joined)
 
 
 def _currency(text: object) -> str | None:

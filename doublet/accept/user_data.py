@@ -8,14 +8,15 @@ from typing import Any
 
 from doublet.countries import country_code
 from doublet.normalize import (
+    DUDS,
     HASHED_KEYS,
     PLAIN_KEYS,
+    are_hex,
     clean_fbc,
     clean_fbp,
     clean_ip,
     hash_user_value,
     is_dud,
-    is_sha256,
 )
 from doublet.redact import redact
 
@@ -86,21 +87,38 @@ def clean_user_data(
     Phone numbers without a country code are of the event's own country where that is plain,
     otherwise of `phone_country` (ISO 3166, empty for none).
     """
+    return _clean_hashed(user_data) or _clean_any(user_data, flags, phone_country)
+
+
+def _clean_hashed(user_data: dict[str, Any]) -> dict[str, Any] | None:
+    """The same for what most servers send: one good hash per key and good plain texts; None for
+    anything else. All hashes are looked at together, and what is good already stays as it is."""
+    changed: dict[str, Any] = {}
+    digests: list[str] = []
+    for key, value in user_data.items():
+        if key in HASHED:
+            if type(value) is list and len(value) == 1:
+                digest = value[0]
+            else:
+                digest, changed[key] = value, [value]
+            if type(digest) is not str or len(digest) != 64:
+                return None
+            digests.append(digest)
+        else:
+            cleaned = _RULES[key](value) if key in _RULES and type(value) is str else None
+            if not cleaned:
+                return None
+            if cleaned is not value:
+                changed[key] = cleaned
+    if are_hex("".join(digests)) and DUDS.isdisjoint(digests):
+        return user_data | changed if changed else user_data
+    return None
+
+
+def _clean_any(user_data: dict[str, Any], flags: list[str], phone_country: str) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for key, value in user_data.items():
-        kind = type(value)
-        if kind is list:
-            # The common cases first: one hash, or for browsers the same as plain text.
-            if len(value) == 1 and type(value[0]) is str and is_sha256(value[0]) and key in HASHED:
-                _keep(kept, flags, key, value)
-                continue
-        elif kind is str:
-            if len(value) == 64 and is_sha256(value) and key in HASHED:
-                _keep(kept, flags, key, [value])
-                continue
-            if not value:
-                continue
-        elif value is None:
+        if value is None or value == "":
             continue
         cleaned: Any
         if key in HASHED:
@@ -110,7 +128,7 @@ def clean_user_data(
             country = _country(user_data) or phone_country if key == "ph" else ""
             cleaned = hashes(key, value, country)
         elif key in _RULES:
-            text = value if kind is str else _text(value)
+            text = _text(value)
             cleaned = _RULES[key](text) if text else None
         else:
             if "unknown_user_data" not in flags:

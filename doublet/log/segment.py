@@ -73,23 +73,25 @@ def first_offset(path: Path) -> int:
     return int(path.stem)
 
 
-def frame(lines: bytes, next_offset: int, records: int) -> bytes:
+def frame(lines: Sequence[bytes], next_offset: int, records: int) -> bytes:
     """Complete a group: `lines` (each with its newline) and the trailer that vouches for them."""
-    trailer = (zlib.crc32(lines), next_offset, records)
-    return b'%s{"crc32":%d,"next_offset":%d,"records":%d}\n' % (lines, *trailer)
+    crc32 = 0
+    for line in lines:
+        crc32 = zlib.crc32(line, crc32)
+    # Joined once: a group may be megabytes.
+    trailer = b'{"crc32":%d,"next_offset":%d,"records":%d}\n' % (crc32, next_offset, records)
+    return b"".join((*lines, trailer))
 
 
 def frame_header(slot: int, offset: int, previous_size_bytes: int) -> bytes:
     """The first group of a new segment: its header."""
     header = Header(FORMAT, VERSION, slot, offset, previous_size_bytes)
-    return frame(_encode(header) + b"\n", offset, 0)
+    return frame([_encode(header) + b"\n"], offset, 0)
 
 
-def stamp(records: Sequence[bytes], offset: int) -> bytes:
+def stamp(records: Sequence[bytes], offset: int) -> list[bytes]:
     """Records as lines that bear their offsets."""
-    return b"".join(
-        [b'{"log_offset":%d,%s\n' % (n, record[1:]) for n, record in enumerate(records, offset)]
-    )
+    return [b'{"log_offset":%d,%s\n' % (n, record[1:]) for n, record in enumerate(records, offset)]
 
 
 def read_header(path: Path) -> Header | None:

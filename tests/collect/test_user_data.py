@@ -7,6 +7,8 @@ from hashlib import sha256 as digest_of
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from doublet.accept.user_data import clean_user_data
 from doublet.catalog import PixelRules
@@ -104,3 +106,20 @@ def test_a_placeholder_alone_refuses_no_event(server: Collector) -> None:
     record = server.new_record()
     assert "dud_em" in record["flags"]
     assert not record.get("user_data")
+
+
+_DIGESTS = st.sampled_from([sha256(word) for word in ("jo@example.org", "undefined", "", "x")])
+_HASHES = _DIGESTS | _DIGESTS.map(str.upper) | _DIGESTS.map(lambda text: text[:63] + "g")
+_VALUES = _HASHES | st.sampled_from(["", "fb.1.2.3", "203.0.113.7", "jo", None]) | st.integers()
+_KEYS = st.sampled_from(["em", "ph", "external_id", "fbp", "client_ip_address", "lead_id"])
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(st.dictionaries(_KEYS, _VALUES | st.lists(_VALUES, max_size=2)))
+def test_the_quick_way_for_hashes_keeps_what_the_long_way_keeps(user_data: dict[str, Any]) -> None:
+    quick: list[str] = []
+    long: list[str] = []
+    # A key that nobody knows lets the whole go the long way.
+    expected = clean_user_data({**user_data, "nickname": "x"}, long)
+    assert expected == clean_user_data(user_data, quick)
+    assert sorted(long) == sorted([*quick, "unknown_user_data"])
