@@ -48,6 +48,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "X-Forwarded-Proto headers are believed."
         ),
     ] = ""
+    datacenter_networks: Annotated[
+        str,
+        _meta(
+            "File with a network (CIDR) per line; with --mark-bots, hits from there are marked "
+            "datacenter. Empty: none."
+        ),
+    ] = ""
     log: Annotated[str, _meta("URL of the log; empty: segments in the data folder.")] = ""
     lake: Annotated[str, _meta("URL of the lake; empty: Delta tables in the data folder.")] = ""
     engine: Annotated[str, _meta("URL of the engine; empty: DuckDB in the data folder.")] = ""

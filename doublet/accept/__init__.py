@@ -20,7 +20,7 @@ from doublet.accept.orders import KINDS, accept_orders, kept_orders, order_recor
 from doublet.accept.record import event_key
 from doublet.accept.refused import hashed_payload, refused_record
 from doublet.accept.steps import STEPS, Arrival, is_suspect, is_suspect_hit, stored_event_id
-from doublet.accept.traffic import MARKS, Quotas, marks
+from doublet.accept.traffic import MARKS, Quotas, marks, read_networks
 
 __all__ = [
     "KINDS",
@@ -43,6 +43,7 @@ __all__ = [
     "marks",
     "order_record",
     "read_hit",
+    "read_networks",
     "read_orders",
     "read_request",
     "refused_record",

@@ -91,7 +91,9 @@ async def _take(intake: Intake, scope: Scope, pairs: Pairs | Refusal, raw: bytes
     rules = intake.accounts.rules_of_pixel(pixel_id)
     if rules is not None:
         page = hit.fields.get("dl") or arrival.referer
-        arrival.marks = marks(rules, page, arrival.user_agent)
+        arrival.marks = marks(
+            rules, page, arrival.user_agent, arrival.client_ip, intake.datacenters
+        )
         quota = rules.hits_per_hour
         if quota and intake.quotas.is_over(pixel_id, quota, arrival.received_at):
             arrival.marks.append("over_quota")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from doublet.accept import Arrival, Quotas, hashed_payload, refused_record
+from doublet.accept import Arrival, Quotas, hashed_payload, read_networks, refused_record
 from doublet.catalog import Catalog
 from doublet.collect.accounts import Accounts
 from doublet.collect.appender import Appender
@@ -49,6 +49,7 @@ class Intake:
         self.appender = Appender(log, asyncio.get_running_loop(), settings.log_queue_size_bytes_max)
         self.accounts = Accounts(Catalog(settings.catalog_url))
         self.quotas = Quotas()
+        self.datacenters = read_networks(settings.datacenter_networks)
         self.proxies = Proxies(settings.trusted_proxies)
         self._body_size_bytes_max = settings.body_size_bytes_max
         self._body_timeout_s = settings.body_timeout_s

@@ -14,6 +14,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
+from doublet.accept import read_networks
 from doublet.processes import (
     allow_open_files,
     die_with_parent,
@@ -36,8 +37,10 @@ def _connections_max() -> int:
 def run_collectors(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; a collector that dies is replaced.
 
-    Raises OperatorError when the worker's socket would lie in somebody else's folder.
+    Raises OperatorError when the worker's socket would lie in somebody else's folder, SettingsError
+    when a file that a setting names cannot be read.
     """
+    read_networks(settings.datacenter_networks)
     make_data_folders(settings)
     private_socket(settings)
     server = Server(

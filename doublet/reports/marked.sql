@@ -8,7 +8,7 @@ from events_deduplicated
 where account_id = $account_id
   and not is_test
   and server_copies = 0
-  and list_has_any(flags, ['blocked_domain', 'bot', 'over_quota'])
+  and list_has_any(flags, ['blocked_domain', 'bot', 'datacenter', 'over_quota'])
   and ($pixel_id is null or pixel_id = $pixel_id)
   and ($since is null or event_time >= $since)
   and ($until is null or event_time < $until)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import doctest
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from doublet.accept.traffic import Quotas, host_of, marks
+from doublet.accept import traffic
+from doublet.accept.traffic import MARKS, Networks, Quotas, host_of, marks, read_networks
 from doublet.catalog import Catalog, PixelRules, check_domains
-from doublet.errors import OperatorError
+from doublet.errors import OperatorError, SettingsError
 from tests.collector import Collector
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -33,16 +35,16 @@ def set_rules(server: Collector, rules: PixelRules) -> None:
     server.new_records()
 
 
-def marked(server: Collector, agent: str, page: str) -> list[str]:
+def marked(server: Collector, agent: str, page: str, ip: str = "") -> list[str]:
     """The marks of one hit, which is answered and stored like any other."""
     answer = server.client.get(
         "/tr",
         params={"id": server.pixel.pixel_id, "ev": "PageView", "ts": "1", "dl": page},
-        headers={"user-agent": agent},
+        headers={"user-agent": agent} | ({"x-forwarded-for": ip} if ip else {}),
     )
     assert 200 == answer.status_code
     flags = server.new_record().get("flags") or []
-    return sorted({"blocked_domain", "bot", "over_quota"} & set(flags))
+    return sorted(set(MARKS) & set(flags))
 
 
 def test_hits_are_marked_by_the_rules_of_their_pixel(server: Collector) -> None:
@@ -109,3 +111,37 @@ def test_domains_are_checked_before_they_are_kept() -> None:
     for wrong in ("https://a.example", "a.example:80", "a.*.example", "*"):
         with pytest.raises(OperatorError, match="is no domain"):
             check_domains([wrong])
+
+
+def test_hits_from_datacentres_are_marked_where_bots_are(tmp_path: Path) -> None:
+    networks = tmp_path / "clouds.txt"
+    networks.write_text("# Clouds\n198.51.100.0/24\n\n2001:db8:c::/48  # and their IPv6\n")
+    server = Collector(
+        tmp_path, "trusted_proxies=127.0.0.1", f"datacenter_networks={networks.absolute()}"
+    )
+    page, home, cloud = "https://shop.example/", "203.0.113.7", "198.51.100.9"
+    assert [] == marked(server, FIREFOX, page, cloud)
+    set_rules(server, PixelRules(mark_bots=True))
+    assert ["datacenter"] == marked(server, FIREFOX, page, cloud)
+    assert ["datacenter"] == marked(server, FIREFOX, page, "2001:db8:c::1")
+    assert ["bot", "datacenter"] == marked(server, GOOGLEBOT, page, cloud)
+    assert [] == marked(server, FIREFOX, page, home)
+    server.close()
+
+
+def test_networks_are_searched_as_they_are_written() -> None:
+    assert 0 == doctest.testmod(traffic).failed
+    networks = Networks(["10.0.0.0/8", "10.1.0.0/16", "192.0.2.4/30", "192.0.2.7"])
+    inside = ["10.0.0.0", "10.255.255.255", "192.0.2.7", "::ffff:10.1.2.3"]
+    outside = ["9.255.255.255", "11.0.0.0", "192.0.2.3", "192.0.2.8", "2001:db8::1", "", "x", None]
+    assert [True] * 4 == [networks.holds(address) for address in inside]
+    assert not any(networks.holds(address) for address in outside)
+
+
+def test_a_file_of_networks_that_cannot_be_read_names_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "clouds.txt"
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_networks(str(file))
+    file.write_text("10.0.0.0/8\n10.0.0.0/33\n")
+    with pytest.raises(SettingsError, match=r"line 2 of .* is no network"):
+        read_networks(str(file))
