@@ -45,6 +45,12 @@ class SenderError(DoubletError):
     http_status = 400
 
 
+class ClosedError(SenderError):
+    """What was to be used has been closed."""
+
+    code = "closed"
+
+
 class OperatorError(DoubletError):
     """The machine or its configuration is wrong; the operator must act."""
 

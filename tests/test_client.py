@@ -24,7 +24,8 @@ from doublet.client import (
 )
 from doublet.client.answers import Verdict, judge
 from doublet.client.queue import Queue
-from doublet.errors import SettingsError
+from doublet.client.visitor import current_visitor
+from doublet.errors import ClosedError, SettingsError
 from tests.factories import sha256
 from tests.server import RunningServer, free_port, served
 
@@ -126,7 +127,7 @@ def test_events_of_a_killed_process_are_sent_by_another(tmp_path: Path) -> None:
     port = free_port()
     code = (
         "import os, signal, sys; from doublet.client import Client;"
-        "c = Client('1', 't', base_url=sys.argv[1], spool=sys.argv[2]);"
+        "c = Client('123456789012345', 't', base_url=sys.argv[1], spool=sys.argv[2]);"
         "print(*[c.track('Lead', user_data={'em': 'a@example.com'}) for _ in range(50)], flush=1);"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -144,7 +145,7 @@ def test_events_of_a_killed_process_are_sent_by_another(tmp_path: Path) -> None:
 
 
 def test_a_spool_has_one_sender_at_a_time(tmp_path: Path) -> None:
-    one, other = Queue(tmp_path, 10), Queue(tmp_path, 10)
+    one, other = Queue(tmp_path, "a", 10), Queue(tmp_path, "a", 10)
     with one.sole_sender() as first, other.sole_sender() as second:
         assert (True, False) == (first, second)
     with other.sole_sender() as free:
@@ -154,7 +155,7 @@ def test_a_spool_has_one_sender_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_full_queue_drops_the_oldest() -> None:
-    queue = Queue(None, 2)
+    queue = Queue(None, "a", 2)
     dropped = [queue.put(event) for event in (b"a", b"b", b"c")]
     assert ([[], [], [b"a"]], 2) == (dropped, len(queue))
     queue.close()
@@ -164,7 +165,7 @@ def test_a_full_queue_drops_the_oldest() -> None:
 def test_a_forked_child_sends_its_own_events_once(tmp_path: Path, spooled: bool) -> None:
     code = (
         "import os, sys; from doublet.client import Client;"
-        "c = Client('1', 't', base_url=sys.argv[1], spool=sys.argv[2] or None);"
+        "c = Client('123456789012345', 't', base_url=sys.argv[1], spool=sys.argv[2] or None);"
         "c.track('Lead', user_data={'em': 'a@example.com'}, event_id='parent');"
         "pid = os.fork();\n"
         "if pid == 0: c.track('Lead', user_data={'em': 'a@example.com'}, event_id='child')\n"
@@ -283,6 +284,46 @@ def test_a_framework_needs_only_the_middleware(make_app: Any) -> None:
     } == event["user_data"]
     assert f"https://shop.example{path}" == event["event_source_url"]
     assert "https://news.example/" == event["referrer_url"]
+
+
+def test_a_thread_forgets_the_visitor_when_the_answer_is_sent() -> None:
+    during: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        visitor = current_visitor.get()
+        during.append(visitor and visitor.client_user_agent)
+        yield b"ok"
+        during.append(current_visitor.get() is visitor)
+
+    with httpx.Client(transport=httpx.WSGITransport(app=WSGIMiddleware(app))) as http:
+        assert "ok" == http.get("http://shop.example/", headers=HEADERS).text
+    assert ["Test/1.0", True] == during
+    assert current_visitor.get() is None
+
+
+def test_clients_of_two_pixels_share_a_spool(tmp_path: Path) -> None:
+    one, other = Far(), Far()
+    with served(one) as url, served(other) as other_url:
+        first, second = (
+            Client(pixel_id, "dbl_x", base_url=each, interval_s=0.05, spool=tmp_path)
+            for pixel_id, each in (("1", url), ("2", other_url))
+        )
+        first.track("Lead", event_id="of-one")
+        second.track("Lead", event_id="of-other")
+        assert first.flush()
+        assert second.flush()
+        first.close()
+        second.close()
+    sent = [[e["event_id"] for batch in far.batches for e in batch] for far in (one, other)]
+    assert [["of-one"], ["of-other"]] == sent
+
+
+def test_a_closed_client_says_so() -> None:
+    client = make_client(f"http://127.0.0.1:{free_port()}")
+    client.close()
+    with pytest.raises(ClosedError, match="is closed"):
+        client.track("Lead", user_data=EMAIL)
 
 
 def test_hashing_twice_changes_nothing() -> None:

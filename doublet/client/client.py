@@ -26,7 +26,7 @@ from doublet.client.answers import Answer, Verdict, judge
 from doublet.client.events import Event, UserData, hash_user_data
 from doublet.client.queue import Queue, Row
 from doublet.client.visitor import Visitor, current_visitor
-from doublet.errors import SettingsError
+from doublet.errors import ClosedError, SettingsError
 
 BATCH_EVENTS_MAX = 1000  # Meta, *Using the API*.
 BACKOFF_S_MAX = 300.0
@@ -89,7 +89,8 @@ class Client:
         self._interval_s, self._timeout_s = interval_s, timeout_s
         self._close_timeout_s = close_timeout_s
         self._on_given_up = on_given_up
-        self._queue = Queue(Path(spool) if spool is not None else None, events_max)
+        folder = Path(spool) if spool is not None else None
+        self._queue = Queue(folder, pixel_id, events_max)
         self._is_spooled = spool is not None
         self._begin()
         me = weakref.ref(self)
@@ -120,8 +121,8 @@ class Client:
         """Keep an event for sending; its `event_id`, which the pixel needs for its own copy.
 
         What is not given comes from the visitor, by default that of the request being answered
-        where a middleware is installed. Raises TypeError for what JSON cannot hold, and OSError or
-        sqlite3.Error when the spool's disk is full.
+        where a middleware is installed. Raises TypeError for what JSON cannot hold, ClosedError
+        after `close`, and OSError or sqlite3.Error when the spool's disk is full.
         """
         source = event if isinstance(event, Event) else Event(event_name=event)
         seen = visitor or current_visitor.get() or Visitor()
@@ -142,6 +143,8 @@ class Client:
         )
         body = _encode(complete)
         with self._lock:
+            if self._closed:
+                raise ClosedError("This client is closed.", "Track before it, or make another.")
             dropped = self._queue.put(body)
             self._since_woken += 1
             is_full = self._since_woken >= self._batch_events

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
 from doublet.client.visitor import Reader, Visitor, current_visitor, set_cookie_headers
@@ -35,9 +35,30 @@ class WSGIMiddleware:
             lines = _cookie_lines(visitor, self._reader.cookie_domain)
             return start_response(status, [*headers, *(("Set-Cookie", v) for v in lines)], *rest)
 
-        # Not reset afterwards: the body may be made later, and the next request sets its own.
         current_visitor.set(visitor)
-        return self._app(environ, start)
+        return _Body(self._app(environ, start), visitor)
+
+
+class _Body:
+    """The body of a WSGI answer. The server closes it when it is sent (PEP 3333); until then it may
+    still be made, so that only then the thread forgets the visitor."""
+
+    def __init__(self, body: Iterable[bytes], visitor: Visitor) -> None:
+        self._body = body
+        self._visitor = visitor
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        """The server has sent the answer, or given it up."""
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            if current_visitor.get() is self._visitor:
+                current_visitor.set(None)
 
 
 class ASGIMiddleware:

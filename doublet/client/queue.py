@@ -1,7 +1,8 @@
 """Events that wait to be sent: in memory, or in a folder that outlives the process.
 
-A folder may be shared by all processes of a site. They put events in freely; one at a time takes
-them out, namely the one that holds the folder's lock, which the kernel frees if it dies.
+A folder may be shared by all processes of a site. Events of each pixel lie in a file of
+their own. All processes put events in freely; one at a time takes them out, namely the one that
+holds the lock of that file, which the kernel frees if it dies.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 Row = tuple[int, bytes]
 """Number and JSON of one waiting event."""
@@ -23,15 +25,16 @@ _OF_PARENTS: list[object] = []
 
 
 class Queue:
-    """Waiting events, oldest first, at most `events_max`; without `folder` they end with the
-    process.
+    """Waiting events of one pixel, oldest first, at most `events_max`; without `folder` they end
+    with the process.
 
     In a folder each event outlives the process from the moment `put` returns; whether it also
     outlives a power cut is the disk's affair. Not for two threads at once.
     """
 
-    def __init__(self, folder: Path | None, events_max: int) -> None:
+    def __init__(self, folder: Path | None, pixel_id: str, events_max: int) -> None:
         self._folder = folder
+        self._name = quote(pixel_id, safe="")
         self._events_max = events_max
         self._open()
 
@@ -39,7 +42,7 @@ class Queue:
         file = ":memory:"
         if self._folder is not None:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = str(self._folder / "events.sqlite")
+            file = str(self._folder / f"{self._name}.sqlite")
         self._db = sqlite3.connect(
             file, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
@@ -87,7 +90,7 @@ class Queue:
         if self._folder is None:
             yield True
             return
-        with (self._folder / "sender.lock").open("a") as lock:
+        with (self._folder / f"{self._name}.lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
