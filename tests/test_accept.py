@@ -172,6 +172,8 @@ def test_a_server_event_just_within_the_rules_is_taken(fields: dict[str, Any]) -
         ({"user_data": {"external_id": list(range(1, 102))}}, ["too_many_external_id"]),
         ({"event_name": "Lead", "custom_data": {"value": "x"}}, ["invalid_value"]),
         ({"event_name": "Lead", "custom_data": {"currency": 5}}, ["invalid_currency"]),
+        ({"custom_data": {"value": 1, "currency": "BTC"}}, ["invalid_currency"]),
+        ({"custom_data": {"value": 1, "currency": " usd "}}, None),
     ],
 )
 def test_what_is_odd_about_a_server_event_is_flagged(

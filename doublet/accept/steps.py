@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 import msgspec
+from iso4217 import Currency
 
 from doublet.accept.kinds import check_contents, check_kind, read_lists
 from doublet.accept.user_data import clean_user_data, is_too_broad, with_wire_names
@@ -34,6 +35,8 @@ ACTION_SOURCES = frozenset(
     "email website app phone_call chat physical_store system_generated business_messaging "
     "other".split()
 )
+
+CURRENCIES = frozenset(currency.code for currency in Currency)
 
 # Keys of custom_data and contents whose names promise nothing personal. When there are no others
 # and the request holds nothing like an address, there is nothing to remove.
@@ -263,7 +266,7 @@ def _custom_data(draft: Draft) -> Refusal | None:
     currency = custom.get("currency")
     if currency:
         draft.currency = _currency(currency)
-        if draft.currency is None:
+        if draft.currency not in CURRENCIES:
             draft.flags.append("invalid_currency")
     if order_id is not None and order_id != "":
         text = str(custom["order_id"])
@@ -306,6 +309,7 @@ def _is_harmless(custom: dict[str, Any]) -> bool:
 
 
 def _currency(text: object) -> str | None:
+    """Three letters, also where ISO 4217 has no such code: to Meta that is a finding, no error."""
     code = text.strip().upper() if isinstance(text, str) else ""
     return code if len(code) == 3 and code.isascii() and code.isalpha() else None
 

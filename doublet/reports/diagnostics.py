@@ -64,7 +64,7 @@ DIAGNOSTICS: tuple[Diagnostic, ...] = (
     Diagnostic("s2s_missing_value_for_currency", "Currency without value", "A currency and no valid value.", "Send custom_data.value beside the currency.", "medium", "events"),
     Diagnostic("pixel_missing_value_parameter", "Browser Purchase without value", "A Purchase of the browser came without a value.", "Give fbq('track', 'Purchase', …) a value and a currency.", "high", "browser_events"),
     Diagnostic("pixel_invalid_value_parameter", "Invalid value", "The value is no plain number.", "Send 1234.50: no symbol, no thousands separator.", "high", "events"),
-    Diagnostic("pixel_invalid_currency", "Invalid currency", "The currency is not a three-letter code.", "Send ISO 4217, e.g. EUR.", "high", "events"),
+    Diagnostic("pixel_invalid_currency", "Invalid currency", "The currency is no code of ISO 4217.", "Send ISO 4217, e.g. EUR.", "high", "events"),
     Diagnostic("pixel_mismatched_value_currency_parameter", "Copies disagree on the money", "Copies of one event give different values or currencies.", "Take value and currency of browser and server from the same order total.", "high", "events"),
     Diagnostic("website_event_session_multiple_purchase_events_fire", "Several purchases in a session", "A Purchase of the same fbp up to 30 minutes after another.", "Report a purchase once per order, not on each view of the thank-you page; send one event_id.", "medium", "events"),
     Diagnostic("s2s_dedupe_key_low_coverage", "Server event without event id", "The server sent it and it has no event_id.", "Send the event_id that the browser used.", "high", "server_events"),
