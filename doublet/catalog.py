@@ -324,6 +324,11 @@ class Catalog:
             query = query.where(pixels.c.account_id == account_id)
         return [Pixel(*row) for row in self._rows(query)]
 
+    def creation_times(self, account_id: str) -> dict[str, int]:
+        """When each pixel of an account was made, in Unix seconds."""
+        columns = (pixels.c.pixel_id, pixels.c.created_at)
+        return dict(self._rows(sa.select(*columns).where(pixels.c.account_id == account_id)))
+
     # --- alerts -------------------------------------------------------------------------------
 
     def save_alert(self, row: AlertRow) -> int:
