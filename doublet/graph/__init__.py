@@ -26,7 +26,14 @@ from doublet.graph.fields import Selection, Shape, check, parse_fields, pick
 from doublet.graph.pixel import ACCOUNT, PIXEL, Pixels, account_row
 from doublet.graph.quality import dataset_quality
 from doublet.graph.question import Question, Row
-from doublet.graph.refused import Refused, invalid, no_token, nonexisting, unknown_object
+from doublet.graph.refused import (
+    Refused,
+    invalid,
+    no_token,
+    nonexisting,
+    unknown_object,
+    unknown_path,
+)
 from doublet.graph.stats import stats
 
 Edge = Callable[[Question], dict[str, Any]]
@@ -59,10 +66,13 @@ class _Graph:
 
     def _read(self, request: Request) -> Row:
         path = _version.sub("", request.path_params["path"], count=1).strip("/")
-        node, _, edge = path.partition("/")
+        node, _, rest = path.partition("/")
+        edge, _, beyond = rest.partition("/")
         account = self._account(request)
         if request.method not in ("GET", "HEAD"):
             raise unknown_object(node, request.method)
+        if not node or beyond:
+            raise unknown_path(beyond)
         parameters = dict(request.query_params)
         question = Question(
             account,

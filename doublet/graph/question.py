@@ -17,7 +17,9 @@ from doublet.graph.refused import invalid
 
 LIMIT_MAX = 1000
 _LIMIT = 25
-_is_number = re.compile(r"-?[0-9]{1,18}").fullmatch
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+_is_number = re.compile(r"[0-9]{1,18}", re.ASCII).fullmatch
 
 
 class Question(NamedTuple):
@@ -38,7 +40,7 @@ class Question(NamedTuple):
     def limit(self, default: int = _LIMIT) -> int:
         """Rows of a page. Raises Refused."""
         text = self.parameters.get("limit") or str(default)
-        if not text.isdecimal() or not 1 <= int(text[:9]) <= LIMIT_MAX:
+        if not _is_number(text) or not 1 <= int(text) <= LIMIT_MAX:
             raise invalid("limit", f"(#100) limit must be a number from 1 to {LIMIT_MAX}")
         return int(text)
 
@@ -60,15 +62,20 @@ class Question(NamedTuple):
         if not text:
             return None
         try:
-            if _is_number(text):
-                return datetime.fromtimestamp(int(text), UTC)
-            # A plus that was not escaped arrives as a space.
-            read = datetime.fromisoformat(re.sub(r" (?=\d\d:?\d\d$)", "+", text))
-            return read if read.tzinfo else read.replace(tzinfo=self.zone)
+            read = self._read_moment(text)
+            if _EARLIEST <= read < _LATEST:
+                return read
         except (ValueError, OverflowError, OSError):
-            raise invalid(
-                name, f"(#100) {name} must be Unix seconds or ISO 8601, e.g. 2026-06-01T00:00:00Z"
-            ) from None
+            pass
+        form = "Unix seconds or ISO 8601 from 1970 to 2099, e.g. 2026-06-01T00:00:00Z"
+        raise invalid(name, f"(#100) {name} must be {form}")
+
+    def _read_moment(self, text: str) -> datetime:
+        if _is_number(text):
+            return datetime.fromtimestamp(int(text), UTC)
+        # A plus that was not escaped arrives as a space.
+        read = datetime.fromisoformat(re.sub(r" (?=\d\d:?\d\d$)", "+", text))
+        return read if read.tzinfo else read.replace(tzinfo=self.zone)
 
     def as_time(self, moment: datetime) -> str:
         """A moment as Graph writes it: `2026-06-01T14:00:00+0200`."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.responses import Response
 
 from doublet.refusal import Reason, Refusal, graph_error, quote_name
 
 _GUIDE = "Please read the Graph API documentation at https://developers.facebook.com/docs/graph-api"
+
+# What may be repeated to whoever asks: never a personal value.
+_is_id = re.compile(r"(?:act_)?[0-9]{1,20}", re.ASCII).fullmatch
+_is_path = re.compile(r"[a-z_/]{0,60}").fullmatch
 
 
 class Refused(Exception):  # noqa: N818 - the name says what happened to the request
@@ -43,7 +49,7 @@ def nonexisting(name: str, type_: str) -> Refused:
 
 def unknown_object(object_id: str, method: str = "get") -> Refused:
     """What does not exist or is another account's; nobody can tell which."""
-    shown = object_id if len(object_id) <= 24 else ""
+    shown = object_id if _is_id(object_id) else ""
     return Refused(
         Refusal(
             Reason.PIXEL_UNKNOWN,
@@ -54,9 +60,10 @@ def unknown_object(object_id: str, method: str = "get") -> Refused:
     )
 
 
-def unknown_path(path: str) -> Refused:
-    """An address that leads nowhere."""
-    return Refused(Refusal(Reason.NOT_FOUND, f"Unknown path components: /{path[:60]}"))
+def unknown_path(rest: str) -> Refused:
+    """An address that leads nowhere: what is left of it where it goes wrong."""
+    shown = rest if _is_path(rest) else "…"
+    return Refused(Refusal(Reason.NOT_FOUND, f"Unknown path components: /{shown}"))
 
 
 def no_token(token: str) -> Refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ STATS = Shape(
 """Fields: facebook_business, AdsPixelStatsResult and AdsPixelStats."""
 
 _SOURCES = ("WEB_ONLY", "SERVER_ONLY")
+_is_hour = re.compile(r"[0-9]{1,12}", re.ASCII).fullmatch
 _HOURS = 24
 _WINDOW = timedelta(days=7)
 
@@ -41,7 +43,7 @@ def stats(engine: Engine, question: Question, pixel_id: str) -> dict[str, Any]:
     since_s, until_s = int(since.timestamp()), int(until.timestamp())
     after = question.after
     if after is not None:
-        if not after.removeprefix("-").isdecimal():
+        if not _is_hour(after):
             raise invalid("after", "(#100) after is no cursor of an earlier answer")
         # The one row of event_total_counts is never followed by another.
         since_s = until_s if aggregation == "event_total_counts" else int(after) + 3600

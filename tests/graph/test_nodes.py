@@ -247,6 +247,28 @@ def test_what_cannot_be_answered_says_why(
     assert error["fbtrace_id"].startswith("A")
 
 
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/v25.0", ""),
+        ("/v25.0/", ""),
+        ("/v25.0/{pixel}/stats/more", "more"),
+        ("/{pixel}/stats/jo@example.com", "…"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_said_to(site: Site, path: str, shown: str) -> None:
+    found = get(site, path.format(pixel=site.ours.pixel_id))
+    error = found.json()["error"]
+    assert (404, 2500) == (found.status_code, error["code"])
+    assert f"Unknown path components: /{shown}" == error["message"]
+
+
+def test_what_is_no_id_is_not_repeated(site: Site) -> None:
+    found = get(site, "/v25.0/jo@example.com")
+    assert (400, 33) == (found.status_code, found.json()["error"]["error_subcode"])
+    assert "jo@" not in found.text
+
+
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 def test_nothing_can_be_written(site: Site, method: str) -> None:
     found = site.client.request(method, f"/v25.0/{site.ours.pixel_id}", headers=site.ours.headers)

@@ -167,6 +167,8 @@ def test_every_aggregation_of_the_sdk_is_known() -> None:
         ({"start_time": "2026-05-28T23:00:00+0200"}, {"PageView": 4}),
         ({"start_time": "2026-05-28T23:00:00 0200"}, {"PageView": 4}),
         ({"start_time": "2026-05-29"}, {"PageView": 2}),
+        ({"start_time": "0"}, {"Purchase": 3, "PageView": 4}),
+        ({"start_time": "0", "end_time": "0"}, {}),
         ({"end_time": "2026-05-28 23:00"}, {"Purchase": 3}),
     ],
 )
@@ -239,6 +241,9 @@ def test_a_silent_pixel_has_no_rows(site: Site) -> None:
         ({"event_source": "web"}, "(#100) event_source must be WEB_ONLY or SERVER_ONLY"),
         ({"start_time": "last week"}, "(#100) start_time must be Unix seconds or ISO 8601"),
         ({"start_time": "9" * 18}, "(#100) start_time must be Unix seconds or ISO 8601"),
+        ({"start_time": "0001-01-01"}, "(#100) start_time must be Unix seconds or ISO 8601"),
+        ({"end_time": "9999-12-31"}, "(#100) end_time must be Unix seconds or ISO 8601"),
+        ({"after": "OTk5OTk5OTk5OTk5OTk5OTk5OTk5"}, "(#100) after is no cursor of an earlier"),
         ({"start_time": "2", "end_time": "1"}, "(#100) end_time is before start_time"),
         ({"after": "eA"}, "(#100) after is no cursor of an earlier answer"),
         ({"after": "_w"}, "(#100) after is no cursor of an earlier answer"),
