@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from doublet.catalog import Account, Catalog
+from doublet.catalog import Account, Catalog, is_proven
 from doublet.engine import Engine
 from doublet.graph.checks import da_checks
 from doublet.graph.fields import Selection, Shape, check, parse_fields, pick
@@ -33,6 +33,7 @@ from doublet.graph.refused import (
     nonexisting,
     unknown_object,
     unknown_path,
+    wrong_proof,
 )
 from doublet.graph.stats import stats
 
@@ -103,6 +104,9 @@ class _Graph:
         account = self._catalog.account_of_token(token) if token else None
         if account is None:
             raise no_token(token)
+        proof = request.query_params.get("appsecret_proof")
+        if proof and not is_proven(self._catalog.app_secret(account.account_id), token, proof):
+            raise wrong_proof()
         return account
 
     def _quality(self, question: Question) -> Row:

@@ -74,3 +74,9 @@ def no_token(token: str) -> Refused:
         else "An access token is required to request this resource."
     )
     return Refused(Refusal(Reason.TOKEN_INVALID, message))
+
+
+def wrong_proof() -> Refused:
+    """A proof that was made of another token or with another secret."""
+    message = "Invalid appsecret_proof provided in the API argument"
+    return Refused(Refusal(Reason.PROOF_INVALID, message))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import time
 from datetime import datetime
 from typing import Any
@@ -245,6 +247,21 @@ def test_what_cannot_be_answered_says_why(
     error = found.json()["error"]
     assert (400, 100, message) == (found.status_code, error["code"], error["message"])
     assert error["fbtrace_id"].startswith("A")
+
+
+@pytest.mark.parametrize(
+    ("secret", "proven_with", "status"),
+    [("", "other", 200), ("secret", "secret", 200), ("secret", "other", 400)],
+)
+def test_a_proof_is_checked_where_there_is_a_secret(
+    site: Site, secret: str, proven_with: str, status: int
+) -> None:
+    site.catalog.edit_account(site.ours.account.account_id, app_secret=secret)
+    proof = hmac.new(proven_with.encode(), site.ours.token.encode(), hashlib.sha256).hexdigest()
+    found = get(site, f"/v25.0/{site.ours.pixel_id}", appsecret_proof=proof)
+    assert status == found.status_code
+    if status == 400:
+        assert 104 == found.json()["error"]["code"]
 
 
 @pytest.mark.parametrize(
