@@ -7,6 +7,7 @@ every token belongs to exactly one account.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import secrets
 import sqlite3
@@ -143,6 +144,14 @@ def token_sha256(access_token: str) -> str:
     return hashlib.sha256(access_token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def is_proven(secret: str, token: str, proof: str | None) -> bool:
+    """Whether an `appsecret_proof`, where one was sent and can be checked, is the token's."""
+    if not secret or not proof:
+        return True
+    expected = hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected.encode(), proof.strip().lower().encode())
+
+
 def _digits(count: int) -> str:
     return str(10 ** (count - 1) + secrets.randbelow(9 * 10 ** (count - 1)))
 
@@ -269,6 +278,11 @@ class Catalog:
         )
         return next((Account(*row) for row in self._rows(query)), None)
 
+    def app_secret(self, account_id: str) -> str:
+        """An account's secret for `appsecret_proof`, empty when it has none."""
+        query = sa.select(accounts.c.app_secret).where(accounts.c.account_id == account_id)
+        return next((str(secret) for (secret,) in self._rows(query)), "")
+
     # --- pixels -------------------------------------------------------------------------------
 
     def create_pixel(self, account_id: str, name: str) -> tuple[Pixel, str]:
@@ -323,6 +337,11 @@ class Catalog:
         if account_id is not None:
             query = query.where(pixels.c.account_id == account_id)
         return [Pixel(*row) for row in self._rows(query)]
+
+    def creation_times(self, account_id: str) -> dict[str, int]:
+        """When each pixel of an account was made, in Unix seconds."""
+        columns = (pixels.c.pixel_id, pixels.c.created_at)
+        return dict(self._rows(sa.select(*columns).where(pixels.c.account_id == account_id)))
 
     # --- alerts -------------------------------------------------------------------------------
 

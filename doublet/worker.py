@@ -28,6 +28,7 @@ from starlette.routing import Route
 from doublet.alerting import Watch
 from doublet.catalog import Catalog
 from doublet.errors import OperatorError
+from doublet.graph import routes as graph_routes
 from doublet.processes import private_socket
 from doublet.rounds import Freshener, Rounds
 from doublet.settings import Settings
@@ -107,6 +108,7 @@ async def _serve(settings: Settings, freshener: Freshener) -> None:
     app.router.routes[:0] = [
         *_operator_routes(freshener, key),
         *person_routes(Access(catalog, key.matches), catalog, freshener),
+        *graph_routes(catalog, freshener.engine, settings.url),
     ]
     socket = private_socket(settings)
     socket.unlink(missing_ok=True)

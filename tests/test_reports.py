@@ -434,7 +434,11 @@ def test_coverage_is_what_sets_of_events_say(
 
 
 @pytest.mark.parametrize(
-    "name", ["overview", "timeline", "coverage", "marked", "quality", "diagnostics"]
+    "name",
+    [
+        *("overview", "timeline", "coverage", "marked", "quality", "diagnostics"),
+        *("pixel_facts", "pixel_stats"),
+    ],
 )
 def test_reports_are_read_by_spark_too(name: str) -> None:
     """Every output column is cast, so that both engines give the same types."""
@@ -462,7 +466,7 @@ def test_marked_hits_count_only_when_asked_for_or_confirmed_by_a_server(pipeline
             assert events == sum(row.events for row in rows)
 
 
-@pytest.mark.parametrize("name", ["overview", "timeline", "coverage"])
+@pytest.mark.parametrize("name", ["overview", "timeline", "coverage", "pixel_stats"])
 def test_reports_leave_out_every_mark_by_one_rule(name: str) -> None:
     marks = ", ".join(f"'{mark}'" for mark in MARKS)
     assert f"not coalesce(list_has_any(flags, [{marks}]), false)" in report_sql(name)

@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # logic
     ("accept", "pixel", "models", "person", "reports", "explain", "alerts"),
     # edges
-    ("health", "collect", "web", "rounds", "backup", "client"),
+    ("health", "collect", "graph", "web", "rounds", "backup", "client"),
     # what puts the edges together
     ("alerting", "worker", "ask", "serve", "demo", "order_import", "cli", "__main__"),
 )

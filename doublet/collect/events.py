@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from functools import partial
 from typing import Any
 
@@ -20,6 +18,7 @@ from doublet.accept import (
     read_request,
     refused_record,
 )
+from doublet.catalog import is_proven
 from doublet.collect.intake import Intake, Taken, answer_batch, unknown_pixel
 from doublet.collect.request import (
     Pairs,
@@ -104,7 +103,7 @@ async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> 
     if await intake.accounts.of_pixel(arrival.pixel_id) != owner:
         return await intake.set_aside(unknown_pixel(arrival.pixel_id), arrival, body)
     proof = parameters.get("appsecret_proof") or proof
-    if not _is_proven(intake.accounts.secret_of(owner), token, proof):
+    if not is_proven(intake.accounts.secret_of(owner), token, proof):
         refusal = Refusal(
             Reason.PROOF_INVALID, "Invalid appsecret_proof provided in the API argument"
         )
@@ -145,14 +144,6 @@ async def _keep_good(intake: Intake, arrival: Arrival, accepted: Accepted) -> Ta
     if not accepted.records:
         return accepted.refused[0][1]
     return Taken(len(accepted.records), [entry[:2] for entry in accepted.refused])
-
-
-def _is_proven(secret: str, token: str, proof: str | None) -> bool:
-    """Whether a proof, where one was sent and can be checked, is the token's."""
-    if not secret or not proof:
-        return True
-    expected = hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
-    return hmac.compare_digest(expected.encode(), proof.strip().lower().encode())
 
 
 def _read(
