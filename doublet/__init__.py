@@ -2,7 +2,7 @@
 
 The modules in the order in which an event meets them:
 
-ground      errors, settings, event, normalize, phone, redact, countries
+ground      errors, settings, event, normalize, variants, phone, redact, countries
 in          accept (request → records), collect (HTTP), pixel/ (the browser script)
 substrate   log/ (durable buffer), lake (log → Delta tables), engine/ (SQL), catalog (accounts)
 models      models/ (events → events_deduplicated, by changed keys)

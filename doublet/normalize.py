@@ -123,15 +123,20 @@ def hash_user_value(key: str, text: str, country: str = "") -> str | None:
     `country` is that of phone numbers without a country code.
     Source: Meta, Customer information parameters; Parameter Builder SDK for the appendix.
     """
+    return read_user_value(key, text, country)[0]
+
+
+def read_user_value(key: str, text: str, country: str = "") -> tuple[str | None, str | None]:
+    """The same, and the canonical form where the value came raw and is usable."""
     if is_sha256(text):
-        return text
+        return text, None
     bare = strip_appendix(text.strip())
     if _any_sha256(bare):
-        return bare.lower()
+        return bare.lower(), None
     if _any_md5(bare):
-        return sha256_hex(bare.lower()) if key in _OPAQUE_KEYS else None
+        return (sha256_hex(bare.lower()) if key in _OPAQUE_KEYS else None), None
     plain = normalize_phone(text, country) if key == "ph" else normalize(key, text)
-    return None if plain is None else sha256_hex(plain)
+    return (None if plain is None else sha256_hex(plain)), plain
 
 
 def are_hex(digests: str) -> bool:

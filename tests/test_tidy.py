@@ -21,7 +21,17 @@ PACKAGE = ROOT / "doublet"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     # ground
-    ("errors", "countries", "redact", "phone", "normalize", "event", "refusal", "settings"),
+    (
+        "errors",
+        "countries",
+        "redact",
+        "phone",
+        "normalize",
+        "variants",
+        "event",
+        "refusal",
+        "settings",
+    ),
     # substrate
     ("processes", "log", "lake", "engine", "catalog", "migrations", "rates"),
     # logic

@@ -234,7 +234,10 @@ def _user_data(draft: Draft) -> Refusal | None:
             "missing_user_data",
         )
     named = with_wire_names(user_data, draft.wire.action_source)
-    draft.user_data = clean_user_data(named, draft.flags, draft.arrival.phone_country)
+    variants: dict[str, list[str]] = {}
+    draft.user_data = clean_user_data(named, draft.flags, draft.arrival.phone_country, variants)
+    if variants:
+        draft.extra = {**(draft.extra or {}), "hash_variants": variants}
     if is_too_broad(draft.user_data):
         if any(flag.startswith("dud_") for flag in draft.flags):
             return None  # It was sent; its neighbours must not be refused for what it is worth.

@@ -15,10 +15,11 @@ from doublet.normalize import (
     clean_fbc,
     clean_fbp,
     clean_ip,
-    hash_user_value,
     is_dud,
+    read_user_value,
 )
 from doublet.redact import redact
+from doublet.variants import other_hashes
 
 USER_AGENT_LENGTH_MAX = 1024
 PLAIN_LENGTH_MAX = 256
@@ -80,14 +81,21 @@ def with_wire_names(user_data: dict[str, Any], action_source: str | None) -> dic
 
 
 def clean_user_data(
-    user_data: dict[str, Any], flags: list[str], phone_country: str = ""
+    user_data: dict[str, Any],
+    flags: list[str],
+    phone_country: str = "",
+    variants: dict[str, list[str]] | None = None,
 ) -> dict[str, Any]:
     """Hashed keys as lists of SHA-256 hex, the others as clean text; faults go to `flags`.
 
     Phone numbers without a country code are of the event's own country where that is plain,
-    otherwise of `phone_country` (ISO 3166, empty for none).
+    otherwise of `phone_country` (ISO 3166, empty for none). `variants` gets the hashes that other
+    clients make of values that came raw, by key.
     """
-    return _clean_hashed(user_data) or _clean_any(user_data, flags, phone_country)
+    kept = _clean_hashed(user_data)
+    if kept is not None:
+        return kept
+    return _clean_any(user_data, flags, phone_country, {} if variants is None else variants)
 
 
 def _clean_hashed(user_data: dict[str, Any]) -> dict[str, Any] | None:
@@ -115,7 +123,12 @@ def _clean_hashed(user_data: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _clean_any(user_data: dict[str, Any], flags: list[str], phone_country: str) -> dict[str, Any]:
+def _clean_any(
+    user_data: dict[str, Any],
+    flags: list[str],
+    phone_country: str,
+    variants: dict[str, list[str]],
+) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for key, value in user_data.items():
         if value is None or value == "":
@@ -126,7 +139,7 @@ def _clean_any(user_data: dict[str, Any], flags: list[str], phone_country: str) 
                 flags.append(f"too_many_{key}")
                 value = value[:VALUES_MAX]
             country = _country(user_data) or phone_country if key == "ph" else ""
-            cleaned = hashes(key, value, country)
+            cleaned = _hashes(key, value, country, variants)
         elif key in _RULES:
             text = _text(value)
             cleaned = _RULES[key](text) if text else None
@@ -161,15 +174,22 @@ def _country(user_data: dict[str, Any]) -> str:
     return country_code(value) or "" if isinstance(value, str) and len(value) < 64 else ""
 
 
-def hashes(key: str, values: Any, country: str = "") -> list[str] | None:
+def _hashes(
+    key: str, values: Any, country: str, variants: dict[str, list[str]]
+) -> list[str] | None:
     """The distinct hashes of one value or a list of them, sorted; None when there is no usable
     one. `country` is that of phone numbers without a country code."""
-    found: list[str] = []
+    found: set[str] = set()
+    others: set[str] = set()
     for value in values if isinstance(values, list) else (values,):
         text = _text(value)
-        hashed = hash_user_value(key, text, country) if text else None
-        if hashed is not None and hashed not in found:
-            found.append(hashed)
+        digest, plain = read_user_value(key, text, country) if text else (None, None)
+        if digest is not None:
+            found.add(digest)
+            if plain is not None and digest not in DUDS:
+                others.update(other_hashes(key, text or "", plain))
+    if others - found:
+        variants[key] = sorted(others - found)
     return sorted(found) or None
 
 

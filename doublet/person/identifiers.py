@@ -40,7 +40,8 @@ class GivenError(SenderError):
 
 def read_identifiers(user_data: Mapping[str, Any]) -> frozenset[str]:
     """Identifiers from `user_data` in its wire form: plain values are normalised and hashed as in
-    `accept`, SHA-256 is taken as it is. Raises GivenError, which names keys and never a value."""
+    `accept`, and as other clients hash them; SHA-256 is taken as it is. Raises GivenError, which
+    names keys and never a value."""
     if not user_data:
         raise GivenError("No identifier was given.", f"Give one of {', '.join(STRONG_KEYS)}.")
     for key in user_data:
@@ -53,13 +54,15 @@ def read_identifiers(user_data: Mapping[str, Any]) -> frozenset[str]:
     cleaned: dict[str, Any] = {}
     for key, value in user_data.items():
         for one in value if isinstance(value, list) else [value]:
-            found = clean_user_data({key: one}, []).get(key)
+            variants: dict[str, list[str]] = {}
+            found = clean_user_data({key: one}, [], variants=variants).get(key)
             if found is None:
                 raise GivenError(
                     f"A value of {key} is none that an event could have.",
                     "Give it as in user_data, plain or as SHA-256.",
                 )
             cleaned.setdefault(key, []).extend([found] if isinstance(found, str) else found)
+            cleaned[key] += variants.get(key, [])
     return frozenset(identifiers_of(cleaned))
 
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from hashlib import sha256 as digest_of
 from typing import Any
 
 import pytest
+from capi_param_builder import ParamBuilder
+from capi_param_builder.model import PlainDataObject
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doublet.accept.user_data import clean_user_data
 from doublet.catalog import PixelRules
+from doublet.person.identifiers import read_identifiers
 from tests.collector import Collector, body_of, event
 from tests.factories import sha256
+
+CLICK_ID = "IwAR2F4-dbP0l7Mn1IawQQGCINEz7PYXQvwjNwB_qa2ofrHyiLjcbCRxTDMgk"
+FBP = "fb.1.1596403881668.1116446470"
 
 
 @pytest.fixture
@@ -106,6 +113,76 @@ def test_a_placeholder_alone_refuses_no_event(server: Collector) -> None:
     record = server.new_record()
     assert "dud_em" in record["flags"]
     assert not record.get("user_data")
+
+
+def test_what_metas_parameter_builder_makes_is_understood(server: Collector) -> None:
+    page = f"https://shop.example/p/1?fbclid={CLICK_ID}"
+    request = PlainDataObject(
+        host="shop.example",
+        query_params={"fbclid": [CLICK_ID]},
+        cookies={"_fbp": FBP},
+        referer="https://news.example/a?b=1",
+        x_forwarded_for=None,
+        remote_address="203.0.113.7",
+        scheme="https",
+        request_uri=f"/p/1?fbclid={CLICK_ID}",
+    )
+    builder = ParamBuilder(["shop.example"])
+    builder.process_request_from_context(request)
+    hashed = sha256("jo@example.org")
+    made = {
+        "fbp": builder.get_fbp(),
+        "fbc": builder.get_fbc(),
+        # As the builder for Node leaves them.
+        "em": f"{hashed}.AQQBAQMC",
+        "client_ip_address": "203.0.113.7.AQQBAQMC",
+    }
+    urls = {
+        "event_source_url": builder.get_event_source_url(),
+        "referrer_url": builder.get_referrer_url(),
+    }
+    # It is the builder's doing, not ours, that nothing of this is in its plain form.
+    assert FBP != made["fbp"]
+    assert page != urls["event_source_url"]
+    answer = server.client.post(
+        server.events_path(),
+        params={"access_token": server.token},
+        content=body_of(event(user_data=made) | urls),
+    )
+    assert 200 == answer.status_code, answer.text
+    stored = server.new_record()
+    index, created_at, click_id = stored["user_data"]["fbc"].split(".")[1:]
+    assert (FBP, "1", CLICK_ID) == (stored["user_data"]["fbp"], index, click_id)
+    assert abs(int(created_at) / 1000 - time.time()) < 60
+    assert [hashed] == stored["user_data"]["em"]
+    assert "203.0.113.7" == stored["user_data"]["client_ip_address"]
+    assert page == stored["event_source_url"]
+    assert "https://news.example/a?b=1" == stored["extra"]["referrer_url"]
+
+
+def test_cookies_that_the_builder_sets_are_those_of_the_browser(server: Collector) -> None:
+    builder = ParamBuilder(["shop.example"])
+    builder.process_request("www.shop.example", {"fbclid": [CLICK_ID]}, {})
+    for cookie in builder.get_cookies_to_set() or ():
+        server.hit(ev="PageView", **{cookie.name.lstrip("_"): cookie.value})
+        kept = server.new_record()["user_data"][cookie.name.lstrip("_")]
+        assert kept == cookie.value.rpartition(".")[0]
+
+
+def test_other_hashes_of_raw_values_are_kept_beside_and_found(server: Collector) -> None:
+    given = {"em": "Jo@Example.org", "ct": "São Paulo", "external_id": "User-42", "ln": "Miller"}
+    server.client.post(
+        server.events_path(),
+        params={"access_token": server.token},
+        content=body_of(event(user_data=given)),
+    )
+    stored = server.new_record()
+    assert [sha256("user-42")] == stored["user_data"]["external_id"]
+    assert {
+        "ct": sorted(map(sha256, ("são paulo", "sopaulo"))),
+        "external_id": [sha256("User-42")],
+    } == stored["extra"]["hash_variants"]
+    assert f"external_id={sha256('User-42')}" in read_identifiers({"external_id": "User-42"})
 
 
 _DIGESTS = st.sampled_from([sha256(word) for word in ("jo@example.org", "undefined", "", "x")])
