@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import httpx
 import pytest
 from facebook_business.adobjects.adaccount import AdAccount
 from facebook_business.adobjects.adspixel import AdsPixel
@@ -115,6 +116,14 @@ def test_the_sdk_walks_all_pages_of_an_accounts_pixels(server: RunningServer) ->
     catalog.close()
     pixels = AdAccount(server.account_id).get_ads_pixels(fields=["name"], params={"limit": 2})
     assert {server.pixel_id, *made} == {pixel["id"] for pixel in pixels}
+    # Others follow the address of the next page, which leads through the public port.
+    seen = []
+    address = f"{server.url}/v25.0/me/adspixels?access_token={server.access_token}&limit=4"
+    while address:
+        answer = httpx.get(address).json()
+        seen += [pixel["id"] for pixel in answer["data"]]
+        address = answer["paging"].get("next", "")
+    assert sorted({server.pixel_id, *made}) == sorted(seen)
 
 
 def test_the_sdk_raises_what_it_raises_at_meta(server: RunningServer) -> None:
