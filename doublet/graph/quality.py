@@ -120,11 +120,8 @@ def web_row(row: QualityRow, found: list[DiagnosticRow]) -> Row:
         "acr": _additional(row),
     }
     if row.event_coverage_share is not None:
-        made["event_coverage"] = {
-            "percentage": _percentage(row.event_coverage_share),
-            "goal_percentage": _GOAL_PERCENTAGE,
-            "description": _COVERED,
-        }
+        coverage = _told(row.event_coverage_share, _COVERED)
+        made["event_coverage"] = {**coverage, "goal_percentage": _GOAL_PERCENTAGE}
     return made
 
 
@@ -159,12 +156,17 @@ def _additional(row: QualityRow) -> dict[str, Any] | None:
     """How many more events there are than the browser alone reported."""
     if not row.browser_events or not row.server_events:
         return None
-    percentage = _percentage((row.events - row.browser_events) / row.browser_events)
-    return {
-        "percentage": percentage,
-        "description": f"In the last 7 days, {percentage:g} % more {row.event_name} events were "
-        "reported than by the browser alone.",
-    }
+    share = (row.events - row.browser_events) / row.browser_events
+    return _told(
+        share,
+        f"In the last 7 days, {_percentage(share):g} % more {row.event_name} events were reported "
+        "than by the browser alone.",
+    )
+
+
+def _told(share: float, description: str) -> dict[str, Any]:
+    """A measure as Meta tells it."""
+    return {"percentage": _percentage(share), "description": description}
 
 
 def _percentage(share: float) -> float:

@@ -1,12 +1,16 @@
-"""Meta's SDK for Python, unchanged but for its host, reads from a running server."""
+"""Meta's SDKs, unchanged but for their host, read from a running server."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import httpx
 import pytest
 from facebook_business.adobjects.adaccount import AdAccount
 from facebook_business.adobjects.adspixel import AdsPixel
@@ -24,7 +28,11 @@ from facebook_business.exceptions import FacebookRequestError
 from facebook_business.session import FacebookSession
 
 from doublet.catalog import Catalog
+from doublet.reports.diagnostics import DIAGNOSTICS
 from tests.server import RunningServer
+from tests.test_sdk import NODE_MODULES, NODE_SCRIPT
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -108,6 +116,14 @@ def test_the_sdk_walks_all_pages_of_an_accounts_pixels(server: RunningServer) ->
     catalog.close()
     pixels = AdAccount(server.account_id).get_ads_pixels(fields=["name"], params={"limit": 2})
     assert {server.pixel_id, *made} == {pixel["id"] for pixel in pixels}
+    # Others follow the address of the next page, which leads through the public port.
+    seen = []
+    address = f"{server.url}/v25.0/me/adspixels?access_token={server.access_token}&limit=4"
+    while address:
+        answer = httpx.get(address).json()
+        seen += [pixel["id"] for pixel in answer["data"]]
+        address = answer["paging"].get("next", "")
+    assert sorted({server.pixel_id, *made}) == sorted(seen)
 
 
 def test_the_sdk_raises_what_it_raises_at_meta(server: RunningServer) -> None:
@@ -124,3 +140,40 @@ def test_the_sdk_raises_what_it_raises_at_meta(server: RunningServer) -> None:
         api.call("GET", (server.pixel_id,), params={"fields": ["nope"]})
     assert 100 == wrong.value.api_error_code()
     assert "nonexisting field (nope)" in wrong.value.api_error_message()
+
+
+def test_the_sdk_reads_in_batches(server: RunningServer) -> None:
+    batch = FacebookAdsApi.get_default_api().new_batch()
+    found: list[str] = []
+    errors: list[int] = []
+    for pixel_id in (server.pixel_id, "1234567890123456"):
+        AdsPixel(pixel_id).api_get(
+            fields=["name"],
+            batch=batch,
+            success=lambda answer: found.append(answer.json()["name"]),
+            failure=lambda answer: errors.append(answer.error().api_error_code()),
+        )
+    batch.execute()
+    assert (["Test shop"], [100]) == (found, errors)
+
+
+@pytest.mark.skipif(
+    not (NODE_MODULES / "facebook-nodejs-business-sdk").is_dir() and "CI" not in os.environ,
+    reason="Meta's SDK for Node is not installed: `make node` says why",
+)
+def test_the_sdk_for_node_reads_the_same(server: RunningServer) -> None:
+    send(server)
+    script = NODE_SCRIPT.with_name("read_pixel.js")
+    done = subprocess.run(
+        ["node", str(script), server.url, server.pixel_id, server.access_token],
+        env={**os.environ, "NODE_PATH": str(NODE_MODULES)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr
+    found = json.loads(done.stdout)
+    assert ("Test shop", False) == (found["name"], found["is_unavailable"])
+    assert [{"value": "Purchase", "count": 2}] == found["stats"]
+    assert {diagnostic.key for diagnostic in DIAGNOSTICS} == set(found["checks"])

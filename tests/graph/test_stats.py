@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from facebook_business.adobjects.adspixelstatsresult import AdsPixelStatsResult
 
+from doublet.graph import routes
 from doublet.reports.pixels import AGGREGATIONS
-from tests.dashboard import Site
+from tests.dashboard import PUBLIC_URL, Site
 from tests.factories import HOUR, NOON, SECOND, make_record
 from tests.graph.test_nodes import get, read
 
@@ -77,9 +79,6 @@ def _visitor(user_agent: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One site for all questions of this module, which change nothing."""
-    from doublet.graph import routes
-    from tests.dashboard import PUBLIC_URL
-
     folder: Path = tmp_path_factory.mktemp("stats")
     made = Site(folder)
     made.app.router.routes[:0] = routes(made.catalog, made.pipeline.engine, PUBLIC_URL)
@@ -148,8 +147,6 @@ def test_copies_are_counted_by(shop: Site, aggregation: str, expected: dict[str,
 
 
 def test_every_aggregation_of_the_sdk_is_known() -> None:
-    from facebook_business.adobjects.adspixelstatsresult import AdsPixelStatsResult
-
     names = vars(AdsPixelStatsResult.Aggregation)
     assert {name for name in names if not name.startswith("_")} == set(AGGREGATIONS)
 

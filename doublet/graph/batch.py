@@ -1,0 +1,66 @@
+"""Batches: many calls in one request, each with its own answer (Graph API, *Batch requests*)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from doublet.graph.reader import Call, Reader
+from doublet.graph.refused import Refused, invalid
+
+_CALLS_MAX = 50
+
+
+class _Operation(msgspec.Struct):
+    method: str
+    relative_url: str
+    depends_on: str | None = None
+
+
+_decode = msgspec.json.Decoder(list[_Operation]).decode
+
+
+def answer_batch(reader: Reader, call: Call) -> list[dict[str, Any]]:
+    """The answers in the order of the calls, each with its status and its body as text.
+
+    One that is refused spoils none of the others. Raises Refused for what is no batch.
+    """
+    reader.account(call)
+    try:
+        operations = _decode(call.parameters.get("batch", ""))
+    except (msgspec.DecodeError, RecursionError):
+        form = '[{"method": "GET", "relative_url": "PIXEL?fields=name"}, …]'
+        raise invalid("batch", f"(#100) batch must be a JSON array such as {form}") from None
+    if len(operations) > _CALLS_MAX:
+        raise invalid("batch", f"(#100) batch has more than {_CALLS_MAX} calls")
+    with_headers = call.parameters.get("include_headers", "true").lower() not in ("false", "0")
+    return [_answer(reader, call, each, with_headers) for each in operations]
+
+
+def _answer(
+    reader: Reader, call: Call, operation: _Operation, with_headers: bool
+) -> dict[str, Any]:
+    try:
+        code, body = 200, msgspec.json.encode(reader.read(_single(call, operation)))
+    except Refused as refused:
+        code, body = refused.answer.status_code, bytes(refused.answer.body)
+    headers = [{"name": "Content-Type", "value": "application/json"}]
+    answer = {"code": code, "headers": headers, "body": body.decode()}
+    return answer if with_headers else {"code": code, "body": body.decode()}
+
+
+def _single(call: Call, operation: _Operation) -> Call:
+    """One call of the batch; it has the batch's token unless it bears its own."""
+    if operation.depends_on is not None:
+        raise invalid("depends_on", "(#100) depends_on is not supported")
+    address = urlsplit(operation.relative_url)
+    own = dict(parse_qsl(address.query, keep_blank_values=True))
+    shared = {
+        name: call.parameters[name]
+        for name in ("access_token", "appsecret_proof")
+        if name in call.parameters and "access_token" not in own
+    }
+    path = "/" + address.path.strip("/")
+    return Call(operation.method.upper(), call.host, path, {**shared, **own}, call.token)
