@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 import typer.main
 
+from doublet.accept.flags import FLAGS
 from doublet.cli import app
 from doublet.lake.columns import EVENTS, ORDER_MESSAGES, REFUSED, Column
 from doublet.models import MODELS
@@ -48,6 +49,16 @@ def commands() -> Iterator[str]:
         for full, part in sorted(parts.items()):
             if not part.hidden:
                 yield from _command(full, part)
+
+
+def flags() -> Iterator[str]:
+    """What flags of an event mean."""
+    yield "## Flags of an event\n"
+    yield "In the column `flags`. `dud_KEY` (a placeholder), `invalid_KEY` (no usable value) and "
+    yield "`too_many_KEY` are about keys of `user_data`. Flagged events count like others, unless "
+    yield "docs/traffic.md says otherwise.\n"
+    rows: list[tuple[object, ...]] = [(f"`{f}`", what, fix) for f, (what, fix) in FLAGS.items()]
+    yield table(("flag", "what it says", "the fix"), rows) + "\n"
 
 
 def _command(name: str, command: Any) -> Iterator[str]:
@@ -152,7 +163,7 @@ def diagnostics() -> Iterator[str]:
 def main() -> None:
     """Print the page."""
     print("# Reference\n\nMade from the code by `scripts/reference.py`; a test compares.\n")
-    for part in (commands, settings, reasons, tables, reports, diagnostics):
+    for part in (commands, settings, reasons, flags, tables, reports, diagnostics):
         print("\n".join(part()))
 
 

@@ -7,7 +7,9 @@ hashed there, before anything is written. What is refused becomes a record too (
 
 from __future__ import annotations
 
+from doublet.accept.check import Check, check_payload, read_elements
 from doublet.accept.events import (
+    EVENTS_PER_REQUEST_MAX,
     UNREADABLE,
     Accepted,
     accept_events,
@@ -23,18 +25,21 @@ from doublet.accept.steps import STEPS, Arrival, is_suspect, is_suspect_hit, sto
 from doublet.accept.traffic import MARKS, Quotas, marks, read_networks
 
 __all__ = [
+    "EVENTS_PER_REQUEST_MAX",
     "KINDS",
     "MARKS",
     "STEPS",
     "UNREADABLE",
     "Accepted",
     "Arrival",
+    "Check",
     "OrderFile",
     "Quotas",
     "accept_events",
     "accept_good_events",
     "accept_hit",
     "accept_orders",
+    "check_payload",
     "event_key",
     "hashed_payload",
     "is_suspect",
@@ -42,6 +47,7 @@ __all__ = [
     "kept_orders",
     "marks",
     "order_record",
+    "read_elements",
     "read_hit",
     "read_networks",
     "read_orders",

@@ -28,6 +28,8 @@ EVENT_AGE_DAYS_MAX = 7
 STORE_AGE_DAYS_MAX = 62
 FUTURE_S_MAX = DAY_S
 FUTURE_S_FLAGGED = 300
+# As milliseconds these are the years 2001 and 2286, as seconds none that anybody means.
+_MILLISECONDS_MIN, _MILLISECONDS_MAX = 10**12, 10**13
 EVENT_NAME_LENGTH_MAX = 256
 EVENT_ID_LENGTH_MAX = 1024
 
@@ -196,7 +198,9 @@ def _event_time(draft: Draft) -> Refusal | None:
     if seconds > received_s + FUTURE_S_MAX:
         return draft.fault(
             Reason.EVENT_IN_FUTURE,
-            "event_time is more than a day in the future.",
+            "event_time is in milliseconds; Unix seconds are wanted."
+            if _MILLISECONDS_MIN < seconds < _MILLISECONDS_MAX
+            else "event_time is more than a day in the future.",
             "event_time",
             "ts_out_of_range",
         )

@@ -1,0 +1,126 @@
+"""What each flag of an event says, and what would mend it."""
+
+from __future__ import annotations
+
+FLAGS: dict[str, tuple[str, str]] = {
+    "blocked_domain": (
+        "The page's domain is blocked for this pixel, or not among those allowed.",
+        "`doublet pixel edit --allow-domain` if it is yours.",
+    ),
+    "bot": (
+        "The browser calls itself a crawler or script, or nothing.",
+        "Nothing, unless you test with it.",
+    ),
+    "datacenter": (
+        "It came from an address in the file of datacentres.",
+        "Nothing, unless it is yours: then take it out of `datacenter_networks`.",
+    ),
+    "erased": ("Its person was erased.", "Nothing."),
+    "event_time_in_future": (
+        "event_time is more than five minutes ahead of the clock here.",
+        "Set the sender's clock, or send the time of the event.",
+    ),
+    "invalid_action_source": (
+        "action_source is none of Meta's words.",
+        "Use website, app, physical_store, system_generated, …",
+    ),
+    "invalid_currency": (
+        "ISO 4217 does not know this currency.",
+        "Send custom_data.currency as in EUR.",
+    ),
+    "invalid_lead_id": ("lead_id has not 15 to 17 digits.", "Send it as Lead Ads gave it."),
+    "invalid_messaging_channel": (
+        "messaging_channel is none of Meta's words.",
+        "Use whatsapp, messenger or instagram.",
+    ),
+    "invalid_messaging_event": (
+        "Business messaging does not know this event_name.",
+        "Use Purchase, LeadSubmitted, …",
+    ),
+    "invalid_value": (
+        "custom_data.value is no plain number.",
+        "Send it as in 49.90, without currency or thousands.",
+    ),
+    "missing_action_source": (
+        "action_source is missing.",
+        "Say where it happened, for a shop's site website.",
+    ),
+    "missing_currency": (
+        "A Purchase without a currency.",
+        "Send custom_data.currency as in EUR.",
+    ),
+    "missing_event_source_url": (
+        "A website event without its page.",
+        "Add event_source_url.",
+    ),
+    "missing_extinfo": (
+        "An app event without app_data.extinfo.",
+        "Add the sixteen entries, the fifth being the OS version.",
+    ),
+    "missing_messaging_channel": (
+        "messaging_channel is missing.",
+        "Say whatsapp, messenger or instagram.",
+    ),
+    "missing_os_version": (
+        "app_data.extinfo names no OS version.",
+        "Fill its fifth entry.",
+    ),
+    "missing_ts": (
+        "The hit bears no time, so that of its receipt counts.",
+        "Send ts, in milliseconds since 1970.",
+    ),
+    "missing_user_data": ("It says nothing about the visitor.", "Add user_data."),
+    "missing_value": ("A Purchase without a value.", "Send custom_data.value, a number."),
+    "missing_whatsapp_ids": (
+        "A WhatsApp event names neither its account nor its page.",
+        "Add page_id or whatsapp_business_account_id.",
+    ),
+    "no_event_id": (
+        "Without event_id a repeated request counts again, and no browser copy is found by id.",
+        "Send the same event_id as the browser's eventID.",
+    ),
+    "over_quota": (
+        "The pixel has had more hits in this hour than its quota.",
+        "`doublet pixel edit --hits-per-hour` if they are yours.",
+    ),
+    "ts_out_of_range": (
+        "The hit's time is too old or in the future, so that of its receipt counts.",
+        "Set the sender's clock.",
+    ),
+    "unknown_contents_key": (
+        "An entry of contents has a key that Meta does not know.",
+        "Use id, quantity, item_price, title, description, brand, category, delivery_category.",
+    ),
+    "unknown_user_data": (
+        "user_data has keys that Meta does not know; their values are dropped.",
+        "Use the keys of *Customer information parameters*.",
+    ),
+    "weak_user_data": (
+        "What it says about the visitor fits a multitude.",
+        "Add em, ph, external_id, fbp, fbc, or IP address with user agent.",
+    ),
+}
+"""Flags by name: what happened, and the fix. `dud_`, `invalid_` and `too_many_` stand before keys
+of `user_data`, see `flag_words`."""
+
+
+def flag_words(flag: str) -> tuple[str, str]:
+    """What a flag says of an event, and the fix, both in plain words.
+
+    >>> flag_words("too_many_em")
+    ('em has more than a hundred values; the first are kept.', 'Send fewer.')
+    """
+    known = FLAGS.get(flag)
+    if known is not None:
+        return known
+    if flag.startswith("dud_"):
+        key = flag.removeprefix("dud_")
+        what = f"{key} is that of a placeholder, such as null or test@example.com."
+        return what, f"Leave {key} out when there is none."
+    if flag.startswith("too_many_"):
+        key = flag.removeprefix("too_many_")
+        return f"{key} has more than a hundred values; the first are kept.", "Send fewer."
+    if flag.startswith("invalid_"):
+        key = flag.removeprefix("invalid_")
+        return f"{key} has no usable value.", f"Send {key} as Meta's page on user_data says."
+    return flag.replace("_", " ") + ".", ""
