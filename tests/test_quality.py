@@ -158,7 +158,7 @@ def test_a_second_purchase_within_half_an_hour_is_found(pipeline: Pipeline) -> N
     assert (EVENTS // 10, EVENTS) == (row.affected, row.total)
 
 
-HOT = {
+HOT: dict[str, dict[str, Any]] = {
     "capi_ip_address_hot_ip": {"client_ip_address": "198.51.100.9"},
     "capi_pii_email_hot_email": {"em": [sha256("shop@shop.example")]},
     "capi_pii_phone_hot_phone": {"ph": [sha256("15550001111")]},

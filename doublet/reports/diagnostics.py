@@ -17,7 +17,7 @@ from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.event import STANDARD_EVENTS
 from doublet.reports import report_sql
-from doublet.reports.quality import filters, quality
+from doublet.reports.quality import COVERAGE_GOAL_SHARE, filters, quality
 
 HOT_EVENTS_MIN = 50
 HOT_SHARE_MIN = 0.1
@@ -72,7 +72,7 @@ DIAGNOSTICS: tuple[Diagnostic, ...] = (
     Diagnostic("s2s_dedupe_key_low_coverage", "Server event without event id", "A copy of the server has no event_id (offline events need none).", "Send the event_id that the browser used.", "high", "server_events"),
     Diagnostic("s2s_event_id_in_custom_data", "Event id in custom_data", "custom_data holds event_id.", "Move event_id to the event itself.", "high", "server_events"),
     Diagnostic("s2s_extern_id_in_custom_data", "External id in custom_data", "custom_data holds external_id.", "Move external_id to user_data.", "medium", "server_events"),
-    Diagnostic("s2s_low_event_coverage", "Browser event that the server did not send", "The browser sent it, the server did not.", "Send every event from the server too, with the same event_id; Meta's goal is 75 % of them.", "medium", "browser_events"),
+    Diagnostic("s2s_low_event_coverage", "Browser event that the server did not send", "The browser sent it, the server did not; where that is more than a quarter.", "Send every event from the server too, with the same event_id; Meta's goal is 75 % of them.", "medium", "browser_events"),
     Diagnostic("s2s_missing_pii_or_external_id", "No customer information", "em, ph and external_id were not sent.", "Send the hashed e-mail address, phone number or customer id.", "medium", "judged"),
     Diagnostic("s2s_missing_ip", "No IP address", "client_ip_address was not sent.", "Send the visitor's address.", "medium", "judged"),
     Diagnostic("s2s_missing_ua", "No user agent", "client_user_agent was not sent.", "Send the header User-Agent of the visitor.", "medium", "judged"),
@@ -146,6 +146,9 @@ def diagnostics(
         known = _BY_KEY[row["diagnostic"]]
         if row["event_name"] not in totals:
             continue  # It arrived between the two questions, and is in the next answer.
+        covered = totals[row["event_name"]].event_coverage_share
+        if known.key == "s2s_low_event_coverage" and (covered or 0) >= COVERAGE_GOAL_SHARE:
+            continue
         total = max(row["affected"], getattr(totals[row["event_name"]], known.of))
         ids = {row["example"], row["other_example"]} - {None}
         rows.append(

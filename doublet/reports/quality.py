@@ -34,6 +34,26 @@ WEIGHTS: dict[str, float] = {
 """What each key adds. Meta publishes which keys are strong (Conversions API, best practices:
 e-mail address, IP address, names, phone number) but no weights; these are ours."""
 
+LABELS: dict[str, str] = {
+    "em": "E-mail address",
+    "ip_and_ua": "IP address and user agent",
+    "fbc": "Click id",
+    "ph": "Phone number",
+    "fbp": "Browser id",
+    "external_id": "External id",
+    "fn_and_ln": "First and last name",
+    "db": "Date of birth",
+    "ct": "City",
+    "st": "State",
+    "zp": "Postal code",
+    "country": "Country",
+}
+"""What people call the keys of `WEIGHTS`."""
+
+COVERAGE_GOAL_SHARE = 0.75
+"""The share of the browser's events that Meta wants from the server too (Dataset Quality API)."""
+
+_GRADES = ((8.0, "great"), (6.0, "good"), (4.0, "OK"), (0.0, "poor"))
 _WINDOW_DAYS = 7
 _STANDINS = (
     *("", "null", "None", "none", "undefined", "nan", "n/a", "0", "unknown", "[object Object]"),
@@ -72,6 +92,15 @@ def score(coverage: dict[str, float]) -> float:
     3.0
     """
     return round(10 * sum(WEIGHTS[key] * share for key, share in coverage.items()), 1)
+
+
+def grade(points: float) -> str:
+    """A word for a score. From 6 on it is good: what Meta recommends at least.
+
+    >>> grade(6.0), grade(5.9)
+    ('good', 'OK')
+    """
+    return next(word for least, word in _GRADES if points >= least)
 
 
 def filters(
