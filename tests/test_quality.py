@@ -14,7 +14,7 @@ import pytest
 from doublet.catalog import Account
 from doublet.reports import report_sql
 from doublet.reports.diagnostics import DIAGNOSTICS, diagnostics
-from doublet.reports.quality import DUDS, WEIGHTS, quality
+from doublet.reports.quality import DUDS, WEIGHTS, DedupeKey, Freshness, quality
 from tests.factories import ACCOUNT, HOUR, NOON, SECOND, Pipeline, make_record, sha256
 
 OWNER = Account(ACCOUNT, "Shop", "UTC", "USD")
@@ -191,6 +191,41 @@ def test_quality_scores_the_keys_of_the_servers_events(pipeline: Pipeline) -> No
     assert row.gain["em"] == 0
     (low,) = diagnostics(pipeline.engine, OWNER, **WINDOW)
     assert ("s2s_low_event_coverage", 4, 10) == (low.diagnostic, low.affected, low.total)
+
+
+def test_each_deduplication_key_is_told_with_what_it_does(pipeline: Pipeline) -> None:
+    records = []
+    for n in range(20):
+        fields = clean(n)
+        fields["user_data"] |= {"external_id": f"customer{n}"} if n < 15 else {}
+        if n >= 18:
+            del fields["user_data"]["fbp"]
+        records.append(make_record(source="browser", **fields))
+        fields["received_at"] += HOUR
+        fields["event_time"] = (NOON + n * SECOND) // SECOND
+        if 10 <= n < 19:
+            fields["event_id"] = None
+        if n == 0:
+            fields["user_data"] |= {"fbp": clean(99)["user_data"]["fbp"]}
+        if n < 19:
+            records.append(make_record(source="server", **fields))
+    store = {"action_source": "physical_store", "custom_data": {**MONEY, "order_id": "s1"}}
+    records.append(make_record(source="server", **clean(70) | store))
+    pipeline.append(records)
+    pipeline.refresh()
+    (row,) = quality(pipeline.engine, OWNER, **WINDOW)
+    # 20 of the browser, 19 of the server besides the store's. 10 pairs have one id, 5 others only
+    # one customer, 3 only one fbp; nothing finds the last one. The first pair's fbp differ.
+    keys = row.dedupe_keys
+    assert DedupeKey(1.0, share(10, 19), share(10, 19), 0.5) == keys["event_id"]
+    assert DedupeKey(0.75, share(15, 19), share(15, 19), 0.25) == keys["external_id"]
+    assert DedupeKey(0.9, share(18, 19), share(17, 19), 0.15) == keys["fbp"]
+    assert Freshness(0.0, 1.0, 1.0, "hourly") == row.freshness
+
+
+def share(part: int, whole: int) -> float:
+    """As reports round it."""
+    return round(part / whole, 6)
 
 
 def test_nothing_crosses_accounts(pipeline: Pipeline) -> None:
