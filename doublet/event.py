@@ -17,6 +17,13 @@ Text = str | int | None
 
 Source = Literal["browser", "server"]
 
+STANDARD_EVENTS = tuple(
+    "AddPaymentInfo AddToCart AddToWishlist CompleteRegistration Contact CustomizeProduct Donate "
+    "FindLocation InitiateCheckout Lead PageView Purchase Schedule Search StartTrial "
+    "SubmitApplication Subscribe ViewContent".split()
+)
+"""The names that Meta gives a meaning (*Meta Pixel reference, Standard events*)."""
+
 
 class WireEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One element of `data` in a Conversions API request (Meta, *Server event parameters*)."""

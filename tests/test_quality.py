@@ -8,12 +8,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from doublet.catalog import Account
 from doublet.reports import report_sql
 from doublet.reports.diagnostics import DIAGNOSTICS, diagnostics
-from doublet.reports.quality import DUDS, WEIGHTS, quality
+from doublet.reports.quality import DUDS, WEIGHTS, DedupeKey, Freshness, quality
 from tests.factories import ACCOUNT, HOUR, NOON, SECOND, Pipeline, make_record, sha256
 
 OWNER = Account(ACCOUNT, "Shop", "UTC", "USD")
@@ -21,6 +22,14 @@ WINDOW: dict[str, Any] = {"since": date(2026, 5, 20), "until": date(2026, 5, 30)
 EVENTS = 200
 FAULTY = 20
 """So many events in a row bear the fault that is planted: a tenth."""
+
+
+class Fault(msgspec.Struct):
+    """What is wrong, in the fields of a copy or in its user data, and on which copies."""
+
+    fields: dict[str, Any] = {}
+    user_data: dict[str, Any] = {}
+    on: tuple[str, ...] = ("browser", "server")
 
 
 @pytest.fixture
@@ -40,94 +49,127 @@ def clean(n: int) -> dict[str, Any]:
             "client_ip_address": f"203.0.{n // 200}.{n % 200 + 1}",
             "client_user_agent": "Mozilla/5.0",
             "fbp": f"fb.1.{NOON // 1000}.{n + 1000}",
-            "fbc": f"fb.1.{NOON // 1000 - 5000}.Click{n}",
+            "fbc": f"fb.1.{NOON // 1000 - 2 * 86_400_000}.Click{n}",
         },
     }
 
 
-def send(pipeline: Pipeline, fault: dict[str, Any], faulty: int = FAULTY) -> None:
-    """Both copies of every event; the fault is on both of the first `faulty`."""
+def send(pipeline: Pipeline, fault: Fault, faulty: int = FAULTY) -> None:
+    """Both copies of every event, the server's half a second later; the fault is on those of the
+    first `faulty` that it says."""
     records = []
     for n in range(EVENTS):
-        fields = clean(n)
-        if n < faulty:
-            fields["user_data"] = {**fields["user_data"], **fault.get("user_data", {})}
-            fields |= {key: value for key, value in fault.items() if key != "user_data"}
         for source in ("browser", "server"):
+            fields = clean(n)
+            if n < faulty and source in fault.on:
+                fields["user_data"] = {**fields["user_data"], **fault.user_data}
+                fields |= fault.fields
+            if source == "server":
+                fields["received_at"] += SECOND // 2
             records.append(make_record(source=source, **fields))
     pipeline.append(records)
     pipeline.refresh()
 
 
 def test_clean_events_raise_nothing(pipeline: Pipeline) -> None:
-    send(pipeline, {})
+    send(pipeline, Fault())
     assert [] == diagnostics(pipeline.engine, OWNER, **WINDOW)
 
 
 MONEY = {"value": 10.5, "currency": "USD"}
-FAULTS: dict[str, dict[str, Any]] = {
-    "s2s_missing_currency_for_value_or_item_price": {
-        "event_name": "AddToCart",
-        "custom_data": {"value": 1},
-    },
-    "s2s_missing_value_for_currency": {
-        "event_name": "AddToCart",
-        "custom_data": {"currency": "USD"},
-    },
-    "s2s_event_id_in_custom_data": {"custom_data": {**MONEY, "event_id": "x"}},
-    "s2s_extern_id_in_custom_data": {"custom_data": {**MONEY, "external_id": "x"}},
-    "s2s_missing_pii_or_external_id": {"user_data": {"em": None}},
-    "s2s_missing_ip": {"user_data": {"client_ip_address": None}},
-    "s2s_missing_ua": {"user_data": {"client_user_agent": None}},
-    "s2s_private_ip_address": {"user_data": {"client_ip_address": "192.168.1.7"}},
-    "capi_pii_email_hot_email_fake": {"user_data": {"em": [DUDS[1]]}},
-    "capi_pii_phone_hot_phone_fake": {"user_data": {"ph": [DUDS[-1]]}},
-    "capi_fbc_invalid_creation_time": {"user_data": {"fbc": "fb.1.1780000000.Click"}},
-    "capi_fbc_expired_click_id": {"user_data": {"fbc": "fb.1.1700000000000.Click"}},
-    "s2s_event_time_in_future": {"event_time": NOON // SECOND + 2 * 3600},
-    "s2s_delay_greater_than_two_hours": {"event_time": (NOON - 3 * HOUR) // SECOND},
-    "s2s_delay_greater_than_twenty_four_hours": {"event_time": (NOON - 30 * HOUR) // SECOND},
+FAULTS: dict[str, Fault] = {
+    "s2s_missing_currency_for_value_or_item_price": Fault(
+        {"event_name": "AddToCart", "custom_data": {"value": 1}}
+    ),
+    "s2s_missing_value_for_currency": Fault(
+        {"event_name": "AddToCart", "custom_data": {"currency": "USD"}}
+    ),
+    "pixel_missing_value_parameter": Fault({"custom_data": {"currency": "USD"}}, on=("browser",)),
+    "pixel_invalid_value_parameter": Fault(
+        {"event_name": "AddToCart", "custom_data": {"value": "$10.50", "currency": "USD"}}
+    ),
+    "pixel_invalid_currency": Fault(
+        {"event_name": "AddToCart", "custom_data": {"value": 10.5, "currency": "dollars"}}
+    ),
+    "pixel_mismatched_value_currency_parameter": Fault(
+        {"custom_data": {**MONEY, "value": 11.5}}, on=("server",)
+    ),
+    "pixel_almost_standard_event": Fault({"event_name": "Add To Cart"}),
+    "s2s_dedupe_key_low_coverage": Fault({"event_id": None}, on=("server",)),
+    "s2s_event_id_in_custom_data": Fault({"custom_data": {**MONEY, "event_id": "x"}}),
+    "s2s_extern_id_in_custom_data": Fault({"custom_data": {**MONEY, "external_id": "x"}}),
+    "s2s_missing_pii_or_external_id": Fault(user_data={"em": None}),
+    "s2s_missing_ip": Fault(user_data={"client_ip_address": None}),
+    "s2s_missing_ua": Fault(user_data={"client_user_agent": None}),
+    "s2s_invalid_ip_address": Fault(user_data={"client_ip_address": "203.0.113.256"}),
+    "s2s_private_ip_address": Fault(user_data={"client_ip_address": "192.168.1.7"}),
+    "capi_pii_email_hot_email_fake": Fault(user_data={"em": [DUDS[1]]}),
+    "capi_pii_phone_hot_phone_fake": Fault(user_data={"ph": [DUDS[-1]]}),
+    "capi_pii_email_invalid_email": Fault(user_data={"em": "mary at shop"}),
+    "capi_pii_phone_invalid_phone": Fault(user_data={"ph": "call me"}),
+    "s2s_invalid_fbp_cookie": Fault(user_data={"fbp": "GA1.2.3.4"}),
+    "capi_fbc_invalid_click_id": Fault(user_data={"fbc": "IwAR0click"}),
+    "capi_fbc_invalid_creation_time": Fault(user_data={"fbc": "fb.1.1780000000.Click"}),
+    "capi_fbc_expired_click_id": Fault(user_data={"fbc": "fb.1.1700000000000.Click"}),
+    "s2s_missing_action_source": Fault({"action_source": None}),
+    "s2s_invalid_action_source": Fault({"action_source": "web"}),
+    "s2s_missing_event_source_url": Fault({"event_source_url": None}),
+    "s2s_event_time_in_future": Fault({"event_time": NOON // SECOND + 2 * 3600}),
+    "s2s_delay_greater_than_two_hours": Fault({"event_time": (NOON - 3 * HOUR) // SECOND}),
+    "s2s_delay_greater_than_twenty_four_hours": Fault({"event_time": (NOON - 30 * HOUR) // SECOND}),
 }
 
 
 @pytest.mark.parametrize("key", FAULTS)
-def test_a_planted_fault_is_found_at_its_rate(pipeline: Pipeline, key: str) -> None:
-    send(pipeline, FAULTS[key])
-    rows = [row for row in diagnostics(pipeline.engine, OWNER, **WINDOW) if row.diagnostic == key]
-    name = FAULTS[key].get("event_name", "Purchase")
-    total = FAULTY if name == "AddToCart" else EVENTS
-    assert [(name, FAULTY, total, FAULTY / total)] == [
-        (row.event_name, row.affected, row.total, row.share) for row in rows
+def test_a_planted_fault_is_found_at_its_rate_and_nothing_else(
+    pipeline: Pipeline, key: str
+) -> None:
+    fault = FAULTS[key]
+    send(pipeline, fault)
+    rows = diagnostics(pipeline.engine, OWNER, **WINDOW)
+    name = fault.fields.get("event_name", "Purchase")
+    total = EVENTS if name == "Purchase" else FAULTY
+    assert [(key, name, FAULTY, total, FAULTY / total)] == [
+        (row.diagnostic, row.event_name, row.affected, row.total, row.share) for row in rows
     ]
     assert all(example.startswith("order.") for example in rows[0].examples)
 
 
-@pytest.mark.parametrize(
-    ("key", "shared"),
-    [
-        ("capi_ip_address_hot_ip", {"client_ip_address": "198.51.100.9"}),
-        ("capi_pii_email_hot_email", {"em": [sha256("shop@shop.example")]}),
-        ("capi_pii_phone_hot_phone", {"ph": [sha256("15550001111")]}),
-    ],
-)
-def test_a_value_that_many_events_share_is_hot(
-    pipeline: Pipeline, key: str, shared: dict[str, Any]
-) -> None:
-    send(pipeline, {"user_data": shared}, faulty=60)
-    rows = diagnostics(pipeline.engine, OWNER, **WINDOW)
-    assert [(key, 60, EVENTS)] == [(row.diagnostic, row.affected, row.total) for row in rows]
+def test_each_diagnostic_has_a_planted_fault() -> None:
+    here = {*HOT, "website_event_session_multiple_purchase_events_fire", "s2s_low_event_coverage"}
+    assert {diagnostic.key for diagnostic in DIAGNOSTICS} == {*FAULTS, *here}
 
 
-def test_money_that_copies_disagree_on_is_found(pipeline: Pipeline) -> None:
+def test_a_second_purchase_within_half_an_hour_is_found(pipeline: Pipeline) -> None:
     records = []
-    for n in range(10):
-        for source, value in (("browser", 10.5), ("server", 10.5 + (n < 3))):
-            custom = {"value": value, "currency": "USD"}
-            records.append(make_record(source=source, custom_data=custom, **clean(n)))
+    for n in range(EVENTS):
+        fields = clean(n)
+        if n % 10 == 0:
+            # 1,803 s after another of this browser; those below 3 s.
+            fields["received_at"] += 1810 * SECOND
+            fields["user_data"] |= {"fbp": clean(n + 7)["user_data"]["fbp"]}
+        if n % 10 == 4:
+            fields["user_data"] |= {"fbp": clean(n - 3)["user_data"]["fbp"]}
+        records += [make_record(source=source, **fields) for source in ("browser", "server")]
     pipeline.append(records)
     pipeline.refresh()
     (row,) = diagnostics(pipeline.engine, OWNER, **WINDOW)
-    assert ("pixel_mismatched_value_currency_parameter", 3) == (row.diagnostic, row.affected)
+    assert "website_event_session_multiple_purchase_events_fire" == row.diagnostic
+    assert (EVENTS // 10, EVENTS) == (row.affected, row.total)
+
+
+HOT: dict[str, dict[str, Any]] = {
+    "capi_ip_address_hot_ip": {"client_ip_address": "198.51.100.9"},
+    "capi_pii_email_hot_email": {"em": [sha256("shop@shop.example")]},
+    "capi_pii_phone_hot_phone": {"ph": [sha256("15550001111")]},
+}
+
+
+@pytest.mark.parametrize("key", HOT)
+def test_a_value_that_many_events_share_is_hot(pipeline: Pipeline, key: str) -> None:
+    send(pipeline, Fault(user_data=HOT[key]), faulty=60)
+    rows = diagnostics(pipeline.engine, OWNER, **WINDOW)
+    assert [(key, 60, EVENTS)] == [(row.diagnostic, row.affected, row.total) for row in rows]
 
 
 def test_quality_scores_the_keys_of_the_servers_events(pipeline: Pipeline) -> None:
@@ -149,6 +191,41 @@ def test_quality_scores_the_keys_of_the_servers_events(pipeline: Pipeline) -> No
     assert row.gain["em"] == 0
     (low,) = diagnostics(pipeline.engine, OWNER, **WINDOW)
     assert ("s2s_low_event_coverage", 4, 10) == (low.diagnostic, low.affected, low.total)
+
+
+def test_each_deduplication_key_is_told_with_what_it_does(pipeline: Pipeline) -> None:
+    records = []
+    for n in range(20):
+        fields = clean(n)
+        fields["user_data"] |= {"external_id": f"customer{n}"} if n < 15 else {}
+        if n >= 18:
+            del fields["user_data"]["fbp"]
+        records.append(make_record(source="browser", **fields))
+        fields["received_at"] += HOUR
+        fields["event_time"] = (NOON + n * SECOND) // SECOND
+        if 10 <= n < 19:
+            fields["event_id"] = None
+        if n == 0:
+            fields["user_data"] |= {"fbp": clean(99)["user_data"]["fbp"]}
+        if n < 19:
+            records.append(make_record(source="server", **fields))
+    store = {"action_source": "physical_store", "custom_data": {**MONEY, "order_id": "s1"}}
+    records.append(make_record(source="server", **clean(70) | store))
+    pipeline.append(records)
+    pipeline.refresh()
+    (row,) = quality(pipeline.engine, OWNER, **WINDOW)
+    # 20 of the browser, 19 of the server besides the store's. 10 pairs have one id, 5 others only
+    # one customer, 3 only one fbp; nothing finds the last one. The first pair's fbp differ.
+    keys = row.dedupe_keys
+    assert DedupeKey(1.0, share(10, 19), share(10, 19), 0.5) == keys["event_id"]
+    assert DedupeKey(0.75, share(15, 19), share(15, 19), 0.25) == keys["external_id"]
+    assert DedupeKey(0.9, share(18, 19), share(17, 19), 0.15) == keys["fbp"]
+    assert Freshness(0.0, 1.0, 1.0, "hourly") == row.freshness
+
+
+def share(part: int, whole: int) -> float:
+    """As reports round it."""
+    return round(part / whole, 6)
 
 
 def test_nothing_crosses_accounts(pipeline: Pipeline) -> None:

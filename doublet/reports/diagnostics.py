@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import Literal, NamedTuple
 
@@ -14,8 +15,9 @@ import msgspec
 
 from doublet.catalog import Account
 from doublet.engine import Engine
+from doublet.event import STANDARD_EVENTS
 from doublet.reports import report_sql
-from doublet.reports.quality import QualityRow, filters, quality
+from doublet.reports.quality import COVERAGE_GOAL_SHARE, filters, quality
 
 HOT_EVENTS_MIN = 50
 HOT_SHARE_MIN = 0.1
@@ -60,20 +62,20 @@ _FBC = "Send the cookie _fbc as it is: fb.1.<milliseconds of the click>.<fbclid>
 # Keys: facebook_business, AdsSignalDiagnosticIssue. Only the names are public; the conditions are
 # Doublet's reading of them and of Meta's help pages.
 DIAGNOSTICS: tuple[Diagnostic, ...] = (
-    Diagnostic("s2s_missing_currency_for_value_or_item_price", "Value without currency", "A value and no valid currency.", "Send custom_data.currency (ISO 4217) beside every value.", "high", "events"),
-    Diagnostic("s2s_missing_value_for_currency", "Currency without value", "A currency and no valid value.", "Send custom_data.value beside the currency.", "medium", "events"),
+    Diagnostic("s2s_missing_currency_for_value_or_item_price", "Value without currency", "A value came without a currency.", "Send custom_data.currency (ISO 4217) beside every value.", "high", "events"),
+    Diagnostic("s2s_missing_value_for_currency", "Currency without value", "A currency came without a value.", "Send custom_data.value beside the currency.", "medium", "events"),
     Diagnostic("pixel_missing_value_parameter", "Browser Purchase without value", "A Purchase of the browser came without a value.", "Give fbq('track', 'Purchase', …) a value and a currency.", "high", "browser_events"),
     Diagnostic("pixel_invalid_value_parameter", "Invalid value", "The value is no plain number.", "Send 1234.50: no symbol, no thousands separator.", "high", "events"),
     Diagnostic("pixel_invalid_currency", "Invalid currency", "The currency is no code of ISO 4217.", "Send ISO 4217, e.g. EUR.", "high", "events"),
     Diagnostic("pixel_mismatched_value_currency_parameter", "Copies disagree on the money", "Copies of one event give different values or currencies.", "Take value and currency of browser and server from the same order total.", "high", "events"),
     Diagnostic("website_event_session_multiple_purchase_events_fire", "Several purchases in a session", "A Purchase of the same fbp up to 30 minutes after another.", "Report a purchase once per order, not on each view of the thank-you page; send one event_id.", "medium", "events"),
-    Diagnostic("s2s_dedupe_key_low_coverage", "Server event without event id", "The server sent it and it has no event_id.", "Send the event_id that the browser used.", "high", "server_events"),
+    Diagnostic("s2s_dedupe_key_low_coverage", "Server event without event id", "A copy of the server has no event_id (offline events need none).", "Send the event_id that the browser used.", "high", "server_events"),
     Diagnostic("s2s_event_id_in_custom_data", "Event id in custom_data", "custom_data holds event_id.", "Move event_id to the event itself.", "high", "server_events"),
     Diagnostic("s2s_extern_id_in_custom_data", "External id in custom_data", "custom_data holds external_id.", "Move external_id to user_data.", "medium", "server_events"),
-    Diagnostic("s2s_low_event_coverage", "Browser event that the server did not send", "The browser sent it, the server did not.", "Send every event from the server too, with the same event_id; Meta's goal is 75 % of them.", "medium", "browser_events"),
-    Diagnostic("s2s_missing_pii_or_external_id", "No customer information", "No em, ph or external_id.", "Send the hashed e-mail address, phone number or customer id.", "medium", "judged"),
-    Diagnostic("s2s_missing_ip", "No IP address", "No client_ip_address.", "Send the visitor's address.", "medium", "judged"),
-    Diagnostic("s2s_missing_ua", "No user agent", "No client_user_agent.", "Send the header User-Agent of the visitor.", "medium", "judged"),
+    Diagnostic("s2s_low_event_coverage", "Browser event that the server did not send", "The browser sent it, the server did not; where that is more than a quarter.", "Send every event from the server too, with the same event_id; Meta's goal is 75 % of them.", "medium", "browser_events"),
+    Diagnostic("s2s_missing_pii_or_external_id", "No customer information", "em, ph and external_id were not sent.", "Send the hashed e-mail address, phone number or customer id.", "medium", "judged"),
+    Diagnostic("s2s_missing_ip", "No IP address", "client_ip_address was not sent.", "Send the visitor's address.", "medium", "judged"),
+    Diagnostic("s2s_missing_ua", "No user agent", "client_user_agent was not sent.", "Send the header User-Agent of the visitor.", "medium", "judged"),
     Diagnostic("s2s_invalid_ip_address", "Invalid IP address", "client_ip_address is no address.", "Send one IPv4 or IPv6 address as text.", "medium", "events"),
     Diagnostic("s2s_private_ip_address", "Private IP address", "client_ip_address is of a private network.", "Read the visitor's address from the proxy's header.", "high", "server_events"),
     Diagnostic("capi_ip_address_hot_ip", "Hot IP address", _HOT, "Probably the server's own address: send the visitor's.", "high", "events"),
@@ -92,10 +94,22 @@ DIAGNOSTICS: tuple[Diagnostic, ...] = (
     Diagnostic("s2s_missing_event_source_url", "No page address", "A website event without event_source_url.", "Send the address of the page.", "medium", "events"),
     Diagnostic("s2s_event_time_in_future", "Event from the future", "event_time is more than 5 minutes after receipt.", "Set the clock; send Unix seconds in UTC.", "medium", "events"),
     Diagnostic("s2s_delay_greater_than_twenty_four_hours", "Later than a day", "The kept copy came more than 24 hours after event_time.", "Send events as they happen.", "high", "server_events"),
+    Diagnostic("pixel_almost_standard_event", "Almost a standard event", "The event name is a standard one but for case, spaces, hyphens or underscores.", "Write the name exactly: AddToCart, not Add To Cart or addtocart. Under another name it is a custom event.", "high", "events"),
     Diagnostic("s2s_delay_greater_than_two_hours", "Later than two hours", "The kept copy came 2 to 24 hours after event_time.", "Send events as they happen.", "medium", "server_events"),
 )
 # fmt: on
+_STANDARD_LETTERS = frozenset(name.lower() for name in STANDARD_EVENTS)
 _BY_KEY = {diagnostic.key: diagnostic for diagnostic in DIAGNOSTICS}
+
+
+def is_almost_standard(event_name: str) -> bool:
+    """Whether a name means a standard event and is not written like it.
+
+    >>> [is_almost_standard(name) for name in ("Add To Cart", "purchase", "Purchase", "Purchased")]
+    [True, True, False, False]
+    """
+    letters = re.sub(r"[\s_-]", "", event_name).lower()
+    return letters in _STANDARD_LETTERS and event_name not in STANDARD_EVENTS
 
 
 def diagnostics(
@@ -110,9 +124,7 @@ def diagnostics(
     """What was found from one day to another, both of the account's time zone and by event_time;
     what touches the largest share first. Empty when nothing is wrong."""
     asked = filters(account, since, until, pixel_id, event_name)
-    hot = {"hot_events_min": HOT_EVENTS_MIN, "hot_share_min": HOT_SHARE_MIN}
-    found = engine.query(report_sql("diagnostics"), {**asked, **hot})
-    totals: dict[str, QualityRow] = {
+    totals = {
         row.event_name: row
         for row in quality(
             engine,
@@ -123,10 +135,21 @@ def diagnostics(
             event_name=event_name,
         )
     }
+    more = {
+        "hot_events_min": HOT_EVENTS_MIN,
+        "hot_share_min": HOT_SHARE_MIN,
+        "almost_standard": [name for name in totals if is_almost_standard(name)],
+    }
+    found = engine.query(report_sql("diagnostics"), {**asked, **more})
     rows = []
     for row in found:
         known = _BY_KEY[row["diagnostic"]]
-        total: int = getattr(totals[row["event_name"]], known.of)
+        if row["event_name"] not in totals:
+            continue  # It arrived between the two questions, and is in the next answer.
+        covered = totals[row["event_name"]].event_coverage_share
+        if known.key == "s2s_low_event_coverage" and (covered or 0) >= COVERAGE_GOAL_SHARE:
+            continue
+        total = max(row["affected"], getattr(totals[row["event_name"]], known.of))
         ids = {row["example"], row["other_example"]} - {None}
         rows.append(
             DiagnosticRow(

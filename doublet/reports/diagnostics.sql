@@ -1,15 +1,41 @@
 -- One row per diagnostic and event name that it was found on: how many events it touches, when it
 -- was first and last received, and two of the event ids. The conditions are in words in
--- diagnostics.py. Source: events_deduplicated, so that a fault of one copy that the other mends is
--- none. Parameters: see quality.sql, and $hot_events_min, $hot_share_min: a value is hot from so
--- many events on, if they are also that share of the events of the name that bear one.
+-- diagnostics.py. Sources: events_deduplicated, so that a fault of one copy that the other mends is
+-- none, and copies with joins, which know the server's copies without event id even where another
+-- key joined them. Flags are those of all copies. What arrived and is wrong is not also missing.
+-- Parameters: see quality.sql, and $hot_events_min, $hot_share_min: a value is hot from so many
+-- events on, if they are also that share of the events of the name that bear one; $almost_standard:
+-- the event names that only letters' case or separators keep from being standard ones.
 with
+without_id as (
+  select
+    copies.pixel_id,
+    coalesce(joins.root_key, copies.event_key) as event_key,
+    coalesce(joins.root_at, copies.chain_at) as anchor_at
+  from copies
+  left join joins
+    on copies.pixel_id = joins.pixel_id
+    and copies.event_key = joins.event_key
+    and copies.chain_at = joins.chain_at
+  where copies.source = 'server'
+    and copies.method = 'none'
+    and ($pixel_id is null or copies.pixel_id = $pixel_id)
+    and ($event_name is null or copies.event_name = $event_name)
+    and epoch(copies.received_at) >= $since - 86400
+),
+without_id_once as (
+  select distinct
+    pixel_id,
+    event_key,
+    anchor_at
+  from without_id
+),
 seen as (
   select
-    pixel_id,
+    events_deduplicated.pixel_id,
     event_name,
-    event_key,
-    anchor_at,
+    events_deduplicated.event_key,
+    events_deduplicated.anchor_at,
     last_received_at,
     nullif(event_id, 'erased') as event_id,
     event_time,
@@ -19,8 +45,9 @@ seen as (
     browser_copies > 0 as by_browser,
     value,
     currency,
-    flags,
+    coalesce(flags, []) as flags,
     conflicts,
+    without_id_once.event_key is not null as lacks_event_id,
     list_min(user_data.em) as em,
     list_min(user_data.ph) as ph,
     user_data.client_ip_address as ip,
@@ -35,9 +62,13 @@ seen as (
         then cast(split_part(user_data.fbc, '.', 3) as bigint) / 1000
     end as clicked_s
   from events_deduplicated
+  left join without_id_once
+    on events_deduplicated.pixel_id = without_id_once.pixel_id
+    and events_deduplicated.event_key = without_id_once.event_key
+    and events_deduplicated.anchor_at = without_id_once.anchor_at
   where account_id = $account_id
     and not is_test
-    and ($pixel_id is null or pixel_id = $pixel_id)
+    and ($pixel_id is null or events_deduplicated.pixel_id = $pixel_id)
     and ($event_name is null or event_name = $event_name)
     and event_time >= $since
     and ($until is null or event_time < $until)
@@ -56,6 +87,7 @@ counted as (
     currency,
     flags,
     conflicts,
+    lacks_event_id,
     em,
     ph,
     ip,
@@ -83,11 +115,22 @@ found as (
     event_id,
     last_received_at,
     unnest([
-      case when value is not null and currency is null
-        then 's2s_missing_currency_for_value_or_item_price' end,
-      case when currency is not null and value is null then 's2s_missing_value_for_currency' end,
-      case when by_browser and list_contains(flags, 'missing_value')
-        then 'pixel_missing_value_parameter' end,
+      case
+        when value is not null
+          and currency is null
+          and not list_contains(flags, 'invalid_currency')
+          then 's2s_missing_currency_for_value_or_item_price'
+      end,
+      case
+        when currency is not null and value is null and not list_contains(flags, 'invalid_value')
+          then 's2s_missing_value_for_currency'
+      end,
+      case
+        when by_browser
+          and list_contains(flags, 'missing_value')
+          and not list_contains(flags, 'invalid_value')
+          then 'pixel_missing_value_parameter'
+      end,
       case when list_contains(flags, 'invalid_value') then 'pixel_invalid_value_parameter' end,
       case when list_contains(flags, 'invalid_currency') then 'pixel_invalid_currency' end,
       case
@@ -98,16 +141,31 @@ found as (
         when event_name = 'Purchase' and fbp is not null and since_last_s <= 1800
           then 'website_event_session_multiple_purchase_events_fire'
       end,
-      case when by_server and event_id is null then 's2s_dedupe_key_low_coverage' end,
+      case when lacks_event_id then 's2s_dedupe_key_low_coverage' end,
       case when by_server and misplaced_event_id is not null
         then 's2s_event_id_in_custom_data' end,
       case when by_server and misplaced_external_id is not null
         then 's2s_extern_id_in_custom_data' end,
       case when by_browser and not by_server then 's2s_low_event_coverage' end,
-      case when by_web_server and em is null and ph is null and external_id is null
-        then 's2s_missing_pii_or_external_id' end,
-      case when by_web_server and ip is null then 's2s_missing_ip' end,
-      case when by_web_server and ua is null then 's2s_missing_ua' end,
+      case
+        when by_web_server
+          and em is null
+          and ph is null
+          and external_id is null
+          and not list_has_any(
+            flags,
+            ['dud_em', 'dud_ph', 'dud_external_id', 'invalid_em', 'invalid_ph', 'invalid_external_id']
+          )
+          then 's2s_missing_pii_or_external_id'
+      end,
+      case
+        when by_web_server and ip is null and not list_contains(flags, 'invalid_client_ip_address')
+          then 's2s_missing_ip'
+      end,
+      case
+        when by_web_server and ua is null and not list_contains(flags, 'invalid_client_user_agent')
+          then 's2s_missing_ua'
+      end,
       case when list_contains(flags, 'invalid_client_ip_address')
         then 's2s_invalid_ip_address' end,
       case
@@ -146,7 +204,9 @@ found as (
       case when by_server and ahead_s < -86400
         then 's2s_delay_greater_than_twenty_four_hours' end,
       case when by_server and ahead_s < -7200 and ahead_s >= -86400
-        then 's2s_delay_greater_than_two_hours' end
+        then 's2s_delay_greater_than_two_hours' end,
+      case when list_contains($almost_standard, event_name)
+        then 'pixel_almost_standard_event' end
     ]) as diagnostic
   from counted
 )

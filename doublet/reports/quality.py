@@ -34,6 +34,30 @@ WEIGHTS: dict[str, float] = {
 """What each key adds. Meta publishes which keys are strong (Conversions API, best practices:
 e-mail address, IP address, names, phone number) but no weights; these are ours."""
 
+LABELS: dict[str, str] = {
+    "em": "E-mail address",
+    "ip_and_ua": "IP address and user agent",
+    "fbc": "Click id",
+    "ph": "Phone number",
+    "fbp": "Browser id",
+    "external_id": "External id",
+    "fn_and_ln": "First and last name",
+    "db": "Date of birth",
+    "ct": "City",
+    "st": "State",
+    "zp": "Postal code",
+    "country": "Country",
+}
+"""What people call the keys of `WEIGHTS`."""
+
+DEDUPE_KEYS = ("event_id", "external_id", "fbp")
+"""What copies of one event can be found by, the strongest first (Meta, *Handling duplicate pixel
+and Conversions API events*)."""
+
+COVERAGE_GOAL_SHARE = 0.75
+"""The share of the browser's events that Meta wants from the server too (Dataset Quality API)."""
+
+_GRADES = ((8.0, "great"), (6.0, "good"), (4.0, "OK"), (0.0, "poor"))
 _WINDOW_DAYS = 7
 _STANDINS = (
     *("", "null", "None", "none", "undefined", "nan", "n/a", "0", "unknown", "[object Object]"),
@@ -43,13 +67,37 @@ DUDS = [hashlib.sha256(text.encode()).hexdigest() for text in _STANDINS]
 """Hashes that stand for nobody."""
 
 
+class DedupeKey(msgspec.Struct):
+    """What one key does for deduplication, in shares (0–1, None of nothing): of the browser's
+    events those that bear it, of the server's, of the fewer of both those that bear one value on
+    both sides, and of the browser's events those whose copy from the server was found by it and by
+    no stronger one (event_id, then external_id, then fbp)."""
+
+    browser_share: float | None
+    server_share: float | None
+    shared_share: float | None
+    covered_share: float | None
+
+
+class Freshness(msgspec.Struct):
+    """How late the server's copies come, receipt minus event_time: shares (0–1) of those within
+    five minutes, two hours and a day. upload_frequency is the shortest of these that holds for
+    half of them: real_time, hourly, daily, otherwise weekly."""
+
+    within_5_minutes_share: float
+    within_2_hours_share: float
+    within_a_day_share: float
+    upload_frequency: str
+
+
 class QualityRow(msgspec.Struct):
     """One event name: events after deduplication, those of which the browser, the server and both
     sent a copy, and `judged`: the server's with action_source website, which the score (0–10), the
     coverage of keys and joinable_share are of. joinable_share bear em, ph, fbc, fbp or external_id;
     event_coverage_share of the browser's events the server sent too (Meta's goal: 0.75);
     additional_share of all events only the server saw; gain is what a key would add to the score
-    if every event bore it. Shares are 0–1; of nothing they and the score are None."""
+    if every event bore it. Shares are 0–1; of nothing they, the score and freshness are None.
+    dedupe_keys are event_id, external_id and fbp."""
 
     event_name: str
     events: int
@@ -63,6 +111,8 @@ class QualityRow(msgspec.Struct):
     additional_share: float | None
     coverage: dict[str, float]
     gain: dict[str, float]
+    dedupe_keys: dict[str, DedupeKey] = {}
+    freshness: Freshness | None = None
 
 
 def score(coverage: dict[str, float]) -> float:
@@ -72,6 +122,15 @@ def score(coverage: dict[str, float]) -> float:
     3.0
     """
     return round(10 * sum(WEIGHTS[key] * share for key, share in coverage.items()), 1)
+
+
+def grade(points: float) -> str:
+    """A word for a score. From 6 on it is good: what Meta recommends at least.
+
+    >>> grade(6.0), grade(5.9)
+    ('good', 'OK')
+    """
+    return next(word for least, word in _GRADES if points >= least)
 
 
 def filters(
@@ -101,7 +160,16 @@ def quality(
     """Per event name, most frequent first, from one day to another, both of the account's time
     zone and by event_time. Empty when nothing arrived."""
     asked = filters(account, since, until, pixel_id, event_name)
-    return [_row(found) for found in engine.query(report_sql("quality"), asked)]
+    rows = [_row(found) for found in engine.query(report_sql("quality"), asked)]
+    of_copies = {key: value for key, value in asked.items() if key != "duds"}
+    sides = {
+        found["event_name"]: found for found in engine.query(report_sql("dedupe_keys"), of_copies)
+    }
+    for row in rows:
+        if row.event_name in sides:
+            row.dedupe_keys = _dedupe_keys(sides[row.event_name])
+            row.freshness = _freshness(sides[row.event_name])
+    return rows
 
 
 def _row(found: dict[str, Any]) -> QualityRow:
@@ -121,6 +189,31 @@ def _row(found: dict[str, Any]) -> QualityRow:
         coverage,
         {key: round(10 * WEIGHTS[key] * (1 - share), 2) for key, share in coverage.items()},
     )
+
+
+def _dedupe_keys(found: dict[str, Any]) -> dict[str, DedupeKey]:
+    browser, server = found["browser_events"], found["server_events"]
+    return {
+        key: DedupeKey(
+            _share(found[f"browser_{key}"], browser),
+            _share(found[f"server_{key}"], server),
+            _share(found[f"shared_{key}"], min(browser, server)),
+            _share(found[f"covered_{key}"], browser),
+        )
+        for key in DEDUPE_KEYS
+    }
+
+
+def _freshness(found: dict[str, Any]) -> Freshness | None:
+    copies = found["server_copies"]
+    if not copies:
+        return None
+    shares = [found[f"within_{time}"] / copies for time in ("5_minutes", "2_hours", "a_day")]
+    words = ("real_time", "hourly", "daily", "weekly")
+    frequency = next(
+        word for word, share in zip(words, [*shares, 1.0], strict=True) if share >= 0.5
+    )
+    return Freshness(*(round(share, 6) for share in shares), frequency)
 
 
 def _share(part: int, whole: int) -> float | None:

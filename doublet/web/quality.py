@@ -1,10 +1,11 @@
-"""Match quality and diagnostics for programs: `/quality.json`, `/diagnostics.json` and `.csv`."""
+"""The page on the quality of what arrives, and its twins for programs: `/quality.json`,
+`/diagnostics.json` and `.csv`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from starlette.concurrency import run_in_threadpool
@@ -15,12 +16,71 @@ from starlette.routing import Route
 from doublet.catalog import Catalog
 from doublet.engine import Engine
 from doublet.reports import as_csv, as_json
-from doublet.reports.diagnostics import DiagnosticRow, diagnostics
-from doublet.reports.quality import QualityRow, quality, window
-from doublet.web.access import Access
-from doublet.web.parameters import read_question
+from doublet.reports.diagnostics import DIAGNOSTICS, DiagnosticRow, diagnostics
+from doublet.reports.quality import (
+    COVERAGE_GOAL_SHARE,
+    LABELS,
+    WEIGHTS,
+    QualityRow,
+    grade,
+    quality,
+    window,
+)
+from doublet.web import page
+from doublet.web.access import Access, Visitor
+from doublet.web.parameters import Question, read_question
 
 _Row = TypeVar("_Row")
+_SALE = "Purchase"
+
+# Whoever may send events chooses their names, any number of them.
+_NAMES_MAX = 50
+_FAULTS_MAX = 100
+
+
+class Key(NamedTuple):
+    """What one key makes of a score: the share (0–1) of events that bear it, the points that it
+    gives, and those that it would add if every event bore it."""
+
+    label: str
+    wire_names: tuple[str, ...]
+    share: float
+    points: float
+    gain: float
+
+
+def chosen_row(rows: Sequence[QualityRow], event_name: str | None) -> QualityRow | None:
+    """The row that is shown in full: of the name that was asked for, otherwise purchases,
+    otherwise the most frequent that has a score."""
+    scored = {row.event_name: row for row in rows if row.score is not None}
+    return scored.get(event_name or _SALE) or next(iter(scored.values()), None)
+
+
+def keys_of(row: QualityRow) -> list[Key]:
+    """All keys of a row, what would add most first."""
+    keys = [
+        Key(
+            LABELS[key],
+            tuple(_WIRE_NAMES.get(key, (key,))),
+            share,
+            round(10 * WEIGHTS[key] * share, 2),
+            row.gain[key],
+        )
+        for key, share in row.coverage.items()
+    ]
+    return sorted(keys, key=lambda key: (-key.gain, -key.points, key.label))
+
+
+def by_fault(rows: Sequence[DiagnosticRow]) -> list[list[DiagnosticRow]]:
+    """The rows of each diagnostic together, the gravest and most frequent first."""
+    found: dict[str, list[DiagnosticRow]] = {}
+    for row in rows:
+        found.setdefault(row.diagnostic, []).append(row)
+    return sorted(found.values(), key=lambda rows: _SEVERITIES.index(rows[0].severity))
+
+
+_SEVERITIES = ("high", "medium", "low")
+_WIRE_NAMES = {"ip_and_ua": ("client_ip_address", "client_user_agent"), "fn_and_ln": ("fn", "ln")}
 
 
 class _Quality:
@@ -28,6 +88,31 @@ class _Quality:
         self._door = door
         self._catalog = catalog
         self._engine = engine
+
+    async def page(self, request: Request) -> Response:
+        """Scores, what makes them and what is wrong, for people."""
+        visitor = await self._door.admit_to_page(request)
+        if isinstance(visitor, Response):
+            return visitor
+        question, since, until = await self._read(request, visitor)
+        rows = await self._report(quality, question, None, since, until)
+        faults = await self._report(diagnostics, question, None, since, until)
+        chosen = chosen_row(rows, request.query_params.get("event_name"))
+        return page.answer(
+            "quality.html",
+            question=question,
+            since=since,
+            until=until,
+            rows=rows[:_NAMES_MAX],
+            more_rows=len(rows[_NAMES_MAX:]),
+            chosen=chosen,
+            keys=keys_of(chosen) if chosen else [],
+            grade=grade,
+            goal=COVERAGE_GOAL_SHARE,
+            known=len(DIAGNOSTICS),
+            faults=by_fault(faults[:_FAULTS_MAX]),
+            more_faults=len(faults[_FAULTS_MAX:]),
+        )
 
     async def quality_json(self, request: Request) -> Response:
         """Match quality per event name."""
@@ -47,24 +132,40 @@ class _Quality:
 
     async def _ask(self, report: Callable[..., list[_Row]], request: Request) -> list[_Row]:
         visitor = await self._door.admit(request)
+        question, since, until = await self._read(request, visitor)
+        event_name = request.query_params.get("event_name") or None
+        return await self._report(report, question, event_name, since, until)
+
+    async def _read(self, request: Request, visitor: Visitor) -> tuple[Question, date, date]:
+        """The question and the days that it means: seven where it names none."""
         question = await read_question(request, visitor, self._catalog)
         today = datetime.now(ZoneInfo(question.account.time_zone)).date()
-        since, until = window(question.since, question.until, today)
+        return question, *window(question.since, question.until, today)
+
+    async def _report(
+        self,
+        report: Callable[..., list[_Row]],
+        question: Question,
+        event_name: str | None,
+        since: date,
+        until: date,
+    ) -> list[_Row]:
         return await run_in_threadpool(
             report,
             self._engine,
             question.account,
             pixel_id=question.pixel_id,
-            event_name=request.query_params.get("event_name") or None,
+            event_name=event_name,
             since=since,
             until=until,
         )
 
 
 def routes(door: Access, catalog: Catalog, engine: Engine) -> list[Route]:
-    """The twins."""
+    """The page and its twins."""
     view = _Quality(door, catalog, engine)
     return [
+        Route("/quality", view.page),
         Route("/quality.json", view.quality_json),
         Route("/diagnostics.json", view.diagnostics_json),
         Route("/diagnostics.csv", view.diagnostics_csv),

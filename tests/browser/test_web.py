@@ -122,6 +122,23 @@ def test_a_person_signs_in_with_the_keyboard(filled: Site, browser: Browser) -> 
         expect(page.locator("h1")).to_have_text("Sign in")
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_on_quality_fits_and_is_reached_from_the_first_page(
+    filled: Site, browser: Browser, width: int
+) -> None:
+    with browser.new_context(viewport={"width": width, "height": 740}) as context:
+        page, said = _open(context, filled.url, filled.ours)
+        assert width == page.evaluate("document.documentElement.scrollWidth")
+        page.get_by_role("link", name="Quality").click()
+        expect(page.locator("h1")).to_have_text("Quality")
+        page.goto(f"{filled.url}/quality?since=2026-05-20&until=2026-05-30")
+        expect(page.get_by_role("heading", name="Quality")).to_be_visible()
+        assert width == page.evaluate("document.documentElement.scrollWidth")
+        page.get_by_role("link", name="Purchase").first.click()
+        expect(page.locator("[aria-current]")).to_have_text("Purchase")
+        assert [] == said
+
+
 def test_a_link_on_another_site_asks_before_it_opens_an_account(
     filled: Site, browser: Browser
 ) -> None:

@@ -216,6 +216,40 @@ def test_quality_and_diagnostics_have_twins_with_the_same_filters(filled: Site) 
     assert [] == filled.get("/quality.json?until=2026-05-19", filled.ours).json()
 
 
+def test_the_page_on_quality_shows_scores_what_makes_them_and_what_is_wrong(site: Site) -> None:
+    user_data = {"em": "a@b.example", "client_user_agent": "Mozilla/5.0"}
+    site.add(site.ours, ("browser", "1"), ("server", "1"), ("server", "2"), user_data=user_data)
+    site.add(site.ours, ("server", "3"), event_name=HOSTILE, user_data=user_data)
+    site.add(site.ours, ("server", "4"), event_name="add to cart", user_data=user_data)
+    days = "since=2026-05-20&until=2026-05-30"
+    page = site.get(f"/quality?{days}", site.ours).text
+    text = _text(page)
+    assert "Purchase 2.5 poor" in text
+    assert "2 100 % 100 % 50 %" in text
+    assert "What makes the 2.5 of Purchase" in text
+    assert "E-mail address 100 % 2.50 – em" in text
+    assert "Click id 0 % 0.00 +1.50 fbc" in text
+    assert "No IP address medium s2s_missing_ip Send the visitor" in text
+    assert "Purchase 100 % 2 of 2 2026-05-28 20:26 1 2" in text
+    assert text.index("Almost a standard event high") < text.index("No IP address medium")
+    assert HOSTILE not in page
+    assert "&lt;script&gt;" in page
+    assert f'"/explain.json?{days}&event_id=1"' in page.replace("&amp;", "&")
+    other = site.get(f"/quality?{days}&event_name=add%20to%20cart", site.ours).text
+    assert "What makes the 2.5 of add to cart" in other
+    assert "Purchase" in other
+    assert "No events in these days" in site.get("/quality?until=2026-05-19", site.ours).text
+    assert "TheirEvent" not in page
+
+
+def test_the_page_on_quality_says_that_nothing_is_wrong(site: Site) -> None:
+    user_data = {"em": "a@b.example", "client_user_agent": "Mozilla/5.0"}
+    user_data |= {"client_ip_address": "203.0.113.7"}
+    site.add(site.ours, ("browser", "1"), ("server", "1"), user_data=user_data)
+    text = _text(site.get("/quality?since=2026-05-20&until=2026-05-30", site.ours).text)
+    assert "Nothing is wrong" in text
+
+
 @pytest.mark.parametrize(("query", "name"), _IMPOSSIBLE)
 @pytest.mark.parametrize(
     "path", ["/overview.json", "/overview.csv", "/timeline.json", "/coverage.json"]
@@ -234,7 +268,7 @@ def test_a_bad_parameter_is_named(site: Site, path: str, query: str, name: str) 
     assert f"{name} is" in page.text or f"{name} (" in page.text
 
 
-_QUALITY = ("/quality.json", "/diagnostics.json", "/diagnostics.csv")
+_QUALITY = ("/quality", "/quality.json", "/diagnostics.json", "/diagnostics.csv")
 
 
 @pytest.mark.parametrize(
