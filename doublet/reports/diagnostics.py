@@ -17,7 +17,7 @@ from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.event import STANDARD_EVENTS
 from doublet.reports import report_sql
-from doublet.reports.quality import COVERAGE_GOAL_SHARE, filters, quality
+from doublet.reports.quality import COVERAGE_GOAL_SHARE, filters, judged_rows
 
 HOT_EVENTS_MIN = 50
 HOT_SHARE_MIN = 0.1
@@ -124,17 +124,7 @@ def diagnostics(
     """What was found from one day to another, both of the account's time zone and by event_time;
     what touches the largest share first. Empty when nothing is wrong."""
     asked = filters(account, since, until, pixel_id, event_name)
-    totals = {
-        row.event_name: row
-        for row in quality(
-            engine,
-            account,
-            since=since,
-            until=until,
-            pixel_id=pixel_id,
-            event_name=event_name,
-        )
-    }
+    totals = {row.event_name: row for row in judged_rows(engine, asked)}
     more = {
         "hot_events_min": HOT_EVENTS_MIN,
         "hot_share_min": HOT_SHARE_MIN,

@@ -55,8 +55,15 @@ seen as (
     user_data.fbp as fbp,
     user_data.fbc as fbc,
     list_min(user_data.external_id) as external_id,
-    json_extract_string(custom_data, '$.event_id') as misplaced_event_id,
-    json_extract_string(custom_data, '$.external_id') as misplaced_external_id,
+    -- Few have such a key at all: looking for its name is much cheaper than reading JSON.
+    case
+      when server_copies > 0 and contains(custom_data, '"event_id"')
+        then json_extract_string(custom_data, '$.event_id')
+    end as misplaced_event_id,
+    case
+      when server_copies > 0 and contains(custom_data, '"external_id"')
+        then json_extract_string(custom_data, '$.external_id')
+    end as misplaced_external_id,
     case
       when regexp_matches(user_data.fbc, '^fb[.][0-9]+[.][0-9]{13}[.].+$')
         then cast(split_part(user_data.fbc, '.', 3) as bigint) / 1000
@@ -73,48 +80,84 @@ seen as (
     and event_time >= $since
     and ($until is null or event_time < $until)
 ),
-counted as (
+ips as (
+  select
+    pixel_id,
+    event_name,
+    ip,
+    count(*) as ip_events,
+    sum(count(*)) over (partition by pixel_id, event_name) as with_ip
+  from seen
+  where ip is not null
+  group by pixel_id, event_name, ip
+),
+emails as (
+  select
+    pixel_id,
+    event_name,
+    em,
+    count(*) as em_events,
+    sum(count(*)) over (partition by pixel_id, event_name) as with_em
+  from seen
+  where em is not null
+  group by pixel_id, event_name, em
+),
+phones as (
+  select
+    pixel_id,
+    event_name,
+    ph,
+    count(*) as ph_events,
+    sum(count(*)) over (partition by pixel_id, event_name) as with_ph
+  from seen
+  where ph is not null
+  group by pixel_id, event_name, ph
+),
+hot_ips as (
+  select
+    pixel_id,
+    event_name,
+    ip
+  from ips
+  where ip_events >= $hot_events_min
+    and ip_events >= $hot_share_min * with_ip
+),
+hot_emails as (
+  select
+    pixel_id,
+    event_name,
+    em
+  from emails
+  where em_events >= $hot_events_min
+    and em_events >= $hot_share_min * with_em
+),
+hot_phones as (
+  select
+    pixel_id,
+    event_name,
+    ph
+  from phones
+  where ph_events >= $hot_events_min
+    and ph_events >= $hot_share_min * with_ph
+),
+purchases as (
   select
     event_name,
     event_id,
-    event_time,
-    ahead_s,
     last_received_at,
-    by_server,
-    by_web_server,
-    by_browser,
-    value,
-    currency,
-    flags,
-    conflicts,
-    lacks_event_id,
-    em,
-    ph,
-    ip,
-    ua,
-    fbp,
-    fbc,
-    external_id,
-    misplaced_event_id,
-    misplaced_external_id,
-    clicked_s,
-    count(*) over (partition by pixel_id, event_name, ip) as ip_events,
-    count(ip) over (partition by pixel_id, event_name) as with_ip,
-    count(*) over (partition by pixel_id, event_name, em) as em_events,
-    count(em) over (partition by pixel_id, event_name) as with_em,
-    count(*) over (partition by pixel_id, event_name, ph) as ph_events,
-    count(ph) over (partition by pixel_id, event_name) as with_ph,
     event_time - lag(event_time) over (
-      partition by pixel_id, event_name, fbp order by event_time, anchor_at, event_key
+      partition by pixel_id, fbp order by event_time, anchor_at, event_key
     ) as since_last_s
   from seen
+  where event_name = 'Purchase'
+    and fbp is not null
 ),
 found as (
   select
-    event_name,
+    seen.event_name,
     event_id,
     last_received_at,
-    unnest([
+    unnest(list_filter([
       case
         when value is not null
           and currency is null
@@ -137,10 +180,6 @@ found as (
         when list_contains(conflicts, 'value') or list_contains(conflicts, 'currency')
           then 'pixel_mismatched_value_currency_parameter'
       end,
-      case
-        when event_name = 'Purchase' and fbp is not null and since_last_s <= 1800
-          then 'website_event_session_multiple_purchase_events_fire'
-      end,
       case when lacks_event_id then 's2s_dedupe_key_low_coverage' end,
       case when by_server and misplaced_event_id is not null
         then 's2s_event_id_in_custom_data' end,
@@ -149,8 +188,8 @@ found as (
       case when by_browser and not by_server then 's2s_low_event_coverage' end,
       case
         when by_web_server
-          and em is null
-          and ph is null
+          and seen.em is null
+          and seen.ph is null
           and external_id is null
           and not list_has_any(
             flags,
@@ -159,7 +198,7 @@ found as (
           then 's2s_missing_pii_or_external_id'
       end,
       case
-        when by_web_server and ip is null and not list_contains(flags, 'invalid_client_ip_address')
+        when by_web_server and seen.ip is null and not list_contains(flags, 'invalid_client_ip_address')
           then 's2s_missing_ip'
       end,
       case
@@ -171,21 +210,18 @@ found as (
       case
         when by_server
           and regexp_matches(
-            lower(ip),
+            lower(seen.ip),
             '^(10[.]|127[.]|192[.]168[.]|169[.]254[.]|172[.](1[6-9]|2[0-9]|3[01])[.]|f[cd]|fe80:|::1$)'
           )
           then 's2s_private_ip_address'
       end,
-      case when ip is not null and ip_events >= $hot_events_min
-        and ip_events >= $hot_share_min * with_ip then 'capi_ip_address_hot_ip' end,
-      case when list_contains($duds, em) or list_contains(flags, 'dud_em')
+      case when hot_ips.ip is not null then 'capi_ip_address_hot_ip' end,
+      case when list_contains($duds, seen.em) or list_contains(flags, 'dud_em')
         then 'capi_pii_email_hot_email_fake' end,
-      case when list_contains($duds, ph) or list_contains(flags, 'dud_ph')
+      case when list_contains($duds, seen.ph) or list_contains(flags, 'dud_ph')
         then 'capi_pii_phone_hot_phone_fake' end,
-      case when em is not null and em_events >= $hot_events_min
-        and em_events >= $hot_share_min * with_em then 'capi_pii_email_hot_email' end,
-      case when ph is not null and ph_events >= $hot_events_min
-        and ph_events >= $hot_share_min * with_ph then 'capi_pii_phone_hot_phone' end,
+      case when hot_emails.em is not null then 'capi_pii_email_hot_email' end,
+      case when hot_phones.ph is not null then 'capi_pii_phone_hot_phone' end,
       case when list_contains(flags, 'invalid_em') then 'capi_pii_email_invalid_email' end,
       case when list_contains(flags, 'invalid_ph') then 'capi_pii_phone_invalid_phone' end,
       case when list_contains(flags, 'invalid_fbp') then 's2s_invalid_fbp_cookie' end,
@@ -205,10 +241,30 @@ found as (
         then 's2s_delay_greater_than_twenty_four_hours' end,
       case when by_server and ahead_s < -7200 and ahead_s >= -86400
         then 's2s_delay_greater_than_two_hours' end,
-      case when list_contains($almost_standard, event_name)
+      case when list_contains($almost_standard, seen.event_name)
         then 'pixel_almost_standard_event' end
-    ]) as diagnostic
-  from counted
+    ], lambda fault: fault is not null)) as diagnostic
+  from seen
+  left join hot_ips
+    on seen.pixel_id = hot_ips.pixel_id
+    and seen.event_name = hot_ips.event_name
+    and seen.ip = hot_ips.ip
+  left join hot_emails
+    on seen.pixel_id = hot_emails.pixel_id
+    and seen.event_name = hot_emails.event_name
+    and seen.em = hot_emails.em
+  left join hot_phones
+    on seen.pixel_id = hot_phones.pixel_id
+    and seen.event_name = hot_phones.event_name
+    and seen.ph = hot_phones.ph
+  union all
+  select
+    event_name,
+    event_id,
+    last_received_at,
+    'website_event_session_multiple_purchase_events_fire'
+  from purchases
+  where since_last_s <= 1800
 )
 select
   cast(diagnostic as varchar) as diagnostic,
@@ -219,6 +275,5 @@ select
   cast(min(event_id) as varchar) as example,
   cast(max(event_id) as varchar) as other_example
 from found
-where diagnostic is not null
 group by diagnostic, event_name
 order by diagnostic, event_name

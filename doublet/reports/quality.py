@@ -160,7 +160,7 @@ def quality(
     """Per event name, most frequent first, from one day to another, both of the account's time
     zone and by event_time. Empty when nothing arrived."""
     asked = filters(account, since, until, pixel_id, event_name)
-    rows = [_row(found) for found in engine.query(report_sql("quality"), asked)]
+    rows = judged_rows(engine, asked)
     of_copies = {key: value for key, value in asked.items() if key != "duds"}
     sides = {
         found["event_name"]: found for found in engine.query(report_sql("dedupe_keys"), of_copies)
@@ -170,6 +170,11 @@ def quality(
             row.dedupe_keys = _dedupe_keys(sides[row.event_name])
             row.freshness = _freshness(sides[row.event_name])
     return rows
+
+
+def judged_rows(engine: Engine, asked: dict[str, Any]) -> list[QualityRow]:
+    """The rows without what only copies tell: deduplication keys and freshness."""
+    return [_row(found) for found in engine.query(report_sql("quality"), asked)]
 
 
 def _row(found: dict[str, Any]) -> QualityRow:
