@@ -14,7 +14,7 @@ import pytest
 from doublet.catalog import Account
 from doublet.reports import report_sql
 from doublet.reports.diagnostics import DIAGNOSTICS, diagnostics
-from doublet.reports.quality import DUDS, WEIGHTS, DedupeKey, Freshness, quality
+from doublet.reports.quality import WEIGHTS, DedupeKey, Freshness, quality
 from tests.factories import ACCOUNT, HOUR, NOON, SECOND, Pipeline, make_record, sha256
 
 OWNER = Account(ACCOUNT, "Shop", "UTC", "USD")
@@ -103,8 +103,8 @@ FAULTS: dict[str, Fault] = {
     "s2s_missing_ua": Fault(user_data={"client_user_agent": None}),
     "s2s_invalid_ip_address": Fault(user_data={"client_ip_address": "203.0.113.256"}),
     "s2s_private_ip_address": Fault(user_data={"client_ip_address": "192.168.1.7"}),
-    "capi_pii_email_hot_email_fake": Fault(user_data={"em": [DUDS[1]]}),
-    "capi_pii_phone_hot_phone_fake": Fault(user_data={"ph": [DUDS[-1]]}),
+    "capi_pii_email_hot_email_fake": Fault(user_data={"em": [sha256("null")]}),
+    "capi_pii_phone_hot_phone_fake": Fault(user_data={"ph": [sha256("0000000000")]}),
     "capi_pii_email_invalid_email": Fault(user_data={"em": "mary at shop"}),
     "capi_pii_phone_invalid_phone": Fault(user_data={"ph": "call me"}),
     "s2s_invalid_fbp_cookie": Fault(user_data={"fbp": "GA1.2.3.4"}),

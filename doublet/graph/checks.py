@@ -47,7 +47,7 @@ def da_checks(engine: Engine, question: Question, pixel_id: str, public_url: str
     found: dict[str, list[DiagnosticRow]] = {}
     for row in diagnostics(engine, question.account, since=since, until=until, pixel_id=pixel_id):
         found.setdefault(row.diagnostic, []).append(row)
-    action_uri = f"{public_url.rstrip('/')}/diagnostics.json?pixel={pixel_id}"
+    action_uri = f"{public_url.rstrip('/')}/quality?pixel={pixel_id}"
     rows = [
         _row(diagnostic, found.get(diagnostic.key, []), action_uri)
         for diagnostic in DIAGNOSTICS

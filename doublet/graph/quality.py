@@ -9,7 +9,7 @@ from doublet.graph.checks import last_days
 from doublet.graph.fields import Shape, check, pick, plain
 from doublet.graph.question import Question, Row
 from doublet.reports.diagnostics import DiagnosticRow, diagnostics
-from doublet.reports.quality import QualityRow, quality
+from doublet.reports.quality import COVERAGE_GOAL_SHARE, DedupeKey, QualityRow, quality
 
 _TOLD = Shape("AdsDatasetMetric", plain("percentage", "description"))
 _DEDUPE = Shape(
@@ -96,7 +96,6 @@ _IDENTIFIERS = {
 _LACKING = {"ip_address": "s2s_missing_ip", "user_agent": "s2s_missing_ua"}
 """Match keys of which the report counts only the pair, and who lacks each."""
 
-_GOAL_PERCENTAGE = 75
 _COVERED = "The percentage of browser events that the server sent too."
 
 
@@ -121,8 +120,39 @@ def web_row(row: QualityRow, found: list[DiagnosticRow]) -> Row:
     }
     if row.event_coverage_share is not None:
         coverage = _told(row.event_coverage_share, _COVERED)
-        made["event_coverage"] = {**coverage, "goal_percentage": _GOAL_PERCENTAGE}
+        made["event_coverage"] = {**coverage, "goal_percentage": 100 * COVERAGE_GOAL_SHARE}
+    if row.dedupe_keys and row.browser_events and row.server_events:
+        made["dedupe_key_feedback"] = [
+            _dedupe_key(key, shares) for key, shares in row.dedupe_keys.items()
+        ]
+    if row.freshness is not None:
+        made["data_freshness"] = {
+            "upload_frequency": row.freshness.upload_frequency,
+            "description": f"{_percentage(row.freshness.within_2_hours_share):g} % of the server's "
+            "events came within two hours.",
+        }
     return made
+
+
+def _dedupe_key(key: str, shares: DedupeKey) -> dict[str, Any]:
+    told = {
+        "browser_events_with_dedupe_key": (
+            shares.browser_share,
+            f"The percentage of the browser's events that bear {key}.",
+        ),
+        "server_events_with_dedupe_key": (
+            shares.server_share,
+            f"The percentage of the server's events that bear {key}.",
+        ),
+        "overall_browser_coverage_from_dedupe_key": (
+            shares.covered_share,
+            f"The percentage of the browser's events whose copy only {key} found.",
+        ),
+    }
+    known = {
+        name: _told(share, words) for name, (share, words) in told.items() if share is not None
+    }
+    return {"dedupe_key": key, **known}
 
 
 def _match_quality(row: QualityRow, found: list[DiagnosticRow]) -> dict[str, Any] | None:
@@ -164,9 +194,9 @@ def _additional(row: QualityRow) -> dict[str, Any] | None:
     )
 
 
-def _told(share: float, description: str) -> dict[str, Any]:
+def _told(share: float | None, description: str) -> dict[str, Any]:
     """A measure as Meta tells it."""
-    return {"percentage": _percentage(share), "description": description}
+    return {"percentage": _percentage(share or 0.0), "description": description}
 
 
 def _percentage(share: float) -> float:

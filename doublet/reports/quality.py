@@ -7,7 +7,6 @@ key always would add 10 × weight × (1 − coverage): no more is claimed than t
 
 from __future__ import annotations
 
-import hashlib
 from datetime import date
 from typing import Any
 
@@ -15,6 +14,7 @@ import msgspec
 
 from doublet.catalog import Account
 from doublet.engine import Engine
+from doublet.normalize import DUDS
 from doublet.reports import bounds, report_sql
 
 WEIGHTS: dict[str, float] = {
@@ -59,12 +59,6 @@ COVERAGE_GOAL_SHARE = 0.75
 
 _GRADES = ((8.0, "great"), (6.0, "good"), (4.0, "OK"), (0.0, "poor"))
 _WINDOW_DAYS = 7
-_STANDINS = (
-    *("", "null", "None", "none", "undefined", "nan", "n/a", "0", "unknown", "[object Object]"),
-    *("test@test.com", "test@example.com", "test@gmail.com", "1234567890", "0000000000"),
-)
-DUDS = [hashlib.sha256(text.encode()).hexdigest() for text in _STANDINS]
-"""Hashes that stand for nobody."""
 
 
 class DedupeKey(msgspec.Struct):
@@ -144,7 +138,7 @@ def filters(
         "event_name": event_name,
         "since": start,
         "until": end,
-        "duds": DUDS,
+        "duds": sorted(DUDS),
     }
 
 
@@ -218,7 +212,8 @@ def _freshness(found: dict[str, Any]) -> Freshness | None:
     frequency = next(
         word for word, share in zip(words, [*shares, 1.0], strict=True) if share >= 0.5
     )
-    return Freshness(*(round(share, 6) for share in shares), frequency)
+    soon, later, latest = (round(share, 6) for share in shares)
+    return Freshness(soon, later, latest, frequency)
 
 
 def _share(part: int, whole: int) -> float | None:

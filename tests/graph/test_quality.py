@@ -27,13 +27,13 @@ EVERYTHING = (
 
 
 def send(site: Site) -> None:
-    """Ten purchases an hour ago: eight of the browser, of which the server confirms six and adds
+    """Ten purchases an hour ago: eight of the browser, of which the server confirms five and adds
     two. The server's address is private on all of its copies, one of which has no user agent."""
     received_at = (int(time.time()) - 3600) * SECOND
     shop: Any = {"account_id": site.ours.account.account_id, "pixel_id": site.ours.pixel_id}
     records = []
     for n in range(10):
-        sides = ["browser"] if n < 2 else ["browser", "server"] if n < 8 else ["server"]
+        sides = ["browser"] if n < 3 else ["browser", "server"] if n < 8 else ["server"]
         for side in sides:
             user_data = {
                 "em": [sha256(f"p{n}@shop.example")],
@@ -60,8 +60,8 @@ def test_checks_that_fail_say_what_and_how_to_mend_it(site: Site) -> None:
     assert {"s2s_private_ip_address", "s2s_missing_ua", "s2s_low_event_coverage"} == failed
     row = found["s2s_low_event_coverage"]
     assert "Browser event that the server did not send" == row["title"]
-    assert row["user_message"].startswith("Purchase: 2 of 8 events (25 %). Send every event")
-    assert row["action_uri"].endswith(f"/diagnostics.json?pixel={site.ours.pixel_id}")
+    assert row["user_message"].startswith("Purchase: 3 of 8 events (37.5 %). Send every event")
+    assert row["action_uri"].endswith(f"/quality?pixel={site.ours.pixel_id}")
     passed = found["s2s_missing_ip"]
     assert "passed" == passed["result"]
     assert {"key", "result", "title", "description", "user_message"} == set(passed)
@@ -123,25 +123,36 @@ def test_quality_of_a_dataset_is_told_per_event_name(site: Site) -> None:
     send(site)
     (row,) = dataset(site, fields=EVERYTHING, agent_name="partner")["web"]
     quality = row["event_match_quality"]
-    # Of the eight events of the server all have em, seven also address and user agent.
+    # Of the seven events of the server all have em, six also address and user agent.
     assert 3.8 == quality["composite_score"]
-    assert [("email", 100.0), ("ip_address", 100.0), ("user_agent", 87.5)] == [
+    assert [("email", 100.0), ("ip_address", 100.0), ("user_agent", 85.7)] == [
         (each["identifier"], each["coverage"]["percentage"])
         for each in quality["match_key_feedback"]
     ]
     found = {each["name"]: each for each in quality["diagnostics"]}
     private = found["Private IP address"]
-    assert (100.0, 8, 8) == (
+    assert (100.0, 7, 7) == (
         private["percentage"],
         private["affected_event_count"],
         private["total_event_count"],
     )
     assert private["solution"] == "Read the visitor's address from the proxy's header."
     coverage = row["event_coverage"]
-    assert (75.0, 75) == (coverage["percentage"], coverage["goal_percentage"])
+    assert (62.5, 75) == (coverage["percentage"], coverage["goal_percentage"])
     # Two more than the eight that the browser reported.
     assert 25.0 == row["acr"]["percentage"]
     assert "Purchase" == row["event_name"]
+    feedback = {each["dedupe_key"]: each for each in row["dedupe_key_feedback"]}
+    assert {"event_id", "external_id", "fbp"} == set(feedback)
+    by_id = feedback["event_id"]
+    by_id.pop("dedupe_key")
+    shares = {name: told["percentage"] for name, told in by_id.items()}
+    assert {
+        "browser_events_with_dedupe_key": 100.0,
+        "server_events_with_dedupe_key": 100.0,
+        "overall_browser_coverage_from_dedupe_key": 62.5,
+    } == shares
+    assert "real_time" == row["data_freshness"]["upload_frequency"]
 
 
 def test_fields_of_quality_are_chosen_at_every_depth(site: Site) -> None:
@@ -151,7 +162,7 @@ def test_fields_of_quality_are_chosen_at_every_depth(site: Site) -> None:
         {
             "event_name": "Purchase",
             "event_match_quality": {"composite_score": 3.8},
-            "event_coverage": {"percentage": 75.0},
+            "event_coverage": {"percentage": 62.5},
         }
     ] == dataset(site, fields=chosen)["web"]
 
@@ -181,4 +192,4 @@ def test_what_only_one_side_sent_is_not_compared(site: Site) -> None:
     rows = {row["event_name"]: row for row in dataset(site)["web"]}
     assert {"event_name", "event_coverage"} == set(rows["Lead"])
     assert 0 == rows["Lead"]["event_coverage"]["percentage"]
-    assert {"event_name", "event_match_quality"} == set(rows["Contact"])
+    assert {"event_name", "event_match_quality", "data_freshness"} == set(rows["Contact"])
