@@ -85,7 +85,7 @@ def build_requests(case: Case, pixel_id: str, access_token: str) -> list[bytes]:
         return [_hit(event, pixel_id) for event in events()]
     path = f"/v25.0/{pixel_id}/events?access_token={access_token}"
     source = cycle(events())
-    return [_post(path, list(islice(source, case.batch))) for _ in range(case.bodies)]
+    return [post(path, list(islice(source, case.batch))) for _ in range(case.bodies)]
 
 
 def _hit(event: dict[str, Any], pixel_id: str) -> bytes:
@@ -101,7 +101,8 @@ def _hit(event: dict[str, Any], pixel_id: str) -> bytes:
     ).encode()
 
 
-def _post(path: str, batch: list[dict[str, Any]]) -> bytes:
+def post(path: str, batch: list[dict[str, Any]]) -> bytes:
+    """One request of the Conversions API."""
     body = json.dumps({"data": batch}, separators=(",", ":")).encode()
     head = (
         f"POST {path} HTTP/1.1\r\n"

@@ -38,6 +38,7 @@ ZIP_LENGTH_MIN = 2
 _OPAQUE_KEYS = frozenset({"external_id", "app_user_id"})
 
 is_sha256 = re.compile(r"[0-9a-f]{64}").fullmatch
+_MD5_LENGTH = 32
 _any_sha256 = re.compile(r"[0-9A-Fa-f]{64}").fullmatch
 _any_md5 = re.compile(r"[0-9A-Fa-f]{32}").fullmatch
 
@@ -128,14 +129,15 @@ def hash_user_value(key: str, text: str, country: str = "") -> str | None:
 
 def read_user_value(key: str, text: str, country: str = "") -> tuple[str | None, str | None]:
     """The same, and the canonical form where the value came raw and is usable."""
-    if is_sha256(text):
-        return text, None
-    bare = strip_appendix(text.strip())
-    if _any_sha256(bare):
-        return bare.lower(), None
-    if _any_md5(bare):
-        return (sha256_hex(bare.lower()) if key in _OPAQUE_KEYS else None), None
-    plain = normalize_phone(text, country) if key == "ph" else normalize(key, text)
+    if len(text) >= _MD5_LENGTH:
+        if is_sha256(text):
+            return text, None
+        bare = strip_appendix(text.strip())
+        if _any_sha256(bare):
+            return bare.lower(), None
+        if _any_md5(bare):
+            return (sha256_hex(bare.lower()) if key in _OPAQUE_KEYS else None), None
+    plain = normalize_phone(text, country) if key == "ph" else _RULES[key](text) or None
     return (None if plain is None else sha256_hex(plain)), plain
 
 
@@ -319,7 +321,7 @@ def _write_date(found: re.Match[str]) -> str | None:
         born = date(int(parts["y"]), month, day)
     except ValueError:
         return None
-    return born.strftime("%Y%m%d") if YEAR_MIN <= born.year <= YEAR_MAX else None
+    return f"{born.year}{born.month:02}{born.day:02}" if YEAR_MIN <= born.year <= YEAR_MAX else None
 
 
 def _normalize_birth_day(text: str) -> str | None:

@@ -11,13 +11,14 @@ import re
 from functools import cache
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneMetadata
+from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumber
 
 DIGITS_MIN = 7
 DIGITS_MAX = 15  # ITU-T E.164; the shortest numbers with a country code have seven.
 _OWN_CODE_DIGITS_MIN = 10
 _TEXT_LENGTH_MAX = 64
 
+_e164 = re.compile(r"\+[1-9][0-9]{6,14}").fullmatch
 _OUTSIDE_DIGITS = re.compile(r"[^0-9]+")
 
 
@@ -33,6 +34,8 @@ def normalize_phone(text: str, country: str = "") -> str | None:
     >>> normalize_phone("+44 (0)20 7946 0958"), normalize_phone("33612345678", "de")
     ('442079460958', '33612345678')
     """
+    if _e164(text):
+        return text[1:]
     western = _western_digits(text)
     digits = _OUTSIDE_DIGITS.sub("", western)
     if "(0)" in western and len(western) <= _TEXT_LENGTH_MAX:
@@ -52,7 +55,12 @@ def _western_digits(text: str) -> str:
 def _with_code(digits: str, country: str) -> str:
     """The digits as dialled in `country`, or as Meta wants them. Where people write a leading zero
     before area codes, digits without it bear a country code; elsewhere only the plan can tell."""
-    code, zero_first = _plan(country)
+    code, zero_first, only_zero = _plan(country)
+    if only_zero and digits[:1] == "0" and digits[1:2] not in ("", "0"):
+        # Most numbers that people type: without that zero a valid one, as parsing would find.
+        number = PhoneNumber(country_code=int(code), national_number=int(digits[1:]))
+        if phonenumbers.is_valid_number(number):
+            return code + digits[1:]
     if zero_first and digits[:1] != "0":
         if digits.startswith(code) and len(digits) >= _OWN_CODE_DIGITS_MIN:
             return digits
@@ -78,9 +86,11 @@ def _valid(number: str, country: str | None) -> str | None:
 
 
 @cache
-def _plan(country: str) -> tuple[str, bool]:
-    """Calling code, and whether area codes are written with a leading zero."""
+def _plan(country: str) -> tuple[str, bool, bool]:
+    """Calling code, whether area codes are written with a leading zero, and whether nothing but
+    that zero can stand before them."""
     metadata = PhoneMetadata.metadata_for_region(country, None)
     if metadata is None:
-        return "", False
-    return str(metadata.country_code), metadata.national_prefix == "0"
+        return "", False, False
+    prefix = metadata.national_prefix_for_parsing
+    return str(metadata.country_code), metadata.national_prefix == "0", prefix == "0"

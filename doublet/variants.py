@@ -37,17 +37,20 @@ def other_forms(key: str, text: str, plain: str) -> set[str]:
     forms = {lower}
     if key in _AS_THEY_ARE:
         forms.update((text, text.strip()))
-    # Most values are clean, and no client makes anything else of them.
-    if key in _RULES and not (
-        lower == plain and key != "st" and lower.isascii() and (lower.isalpha() or key == "zp")
-    ):
-        forms.update([rule(lower) for rule in _RULES[key]])
+    forms.update([rule(lower) for rule in _RULES.get(key, ())])
     forms -= {plain, ""}
     return forms
 
 
 def other_hashes(key: str, text: str, plain: str) -> list[str]:
     """SHA-256 of the other forms of a raw value, sorted; mostly none."""
+    if key in _CLEAN_AS_PLAIN and text.lower().strip() == plain:
+        return []
+    if key in _AS_THEY_ARE:
+        if text == plain:
+            return []
+        if key == "ph" and text[1:] == plain:  # E.164, which only keeps its plus.
+            return [sha256_hex(text)]
     return sorted(map(sha256_hex, other_forms(key, text, plain)))
 
 
@@ -67,6 +70,8 @@ def _latin(text: str) -> str:
     return _OUTSIDE_LATIN.sub("", text)
 
 
+# Of a text that is in its documented form already, no client makes anything else.
+_CLEAN_AS_PLAIN = frozenset(("em", "fn", "ln", "ge", "zp", "country", "dobd", "dobm", "doby"))
 _AS_THEY_ARE = frozenset({"ph", "db", "external_id"})
 _RULES: dict[str, tuple[Callable[[str], str], ...]] = {
     "ph": (lambda text: _OUTSIDE_DIGITS.sub("", text).lstrip("0"),),

@@ -95,6 +95,15 @@ def test_load_loads_and_models_every_record() -> None:
     assert all(step["rows_per_s"] > 0 for step in result["steps"])
 
 
+def test_userdata_accepts_every_raw_event_in_both_forms() -> None:
+    done = run_bench("userdata.py", "--seconds=0.2", "--no-collectors", "--json")
+    assert 0 == done.returncode, done.stderr
+    rows = json.loads(done.stdout)
+    cases = ["Meta's SDK, built and hashed", "accepted, E.164", "accepted, national"]
+    assert cases == [row["case"] for row in rows]
+    assert all(row["events_per_s"] > 0 < row["ratio_to_sdk"] for row in rows)
+
+
 def test_memory_sums_over_all_processes_of_a_server() -> None:
     result = read_result(run_bench("memory.py", "--workers=1", "--seconds=1", "--json"))
     parts = sorted(row["part"] for row in result["processes"])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import doctest
 import ipaddress
+import random
 import time
 from hashlib import md5
 
+import phonenumbers
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -455,3 +457,25 @@ def test_hostile_values_cost_linear_time(unit: str) -> None:
         clean(text)
     # Quadratic work would take minutes here, linear work takes some tens of milliseconds.
     assert time.process_time() - begun < 3
+
+
+def test_home_numbers_are_read_as_the_numbering_plan_reads_them() -> None:
+    chance = random.Random(20_260_103)
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        mobile = phonenumbers.PhoneNumberType.MOBILE
+        example = phonenumbers.example_number_for_type(region, mobile)
+        if example is None:
+            continue
+        national = phonenumbers.national_significant_number(example)
+        for _ in range(8):
+            kept = chance.randrange(len(national) + 1)
+            rest = "".join(chance.choices("0123456789", k=len(national) - kept))
+            dialled = f"0{national[:kept]}{rest}"
+            try:
+                parsed = phonenumbers.parse(dialled, region)
+            except phonenumbers.NumberParseException:
+                continue
+            if phonenumbers.is_valid_number(parsed):
+                digits = phonenumbers.national_significant_number(parsed)
+                expected = f"{parsed.country_code}{digits}"
+                assert expected == phone.normalize_phone(dialled, region.lower()), dialled

@@ -4,6 +4,7 @@ parameters*); unknown keys are dropped, since their values may be anything."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from doublet.countries import country_code
@@ -133,37 +134,96 @@ def _clean_any(
     for key, value in user_data.items():
         if value is None or value == "":
             continue
-        cleaned: Any
         if key in HASHED:
-            if type(value) is list and len(value) > VALUES_MAX:
-                flags.append(f"too_many_{key}")
-                value = value[:VALUES_MAX]
-            country = _country(user_data) or phone_country if key == "ph" else ""
-            cleaned = _hashes(key, value, country, variants)
+            country = ""
+            if key == "ph":
+                country = _country(user_data) or phone_country
+            if type(value) is list and len(value) == 1:
+                value = value[0]
+            if type(value) is str:
+                _keep_one(kept, flags, key, value, country, variants)
+            elif value != []:
+                _keep_some(kept, flags, key, value, country, variants)
         elif key in _RULES:
             text = _text(value)
             cleaned = _RULES[key](text) if text else None
-        else:
-            if "unknown_user_data" not in flags:
-                flags.append("unknown_user_data")
-            continue
-        if cleaned is not None:
-            if key in HASHED:
-                _keep(kept, flags, key, cleaned)
-            else:
+            if cleaned is not None:
                 kept[key] = cleaned
-        elif value != []:
-            flags.append(f"invalid_{key}")
+            elif value != []:
+                flags.append(f"invalid_{key}")
+        elif "unknown_user_data" not in flags:
+            flags.append("unknown_user_data")
     return kept
 
 
-def _keep(kept: dict[str, Any], flags: list[str], key: str, digests: list[str]) -> None:
-    """Keep hashes, but not those of placeholders: they would make one person of many."""
-    if any(is_dud(key, digest) for digest in digests):
+def _keep_one(
+    kept: dict[str, Any],
+    flags: list[str],
+    key: str,
+    text: str,
+    country: str,
+    variants: dict[str, list[str]],
+) -> None:
+    """Keep the hash of one text, but not that of a placeholder: it would make one person of many.
+    `country` is that of phone numbers without a country code."""
+    if key in _SHARED and len(text) <= _SHARED_LENGTH_MAX:
+        digest, others = _read_shared(key, text)
+    else:
+        digest, others = _read(key, text, country)
+    if digest is None:
+        flags.append(f"invalid_{key}")
+    elif digest in DUDS and is_dud(key, digest):
         flags.append(f"dud_{key}")
-        digests = [digest for digest in digests if not is_dud(key, digest)]
-    if digests:
-        kept[key] = digests
+    else:
+        kept[key] = [digest]
+        if others:
+            variants[key] = [*others]
+
+
+def _read(key: str, text: str, country: str = "") -> tuple[str | None, list[str]]:
+    """The hash of a text as documented, and those that other clients make of it."""
+    digest, plain = read_user_value(key, text, country) if text else (None, None)
+    return digest, [] if plain is None else other_hashes(key, text, plain)
+
+
+_SHARED = frozenset(("ct", "st", "country", "ge"))
+_SHARED_LENGTH_MAX = 31
+
+# What thousands of people share is worked out once. Nothing that names one person is kept so.
+_read_shared = lru_cache(maxsize=8192)(_read)
+
+
+def _keep_some(
+    kept: dict[str, Any],
+    flags: list[str],
+    key: str,
+    values: Any,
+    country: str,
+    variants: dict[str, list[str]],
+) -> None:
+    """The same for a list of values, or for one that is no text; hashes are distinct and sorted."""
+    if type(values) is not list:
+        values = [values]
+    elif len(values) > VALUES_MAX:
+        flags.append(f"too_many_{key}")
+        values = values[:VALUES_MAX]
+    single: dict[str, list[str]] = {}
+    found: set[str] = set()
+    others: set[str] = set()
+    said: list[str] = []
+    for value in values:
+        theirs: dict[str, list[str]] = {}
+        _keep_one(single, said, key, _text(value) or "", country, theirs)
+        found.update(single.pop(key, ()))
+        others.update(theirs.get(key, ()))
+    if found:
+        kept[key] = sorted(found)
+    if others - found:
+        variants[key] = sorted(others - found)
+    if f"dud_{key}" in said:
+        flags.append(f"dud_{key}")
+    elif not found:
+        flags.append(f"invalid_{key}")
 
 
 def _country(user_data: dict[str, Any]) -> str:
@@ -172,25 +232,6 @@ def _country(user_data: dict[str, Any]) -> str:
     if isinstance(value, list):
         value = value[0] if value else None
     return country_code(value) or "" if isinstance(value, str) and len(value) < 64 else ""
-
-
-def _hashes(
-    key: str, values: Any, country: str, variants: dict[str, list[str]]
-) -> list[str] | None:
-    """The distinct hashes of one value or a list of them, sorted; None when there is no usable
-    one. `country` is that of phone numbers without a country code."""
-    found: set[str] = set()
-    others: set[str] = set()
-    for value in values if isinstance(values, list) else (values,):
-        text = _text(value)
-        digest, plain = read_user_value(key, text, country) if text else (None, None)
-        if digest is not None:
-            found.add(digest)
-            if plain is not None and digest not in DUDS:
-                others.update(other_hashes(key, text or "", plain))
-    if others - found:
-        variants[key] = sorted(others - found)
-    return sorted(found) or None
 
 
 def _text(value: Any) -> str | None:
