@@ -2,7 +2,7 @@
 -- was first and last received, and two of the event ids. The conditions are in words in
 -- diagnostics.py. Sources: events_deduplicated; copies with joins and the lake's files of events, so
 -- that the server is judged by what it sent itself: what the browser's copy mends is found too.
--- Flags are those of all copies. What arrived and is wrong is not also missing.
+-- Flags are those of all copies. Hashes are cut to 64 bits, which tell a million of them apart. What arrived and is wrong is not also missing.
 -- Parameters: see quality.sql, and $hot_events_min, $hot_share_min: a value is hot from so many
 -- events on, if they are also that share of the events of the name that bear one; $almost_standard:
 -- the event names that only letters' case or separators keep from being standard ones.
@@ -11,11 +11,11 @@ sent as (
   select
     rows.log_slot,
     rows.log_offset,
-    list_min(user_data.em) as em,
-    list_min(user_data.ph) as ph,
-    list_min(user_data.external_id) as external_id,
+    substring(list_min(user_data.em), 1, 16) as em,
+    substring(list_min(user_data.ph), 1, 16) as ph,
+    case when list_min(user_data.external_id) is not null then 1 else 0 end as external_id,
     user_data.client_ip_address as ip,
-    user_data.client_user_agent as ua,
+    case when user_data.client_user_agent is not null then 1 else 0 end as ua,
     user_data.fbp as fbp,
     user_data.fbc as fbc,
     cast(floor(epoch(received_at)) as bigint) - event_time as late_s
@@ -65,19 +65,24 @@ seen as (
     server_copies > 0 as by_server,
     server_copies > 0 and action_source = 'website' as by_web_server,
     browser_copies > 0 as by_browser,
-    value,
-    currency,
+    value is not null as has_value,
+    currency is not null as has_currency,
     coalesce(flags, []) as flags,
     conflicts,
     sent_by_event.lacks_event_id = 1 as lacks_event_id,
-    case when server_copies > 0 then sent_by_event.em else list_min(user_data.em) end as em,
-    case when server_copies > 0 then sent_by_event.ph else list_min(user_data.ph) end as ph,
     case
-      when server_copies > 0 then sent_by_event.external_id
-      else list_min(user_data.external_id)
-    end as external_id,
+      when server_copies > 0 then sent_by_event.em
+      else substring(list_min(user_data.em), 1, 16)
+    end as em,
+    case
+      when server_copies > 0 then sent_by_event.ph
+      else substring(list_min(user_data.ph), 1, 16)
+    end as ph,
+    coalesce(sent_by_event.external_id, 0) as external_id,
     case when server_copies > 0 then sent_by_event.ip else user_data.client_ip_address end as ip,
-    case when server_copies > 0 then sent_by_event.ua else user_data.client_user_agent end as ua,
+    coalesce(sent_by_event.ua, 0) as ua,
+    list_contains($duds, list_min(user_data.em)) as dud_em,
+    list_contains($duds, list_min(user_data.ph)) as dud_ph,
     coalesce(sent_by_event.fbp, user_data.fbp) as fbp,
     coalesce(sent_by_event.fbc, user_data.fbc) as fbc,
     case
@@ -188,13 +193,13 @@ found as (
     last_received_at,
     unnest(list_filter([
       case
-        when value is not null
-          and currency is null
+        when has_value
+          and not has_currency
           and not list_contains(flags, 'invalid_currency')
           then 's2s_missing_currency_for_value_or_item_price'
       end,
       case
-        when currency is not null and value is null and not list_contains(flags, 'invalid_value')
+        when has_currency and not has_value and not list_contains(flags, 'invalid_value')
           then 's2s_missing_value_for_currency'
       end,
       case
@@ -219,7 +224,7 @@ found as (
         when by_web_server
           and seen.em is null
           and seen.ph is null
-          and external_id is null
+          and external_id = 0
           and not list_has_any(
             flags,
             ['dud_em', 'dud_ph', 'dud_external_id', 'invalid_em', 'invalid_ph', 'invalid_external_id']
@@ -231,7 +236,7 @@ found as (
           then 's2s_missing_ip'
       end,
       case
-        when by_web_server and ua is null and not list_contains(flags, 'invalid_client_user_agent')
+        when by_web_server and ua = 0 and not list_contains(flags, 'invalid_client_user_agent')
           then 's2s_missing_ua'
       end,
       case when list_contains(flags, 'invalid_client_ip_address')
@@ -253,9 +258,9 @@ found as (
           then 'capi_ip_address_ip_value_mismatch'
       end,
       case when hot_ips.ip is not null then 'capi_ip_address_hot_ip' end,
-      case when list_contains($duds, seen.em) or list_contains(flags, 'dud_em')
+      case when dud_em or list_contains(flags, 'dud_em')
         then 'capi_pii_email_hot_email_fake' end,
-      case when list_contains($duds, seen.ph) or list_contains(flags, 'dud_ph')
+      case when dud_ph or list_contains(flags, 'dud_ph')
         then 'capi_pii_phone_hot_phone_fake' end,
       case when hot_emails.em is not null then 'capi_pii_email_hot_email' end,
       case when hot_phones.ph is not null then 'capi_pii_phone_hot_phone' end,
