@@ -98,15 +98,26 @@ FAULTS: dict[str, Fault] = {
     "s2s_dedupe_key_low_coverage": Fault({"event_id": None}, on=("server",)),
     "s2s_event_id_in_custom_data": Fault({"custom_data": {**MONEY, "event_id": "x"}}),
     "s2s_extern_id_in_custom_data": Fault({"custom_data": {**MONEY, "external_id": "x"}}),
-    "s2s_missing_pii_or_external_id": Fault(user_data={"em": None}),
-    "s2s_missing_ip": Fault(user_data={"client_ip_address": None}),
-    "s2s_missing_ua": Fault(user_data={"client_user_agent": None}),
-    "s2s_invalid_ip_address": Fault(user_data={"client_ip_address": "203.0.113.256"}),
+    "s2s_missing_pii_or_external_id": Fault(user_data={"em": None}, on=("server",)),
+    "s2s_missing_ip": Fault(user_data={"client_ip_address": None}, on=("server",)),
+    "s2s_missing_ua": Fault(user_data={"client_user_agent": None}, on=("server",)),
+    "s2s_invalid_ip_address": Fault(
+        user_data={"client_ip_address": "203.0.113.256"}, on=("server",)
+    ),
     "s2s_private_ip_address": Fault(user_data={"client_ip_address": "192.168.1.7"}),
-    "capi_pii_email_hot_email_fake": Fault(user_data={"em": [sha256("null")]}),
-    "capi_pii_phone_hot_phone_fake": Fault(user_data={"ph": [sha256("0000000000")]}),
-    "capi_pii_email_invalid_email": Fault(user_data={"em": "mary at shop"}),
-    "capi_pii_phone_invalid_phone": Fault(user_data={"ph": "call me"}),
+    "capi_ip_address_ip_v4": Fault(user_data={"client_ip_address": "2001:db8::7"}, on=("browser",)),
+    "capi_ip_address_ip_value_mismatch": Fault(
+        user_data={"client_ip_address": "198.51.100.7"}, on=("server",)
+    ),
+    "s2s_inconsistent_click_id": Fault(
+        user_data={"fbc": f"fb.1.{NOON // 1000 - 86_400_000}.Click"}, on=("server",)
+    ),
+    "capi_pii_email_hot_email_fake": Fault(user_data={"em": [sha256("null")]}, on=("server",)),
+    "capi_pii_phone_hot_phone_fake": Fault(
+        user_data={"ph": [sha256("0000000000")]}, on=("server",)
+    ),
+    "capi_pii_email_invalid_email": Fault(user_data={"em": "mary at shop"}, on=("server",)),
+    "capi_pii_phone_invalid_phone": Fault(user_data={"ph": "call me"}, on=("server",)),
     "s2s_invalid_fbp_cookie": Fault(user_data={"fbp": "GA1.2.3.4"}),
     "capi_fbc_invalid_click_id": Fault(user_data={"fbc": "IwAR0click"}),
     "capi_fbc_invalid_creation_time": Fault(user_data={"fbc": "fb.1.1780000000.Click"}),
@@ -191,6 +202,27 @@ def test_quality_scores_the_keys_of_the_servers_events(pipeline: Pipeline) -> No
     assert row.gain["em"] == 0
     (low,) = diagnostics(pipeline.engine, OWNER, **WINDOW)
     assert ("s2s_low_event_coverage", 4, 10) == (low.diagnostic, low.affected, low.total)
+
+
+def test_the_score_is_of_what_the_server_itself_sent(pipeline: Pipeline) -> None:
+    send(pipeline, Fault(user_data={"fbc": None, "fbp": None, "em": None}, on=("server",)), 150)
+    (row,) = quality(pipeline.engine, OWNER, **WINDOW)
+    assert {"em": 0.25, "fbc": 0.25, "fbp": 0.25, "ip_and_ua": 1.0} == {
+        key: share for key, share in row.coverage.items() if share
+    }
+    # Once the copies are one, each event has what its browser's copy has.
+    assert (2.8, 1.0) == (row.score, row.joinable_share)
+
+
+def test_the_same_is_found_in_files_that_were_merged(pipeline: Pipeline) -> None:
+    send(pipeline, FAULTS["s2s_missing_ip"])
+    before = diagnostics(pipeline.engine, OWNER, **WINDOW)
+    pipeline.append([make_record(source="browser", **clean(EVENTS))])
+    pipeline.append([make_record(source="server", **clean(EVENTS))])
+    pipeline.refresh()
+    pipeline.compact()
+    (after,) = diagnostics(pipeline.engine, OWNER, **WINDOW)
+    assert [(before[0].affected, EVENTS + 1)] == [(after.affected, after.total)]
 
 
 def test_each_deduplication_key_is_told_with_what_it_does(pipeline: Pipeline) -> None:

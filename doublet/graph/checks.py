@@ -20,10 +20,10 @@ CHECK = Shape(
 """Fields: facebook_business, DACheck."""
 
 _OF_METHOD: dict[str, tuple[str, ...]] = {
-    "ALL": ("events", "browser_events", "server_events", "judged"),
+    "ALL": ("events", "browser_events", "server_events", "judged", "both"),
     "APP": (),
     "BROWSER": ("events", "browser_events"),
-    "SERVER": ("events", "server_events", "judged"),
+    "SERVER": ("events", "server_events", "judged", "both"),
 }
 """Which events a diagnostic is of, by connection method. No diagnostic is of apps alone."""
 

@@ -24,22 +24,22 @@ HOT_SHARE_MIN = 0.1
 
 
 class Diagnostic(NamedTuple):
-    """One fault: Meta's key for it, what it is called, when it holds of an event after
-    deduplication, how to mend it, how bad it is, and the events that its share is of."""
+    """One fault: Meta's key for it, what it is called, when it holds of an event (of what the
+    server sent itself, where it did), how to mend it, how bad it is, and the events that its share is of."""
 
     key: str
     title: str
     condition: str
     fix: str
     severity: Literal["high", "medium", "low"]
-    of: Literal["events", "browser_events", "server_events", "judged"]
+    of: Literal["events", "browser_events", "server_events", "both", "judged"]
 
 
 class DiagnosticRow(msgspec.Struct):
     """One fault of one event name: `affected` of `total` events, share 0–1, when such events were
     first and last received, at most two of their event ids, and what to do. `total` counts the
-    events that the fault can be found on: all, those of the browser, those of the server, or those
-    of the server with action_source website."""
+    events that the fault can be found on: all, those of the browser, those of the server, of
+    both, or of the server with action_source website."""
 
     diagnostic: str
     title: str
@@ -78,6 +78,8 @@ DIAGNOSTICS: tuple[Diagnostic, ...] = (
     Diagnostic("s2s_missing_ua", "No user agent", "client_user_agent was not sent.", "Send the header User-Agent of the visitor.", "medium", "judged"),
     Diagnostic("s2s_invalid_ip_address", "Invalid IP address", "client_ip_address is no address.", "Send one IPv4 or IPv6 address as text.", "medium", "events"),
     Diagnostic("s2s_private_ip_address", "Private IP address", "client_ip_address is of a private network.", "Read the visitor's address from the proxy's header.", "high", "server_events"),
+    Diagnostic("capi_ip_address_ip_v4", "IPv4 beside the browser's IPv6", "The server sent an IPv4 address, the browser's connection was IPv6.", "Take the visitor's address from the request that shows the page, and serve pages over IPv6 wherever the pixel's address is.", "medium", "both"),
+    Diagnostic("capi_ip_address_ip_value_mismatch", "Another IP address than the browser's", "The server and the browser's connection have different addresses of one kind.", "Send the visitor's address as the proxy's header names it, not the proxy's own.", "medium", "both"),
     Diagnostic("capi_ip_address_hot_ip", "Hot IP address", _HOT, "Probably the server's own address: send the visitor's.", "high", "events"),
     Diagnostic("capi_pii_email_hot_email_fake", "Dud e-mail address", "em is the hash of nothing or of a stand-in (null, test@test.com, …).", "Leave em out when the address is not known.", "high", "events"),
     Diagnostic("capi_pii_phone_hot_phone_fake", "Dud phone number", "ph is the hash of nothing or of a stand-in (null, 0000000000, …).", "Leave ph out when the number is not known.", "high", "events"),
@@ -88,14 +90,15 @@ DIAGNOSTICS: tuple[Diagnostic, ...] = (
     Diagnostic("s2s_invalid_fbp_cookie", "Invalid fbp", "fbp is not fb.1.<ms>.<number>.", "Send the cookie _fbp as it is.", "medium", "events"),
     Diagnostic("capi_fbc_invalid_click_id", "Invalid fbc", "fbc has not the form of a click id.", _FBC, "high", "events"),
     Diagnostic("capi_fbc_invalid_creation_time", "Impossible time in fbc", "The time in fbc is not in milliseconds, or more than 5 minutes after the event.", _FBC, "medium", "events"),
+    Diagnostic("s2s_inconsistent_click_id", "Another click than the browser's", "The server's fbc differs from the browser's.", _FBC, "medium", "both"),
     Diagnostic("capi_fbc_expired_click_id", "Expired click", "The click of fbc is more than 90 days before the event.", "Let _fbc expire after 90 days.", "low", "events"),
     Diagnostic("s2s_missing_action_source", "No action_source", "action_source is missing.", "Send action_source, e.g. website.", "medium", "events"),
     Diagnostic("s2s_invalid_action_source", "Unknown action_source", "action_source is none of Meta's.", "Send one of Meta's values, e.g. website.", "medium", "events"),
     Diagnostic("s2s_missing_event_source_url", "No page address", "A website event without event_source_url.", "Send the address of the page.", "medium", "events"),
     Diagnostic("s2s_event_time_in_future", "Event from the future", "event_time is more than 5 minutes after receipt.", "Set the clock; send Unix seconds in UTC.", "medium", "events"),
-    Diagnostic("s2s_delay_greater_than_twenty_four_hours", "Later than a day", "The kept copy came more than 24 hours after event_time.", "Send events as they happen.", "high", "server_events"),
+    Diagnostic("s2s_delay_greater_than_twenty_four_hours", "Later than a day", "The server's first copy came more than 24 hours after event_time.", "Send events as they happen.", "high", "server_events"),
     Diagnostic("pixel_almost_standard_event", "Almost a standard event", "The event name is a standard one but for case, spaces, hyphens or underscores.", "Write the name exactly: AddToCart, not Add To Cart or addtocart. Under another name it is a custom event.", "high", "events"),
-    Diagnostic("s2s_delay_greater_than_two_hours", "Later than two hours", "The kept copy came 2 to 24 hours after event_time.", "Send events as they happen.", "medium", "server_events"),
+    Diagnostic("s2s_delay_greater_than_two_hours", "Later than two hours", "The server's first copy came 2 to 24 hours after event_time.", "Send events as they happen.", "medium", "server_events"),
 )
 # fmt: on
 _STANDARD_LETTERS = frozenset(name.lower() for name in STANDARD_EVENTS)
@@ -123,8 +126,10 @@ def diagnostics(
 ) -> list[DiagnosticRow]:
     """What was found from one day to another, both of the account's time zone and by event_time;
     what touches the largest share first. Empty when nothing is wrong."""
-    asked = filters(account, since, until, pixel_id, event_name)
+    asked = filters(engine, account, since, until, pixel_id, event_name)
     totals = {row.event_name: row for row in judged_rows(engine, asked)}
+    if not totals:
+        return []
     more = {
         "hot_events_min": HOT_EVENTS_MIN,
         "hot_share_min": HOT_SHARE_MIN,

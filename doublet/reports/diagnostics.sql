@@ -1,34 +1,56 @@
 -- One row per diagnostic and event name that it was found on: how many events it touches, when it
 -- was first and last received, and two of the event ids. The conditions are in words in
--- diagnostics.py. Sources: events_deduplicated, so that a fault of one copy that the other mends is
--- none, and copies with joins, which know the server's copies without event id even where another
--- key joined them. Flags are those of all copies. What arrived and is wrong is not also missing.
+-- diagnostics.py. Sources: events_deduplicated; copies with joins and the lake's files of events, so
+-- that the server is judged by what it sent itself: what the browser's copy mends is found too.
+-- Flags are those of all copies. Hashes are cut to 64 bits, which tell a million of them apart. What arrived and is wrong is not also missing.
 -- Parameters: see quality.sql, and $hot_events_min, $hot_share_min: a value is hot from so many
 -- events on, if they are also that share of the events of the name that bear one; $almost_standard:
 -- the event names that only letters' case or separators keep from being standard ones.
 with
-without_id as (
+sent as (
+  select
+    rows.log_slot,
+    rows.log_offset,
+    substring(list_min(user_data.em), 1, 16) as em,
+    substring(list_min(user_data.ph), 1, 16) as ph,
+    case when list_min(user_data.external_id) is not null then 1 else 0 end as external_id,
+    user_data.client_ip_address as ip,
+    case when user_data.client_user_agent is not null then 1 else 0 end as ua,
+    user_data.fbp as fbp,
+    user_data.fbc as fbc,
+    cast(floor(epoch(received_at)) as bigint) - event_time as late_s
+  from read_parquet($paths) as rows
+  where account_id = $account_id
+    and source = 'server'
+    and ($pixel_id is null or pixel_id = $pixel_id)
+    and ($event_name is null or event_name = $event_name)
+),
+sent_by_event as (
   select
     copies.pixel_id,
     coalesce(joins.root_key, copies.event_key) as event_key,
-    coalesce(joins.root_at, copies.chain_at) as anchor_at
-  from copies
+    coalesce(joins.root_at, copies.chain_at) as anchor_at,
+    max(sent.em) as em,
+    max(sent.ph) as ph,
+    max(sent.external_id) as external_id,
+    max(sent.ip) as ip,
+    max(sent.ua) as ua,
+    max(sent.fbp) as fbp,
+    max(sent.fbc) as fbc,
+    min(sent.late_s) as late_s,
+    max(case when copies.method = 'none' then 1 else 0 end) as lacks_event_id
+  from sent
+  inner join copies
+    on sent.log_slot = copies.log_slot
+    and sent.log_offset = copies.log_offset
   left join joins
     on copies.pixel_id = joins.pixel_id
     and copies.event_key = joins.event_key
     and copies.chain_at = joins.chain_at
-  where copies.source = 'server'
-    and copies.method = 'none'
-    and ($pixel_id is null or copies.pixel_id = $pixel_id)
-    and ($event_name is null or copies.event_name = $event_name)
-    and epoch(copies.received_at) >= $since - 86400
-),
-without_id_once as (
-  select distinct
-    pixel_id,
-    event_key,
-    anchor_at
-  from without_id
+  group by
+    copies.pixel_id,
+    coalesce(joins.root_key, copies.event_key),
+    coalesce(joins.root_at, copies.chain_at)
 ),
 seen as (
   select
@@ -39,22 +61,34 @@ seen as (
     last_received_at,
     nullif(event_id, 'erased') as event_id,
     event_time,
-    event_time - cast(floor(epoch(kept_received_at)) as bigint) as ahead_s,
+    sent_by_event.late_s as late_s,
     server_copies > 0 as by_server,
     server_copies > 0 and action_source = 'website' as by_web_server,
     browser_copies > 0 as by_browser,
-    value,
-    currency,
+    value is not null as has_value,
+    currency is not null as has_currency,
     coalesce(flags, []) as flags,
     conflicts,
-    without_id_once.event_key is not null as lacks_event_id,
-    list_min(user_data.em) as em,
-    list_min(user_data.ph) as ph,
-    user_data.client_ip_address as ip,
-    user_data.client_user_agent as ua,
-    user_data.fbp as fbp,
-    user_data.fbc as fbc,
-    list_min(user_data.external_id) as external_id,
+    sent_by_event.lacks_event_id = 1 as lacks_event_id,
+    case
+      when server_copies > 0 then sent_by_event.em
+      else substring(list_min(user_data.em), 1, 16)
+    end as em,
+    case
+      when server_copies > 0 then sent_by_event.ph
+      else substring(list_min(user_data.ph), 1, 16)
+    end as ph,
+    coalesce(sent_by_event.external_id, 0) as external_id,
+    case when server_copies > 0 then sent_by_event.ip else user_data.client_ip_address end as ip,
+    coalesce(sent_by_event.ua, 0) as ua,
+    list_contains($duds, list_min(user_data.em)) as dud_em,
+    list_contains($duds, list_min(user_data.ph)) as dud_ph,
+    coalesce(sent_by_event.fbp, user_data.fbp) as fbp,
+    coalesce(sent_by_event.fbc, user_data.fbc) as fbc,
+    case
+      when kept_source = 'browser' and server_copies > 0 then user_data.client_ip_address
+    end as browser_ip,
+    case when kept_source = 'browser' and server_copies > 0 then user_data.fbc end as browser_fbc,
     -- Few have such a key at all: looking for its name is much cheaper than reading JSON.
     case
       when server_copies > 0 and contains(custom_data, '"event_id"')
@@ -65,14 +99,14 @@ seen as (
         then json_extract_string(custom_data, '$.external_id')
     end as misplaced_external_id,
     case
-      when regexp_matches(user_data.fbc, '^fb[.][0-9]+[.][0-9]{13}[.].+$')
-        then cast(split_part(user_data.fbc, '.', 3) as bigint) / 1000
+      when regexp_matches(coalesce(sent_by_event.fbc, user_data.fbc), '^fb[.][0-9]+[.][0-9]{13}[.].+$')
+        then cast(split_part(coalesce(sent_by_event.fbc, user_data.fbc), '.', 3) as bigint) / 1000
     end as clicked_s
   from events_deduplicated
-  left join without_id_once
-    on events_deduplicated.pixel_id = without_id_once.pixel_id
-    and events_deduplicated.event_key = without_id_once.event_key
-    and events_deduplicated.anchor_at = without_id_once.anchor_at
+  left join sent_by_event
+    on events_deduplicated.pixel_id = sent_by_event.pixel_id
+    and events_deduplicated.event_key = sent_by_event.event_key
+    and events_deduplicated.anchor_at = sent_by_event.anchor_at
   where account_id = $account_id
     and not is_test
     and ($pixel_id is null or events_deduplicated.pixel_id = $pixel_id)
@@ -159,13 +193,13 @@ found as (
     last_received_at,
     unnest(list_filter([
       case
-        when value is not null
-          and currency is null
+        when has_value
+          and not has_currency
           and not list_contains(flags, 'invalid_currency')
           then 's2s_missing_currency_for_value_or_item_price'
       end,
       case
-        when currency is not null and value is null and not list_contains(flags, 'invalid_value')
+        when has_currency and not has_value and not list_contains(flags, 'invalid_value')
           then 's2s_missing_value_for_currency'
       end,
       case
@@ -190,7 +224,7 @@ found as (
         when by_web_server
           and seen.em is null
           and seen.ph is null
-          and external_id is null
+          and external_id = 0
           and not list_has_any(
             flags,
             ['dud_em', 'dud_ph', 'dud_external_id', 'invalid_em', 'invalid_ph', 'invalid_external_id']
@@ -202,7 +236,7 @@ found as (
           then 's2s_missing_ip'
       end,
       case
-        when by_web_server and ua is null and not list_contains(flags, 'invalid_client_user_agent')
+        when by_web_server and ua = 0 and not list_contains(flags, 'invalid_client_user_agent')
           then 's2s_missing_ua'
       end,
       case when list_contains(flags, 'invalid_client_ip_address')
@@ -215,10 +249,18 @@ found as (
           )
           then 's2s_private_ip_address'
       end,
+      case
+        when contains(browser_ip, ':') and not contains(seen.ip, ':')
+          then 'capi_ip_address_ip_v4'
+      end,
+      case
+        when browser_ip <> seen.ip and contains(browser_ip, ':') = contains(seen.ip, ':')
+          then 'capi_ip_address_ip_value_mismatch'
+      end,
       case when hot_ips.ip is not null then 'capi_ip_address_hot_ip' end,
-      case when list_contains($duds, seen.em) or list_contains(flags, 'dud_em')
+      case when dud_em or list_contains(flags, 'dud_em')
         then 'capi_pii_email_hot_email_fake' end,
-      case when list_contains($duds, seen.ph) or list_contains(flags, 'dud_ph')
+      case when dud_ph or list_contains(flags, 'dud_ph')
         then 'capi_pii_phone_hot_phone_fake' end,
       case when hot_emails.em is not null then 'capi_pii_email_hot_email' end,
       case when hot_phones.ph is not null then 'capi_pii_phone_hot_phone' end,
@@ -228,6 +270,7 @@ found as (
       case when list_contains(flags, 'invalid_fbc') then 'capi_fbc_invalid_click_id' end,
       case when fbc is not null and (clicked_s is null or clicked_s > event_time + 300)
         then 'capi_fbc_invalid_creation_time' end,
+      case when browser_fbc <> fbc then 's2s_inconsistent_click_id' end,
       case when clicked_s < event_time - 7776000 then 'capi_fbc_expired_click_id' end,
       case when list_contains(flags, 'missing_action_source')
         then 's2s_missing_action_source' end,
@@ -237,9 +280,9 @@ found as (
         then 's2s_missing_event_source_url' end,
       case when list_contains(flags, 'event_time_in_future')
         then 's2s_event_time_in_future' end,
-      case when by_server and ahead_s < -86400
+      case when by_server and late_s > 86400
         then 's2s_delay_greater_than_twenty_four_hours' end,
-      case when by_server and ahead_s < -7200 and ahead_s >= -86400
+      case when by_server and late_s > 7200 and late_s <= 86400
         then 's2s_delay_greater_than_two_hours' end,
       case when list_contains($almost_standard, seen.event_name)
         then 'pixel_almost_standard_event' end

@@ -1,8 +1,8 @@
 """Match quality: how well the server's events can be matched to people, from 0 to 10.
 
 score = 10 × Σ weight(key) × coverage(key), where coverage is the share (0–1) of the server's
-website events that bear the key once the copies are one. `WEIGHTS` sum to 1, so that sending a
-key always would add 10 × weight × (1 − coverage): no more is claimed than that.
+website events that bear the key in what the server itself sent. `WEIGHTS` sum to 1, so that
+sending a key always would add 10 × weight × (1 − coverage): no more is claimed than that.
 """
 
 from __future__ import annotations
@@ -87,10 +87,11 @@ class Freshness(msgspec.Struct):
 class QualityRow(msgspec.Struct):
     """One event name: events after deduplication, those of which the browser, the server and both
     sent a copy, and `judged`: the server's with action_source website, which the score (0–10), the
-    coverage of keys and joinable_share are of. joinable_share bear em, ph, fbc, fbp or external_id;
-    event_coverage_share of the browser's events the server sent too (Meta's goal: 0.75);
-    additional_share of all events only the server saw; gain is what a key would add to the score
-    if every event bore it. Shares are 0–1; of nothing they, the score and freshness are None.
+    coverage of keys and joinable_share are of. coverage is by what the server itself sent;
+    joinable_share bear em, ph, fbc, fbp or external_id in any copy. event_coverage_share of the
+    browser's events the server sent too (Meta's goal: 0.75); additional_share of all events only
+    the server saw; gain is what a key would add to the score if every event bore it. Shares are
+    0–1; of nothing they, the score and freshness are None.
     dedupe_keys are event_id, external_id and fbp."""
 
     event_name: str
@@ -128,7 +129,12 @@ def grade(points: float) -> str:
 
 
 def filters(
-    account: Account, since: date, until: date, pixel_id: str | None, event_name: str | None
+    engine: Engine,
+    account: Account,
+    since: date,
+    until: date,
+    pixel_id: str | None,
+    event_name: str | None,
 ) -> dict[str, Any]:
     """The parameters that the texts on quality share."""
     start, end = bounds(account, since, until)
@@ -139,7 +145,17 @@ def filters(
         "since": start,
         "until": end,
         "duds": sorted(DUDS),
+        "paths": _paths(engine, since),
     }
+
+
+def _paths(engine: Engine, since: date) -> list[str]:
+    """The lake's files that may hold copies of events from a day on: an event_time is at most a
+    day after receipt, and days of the account's zone are not those of UTC."""
+    first = date.fromordinal(max(1, since.toordinal() - 2)).isoformat()
+    rows = engine.query("select path from lake_files where path like '%/events/received_date=%'")
+    paths = [row["path"] for row in rows]
+    return [path for path in paths if path.rpartition("received_date=")[2][:10] >= first]
 
 
 def quality(
@@ -153,9 +169,11 @@ def quality(
 ) -> list[QualityRow]:
     """Per event name, most frequent first, from one day to another, both of the account's time
     zone and by event_time. Empty when nothing arrived."""
-    asked = filters(account, since, until, pixel_id, event_name)
+    asked = filters(engine, account, since, until, pixel_id, event_name)
     rows = judged_rows(engine, asked)
-    of_copies = {key: value for key, value in asked.items() if key != "duds"}
+    if not rows:
+        return rows
+    of_copies = {key: value for key, value in asked.items() if key not in ("duds", "paths")}
     sides = {
         found["event_name"]: found for found in engine.query(report_sql("dedupe_keys"), of_copies)
     }
@@ -168,6 +186,8 @@ def quality(
 
 def judged_rows(engine: Engine, asked: dict[str, Any]) -> list[QualityRow]:
     """The rows without what only copies tell: deduplication keys and freshness."""
+    if not asked["paths"]:
+        return []  # Nothing has been received, and no file is there to be read.
     return [_row(found) for found in engine.query(report_sql("quality"), asked)]
 
 
@@ -212,8 +232,8 @@ def _freshness(found: dict[str, Any]) -> Freshness | None:
     frequency = next(
         word for word, share in zip(words, [*shares, 1.0], strict=True) if share >= 0.5
     )
-    soon, later, latest = (round(share, 6) for share in shares)
-    return Freshness(soon, later, latest, frequency)
+    minutes, hours, day = (round(share, 6) for share in shares)
+    return Freshness(minutes, hours, day, frequency)
 
 
 def _share(part: int, whole: int) -> float | None:

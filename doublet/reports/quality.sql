@@ -1,15 +1,15 @@
 -- One row per event name: events by who saw them, and of the website events that the server sent
--- how many bear each key of a person, once the copies are one. A pair counts when both are there;
--- a hash of nothing ("null", "test@test.com", …) is no key. Source: events_deduplicated.
+-- how many bear each key of a person in the copies that it sent itself. A pair counts when both are
+-- there; a hash of nothing ("null", "test@test.com", …) is no key. An event is joinable when it bears
+-- a key in any copy. Sources: events_deduplicated, copies with joins, and the lake's files of events.
 -- Parameters: $account_id, $pixel_id (null: all pixels), $event_name (null: all), $since and $until
--- (Unix seconds, half-open, by event_time; a null $until: unbounded), $duds (such hashes). Our own checks are left out.
+-- (Unix seconds, half-open, by event_time; a null $until: unbounded), $duds (such hashes), $paths (the
+-- files that may hold copies of these events). Our own checks are left out.
 with
-seen as (
+sent as (
   select
-    event_name,
-    case when browser_copies > 0 then 1 else 0 end as by_browser,
-    case when server_copies > 0 then 1 else 0 end as by_server,
-    case when server_copies > 0 and action_source = 'website' then 1 else 0 end as judged,
+    rows.log_slot,
+    rows.log_offset,
     case
       when list_min(user_data.em) is not null and not list_contains($duds, list_min(user_data.em))
         then 1
@@ -37,10 +37,77 @@ seen as (
     case when list_min(user_data.st) is not null then 1 else 0 end as st,
     case when list_min(user_data.zp) is not null then 1 else 0 end as zp,
     case when list_min(user_data.country) is not null then 1 else 0 end as country
+  from read_parquet($paths) as rows
+  where account_id = $account_id
+    and source = 'server'
+    and ($pixel_id is null or pixel_id = $pixel_id)
+    and ($event_name is null or event_name = $event_name)
+),
+sent_by_event as (
+  select
+    copies.pixel_id,
+    coalesce(joins.root_key, copies.event_key) as event_key,
+    coalesce(joins.root_at, copies.chain_at) as anchor_at,
+    max(sent.em) as em,
+    max(sent.ph) as ph,
+    max(sent.ip_and_ua) as ip_and_ua,
+    max(sent.fbc) as fbc,
+    max(sent.fbp) as fbp,
+    max(sent.external_id) as external_id,
+    max(sent.fn_and_ln) as fn_and_ln,
+    max(sent.db) as db,
+    max(sent.ct) as ct,
+    max(sent.st) as st,
+    max(sent.zp) as zp,
+    max(sent.country) as country
+  from sent
+  inner join copies
+    on sent.log_slot = copies.log_slot
+    and sent.log_offset = copies.log_offset
+  left join joins
+    on copies.pixel_id = joins.pixel_id
+    and copies.event_key = joins.event_key
+    and copies.chain_at = joins.chain_at
+  group by
+    copies.pixel_id,
+    coalesce(joins.root_key, copies.event_key),
+    coalesce(joins.root_at, copies.chain_at)
+),
+seen as (
+  select
+    event_name,
+    case when browser_copies > 0 then 1 else 0 end as by_browser,
+    case when server_copies > 0 then 1 else 0 end as by_server,
+    case when server_copies > 0 and action_source = 'website' then 1 else 0 end as judged,
+    case
+      when (list_min(user_data.em) is not null and not list_contains($duds, list_min(user_data.em)))
+        or (list_min(user_data.ph) is not null and not list_contains($duds, list_min(user_data.ph)))
+        or user_data.fbc is not null
+        or user_data.fbp is not null
+        or list_min(user_data.external_id) is not null
+        then 1
+      else 0
+    end as joinable,
+    coalesce(sent_by_event.em, 0) as em,
+    coalesce(sent_by_event.ph, 0) as ph,
+    coalesce(sent_by_event.ip_and_ua, 0) as ip_and_ua,
+    coalesce(sent_by_event.fbc, 0) as fbc,
+    coalesce(sent_by_event.fbp, 0) as fbp,
+    coalesce(sent_by_event.external_id, 0) as external_id,
+    coalesce(sent_by_event.fn_and_ln, 0) as fn_and_ln,
+    coalesce(sent_by_event.db, 0) as db,
+    coalesce(sent_by_event.ct, 0) as ct,
+    coalesce(sent_by_event.st, 0) as st,
+    coalesce(sent_by_event.zp, 0) as zp,
+    coalesce(sent_by_event.country, 0) as country
   from events_deduplicated
+  left join sent_by_event
+    on events_deduplicated.pixel_id = sent_by_event.pixel_id
+    and events_deduplicated.event_key = sent_by_event.event_key
+    and events_deduplicated.anchor_at = sent_by_event.anchor_at
   where account_id = $account_id
     and not is_test
-    and ($pixel_id is null or pixel_id = $pixel_id)
+    and ($pixel_id is null or events_deduplicated.pixel_id = $pixel_id)
     and ($event_name is null or event_name = $event_name)
     and event_time >= $since
     and ($until is null or event_time < $until)
@@ -52,7 +119,7 @@ select
   cast(sum(by_server) as bigint) as server_events,
   cast(sum(by_browser * by_server) as bigint) as both,
   cast(sum(judged) as bigint) as judged,
-  cast(sum(judged * greatest(em, ph, fbc, fbp, external_id)) as bigint) as joinable,
+  cast(sum(judged * joinable) as bigint) as joinable,
   cast(sum(judged * em) as bigint) as em,
   cast(sum(judged * ip_and_ua) as bigint) as ip_and_ua,
   cast(sum(judged * fbc) as bigint) as fbc,

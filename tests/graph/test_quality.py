@@ -80,7 +80,7 @@ def test_checks_that_fail_come_first(site: Site) -> None:
     ("parameters", "sides"),
     [
         ({"connection_method": "BROWSER"}, {"events", "browser_events"}),
-        ({"connection_method": "SERVER"}, {"events", "server_events", "judged"}),
+        ({"connection_method": "SERVER"}, {"events", "server_events", "judged", "both"}),
         ({"connection_method": "APP"}, set()),
     ],
 )
