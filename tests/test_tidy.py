@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # substrate
     ("processes", "log", "lake", "engine", "catalog", "migrations", "rates"),
     # logic
-    ("accept", "pixel", "models", "person", "reports", "explain", "alerts"),
+    ("accept", "pixel", "models", "person", "reports", "explain", "alerts", "live"),
     # edges
     ("health", "collect", "web", "rounds", "backup", "client"),
     # what puts the edges together
@@ -222,7 +222,13 @@ def test_tests_are_named_for_modules() -> None:
 
 # --- SQL -------------------------------------------------------------------------------------
 
-SQL = sorted([*(PACKAGE / "models").glob("*.sql"), *(PACKAGE / "reports").glob("*.sql")])
+SQL = sorted(
+    [
+        *(PACKAGE / "models").glob("*.sql"),
+        *(PACKAGE / "reports").glob("*.sql"),
+        *(PACKAGE / "live").glob("*.sql"),
+    ]
+)
 """The texts that every engine must read alike; loading is the lake's own affair."""
 
 

@@ -33,6 +33,7 @@ from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
 from doublet.cli.quality import report_diagnostics, report_quality
 from doublet.cli.report import report_app
+from doublet.cli.tail import tail
 from doublet.errors import DoubletError, OperatorError
 from doublet.settings import SETTINGS, Settings, settings_file
 
@@ -55,6 +56,7 @@ app.command()(backup)
 app.command()(restore)
 app.command()(explain)
 app.command()(alerts)
+app.command()(tail)
 
 
 @app.command()
