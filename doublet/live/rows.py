@@ -47,6 +47,13 @@ class Row(msgspec.Struct):
     fix: str | None = None
 
     @property
+    def happened_at(self) -> datetime | None:
+        """What the sender claims, where that is more than a minute from the receipt."""
+        if self.event_time is None or abs(self.event_time - self.received_at.timestamp()) <= 60:
+            return None
+        return datetime.fromtimestamp(self.event_time, UTC)
+
+    @property
     def place(self) -> Place:
         """Where its record lies."""
         return Place(self.log_slot, self.log_offset)

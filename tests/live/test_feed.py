@@ -21,7 +21,7 @@ from doublet.live.feed import (
 )
 from doublet.live.rows import read_row
 from doublet.live.warnings import WORDS, advise
-from tests.factories import ACCOUNT, PIXEL, Pipeline, make_record
+from tests.factories import ACCOUNT, NOON, PIXEL, SECOND, Pipeline, make_record
 
 
 @pytest.fixture
@@ -105,6 +105,11 @@ def test_large_custom_data_is_left_out_and_said(pipeline: Pipeline) -> None:
 def test_a_line_is_read_whatever_its_flags_are() -> None:
     line = b'{"log_offset":7,' + make_record()[1:]
     assert (7, ["em"]) == ((row := read_row(line, 3)).log_offset, row.user_data_keys)
+    assert row.happened_at is None
+    line = b'{"log_offset":8,' + make_record(NOON, event_time=NOON // SECOND - 3600)[1:]
+    happened_at = read_row(line, 3).happened_at
+    assert happened_at is not None
+    assert NOON / SECOND - 3600 == happened_at.timestamp()
     assert "It is marked unheard_of." == advise("unheard_of").says
 
 
