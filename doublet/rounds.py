@@ -99,6 +99,8 @@ class Freshener:
         self._is_closing = False
         self.problem = ""
         """What hinders loading; empty while all is well."""
+        self.modelled = 0
+        """How many copies this process has modelled."""
 
     def freshen(self, on_progress: Callable[[str, int], None] | None = None) -> tuple[int, int]:
         """Load and model all there is; how many records were loaded and copies modelled."""
@@ -117,6 +119,7 @@ class Freshener:
                     (lambda rows: on_progress("modelled", rows)) if on_progress else None,
                 )
                 loaded, modelled = loaded + step.rows, modelled + done.copies
+                self.modelled += done.copies
                 more = step.more
                 self.problem = step.problem
         return loaded, modelled

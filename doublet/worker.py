@@ -14,6 +14,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,14 @@ from doublet.alerting import Watch
 from doublet.catalog import Catalog
 from doublet.errors import OperatorError
 from doublet.graph import routes as graph_routes
+from doublet.live.feed import Feed
+from doublet.live.statuses import statuses
 from doublet.processes import private_socket
 from doublet.rounds import Freshener, Rounds
 from doublet.settings import Settings
 from doublet.web import create_app
 from doublet.web.access import Access
+from doublet.web.live import live_routes
 from doublet.web.person import person_routes
 
 logger = logging.getLogger(__name__)
@@ -105,24 +109,41 @@ async def _serve(settings: Settings, freshener: Freshener) -> None:
         rates=settings.rates_folder,
         public_url=settings.url,
     )
+    feed = Feed(
+        settings.log_folder,
+        lambda: catalog.directory().account_of_pixel,
+        partial(statuses, freshener.engine),
+        lambda: freshener.modelled,
+    )
+    door = Access(catalog, key.matches)
     app.router.routes[:0] = [
         *_operator_routes(freshener, key),
-        *person_routes(Access(catalog, key.matches), catalog, freshener),
+        *person_routes(door, catalog, freshener),
         *graph_routes(catalog, freshener.engine, settings.url),
+        *live_routes(door, catalog, feed),
     ]
     socket = private_socket(settings)
     socket.unlink(missing_ok=True)
     server = Server(
         app, uds=socket, interface=Interfaces.ASGINL, log_level=LogLevels.error, backlog=256
     )
+    stop_server: Callable[[], None] = server.stop
+
+    def stop() -> None:
+        # The server waits for every answer, and a listener's has no end of its own.
+        feed.hang_up()
+        stop_server()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.stop)
-    watch = asyncio.create_task(_stop_without((socket, key.path), server.stop))
+        loop.add_signal_handler(number, stop)
+    watch = asyncio.create_task(_stop_without((socket, key.path), stop))
+    feed.start()
     try:
         await server.serve()
     finally:
         socket.unlink(missing_ok=True)
+        feed.stop()
     if watch.done():
         raise OperatorError(
             f"Somebody removed {socket.name} or {key.path}, which a running worker needs.",

@@ -313,6 +313,21 @@ def test_long_events_go_by_beacon(site: Recorder, context: BrowserContext) -> No
     assert ["multipart/form-data"] == site.forms
 
 
+def test_a_test_event_code_in_the_address_holds_for_the_visit(
+    site: Recorder, context: BrowserContext
+) -> None:
+    address = site.origin()
+    page, said = open_page(context, f"{address}/landing?test_event_code=TEST1")
+    page.goto(f"{address}/thanks")
+    site.wait_for(2)
+    page.goto(f"{address}/?test_event_code=")
+    site.wait_for(3)
+    page.goto(f"{address}/later")
+    hits = site.wait_for(4)
+    assert ["TEST1", "TEST1", None, None] == [hit.get("test_event_code") for hit in hits]
+    assert [] == said
+
+
 def test_events_too_long_for_a_beacon_go_by_fetch(site: Recorder, context: BrowserContext) -> None:
     page, _ = open_page(context, site.origin())
     page.evaluate("fbq('trackCustom', 'Longer', {text: 'x'.repeat(200000)})")

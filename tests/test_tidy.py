@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # substrate
     ("processes", "log", "lake", "engine", "catalog", "migrations", "rates"),
     # logic
-    ("accept", "pixel", "models", "person", "reports", "explain", "alerts"),
+    ("accept", "pixel", "models", "person", "reports", "explain", "alerts", "live"),
     # edges
     ("health", "collect", "graph", "web", "rounds", "backup", "client"),
     # what puts the edges together
@@ -232,7 +232,13 @@ def test_tests_are_named_for_modules() -> None:
 
 # --- SQL -------------------------------------------------------------------------------------
 
-SQL = sorted([*(PACKAGE / "models").glob("*.sql"), *(PACKAGE / "reports").glob("*.sql")])
+SQL = sorted(
+    [
+        *(PACKAGE / "models").glob("*.sql"),
+        *(PACKAGE / "reports").glob("*.sql"),
+        *(PACKAGE / "live").glob("*.sql"),
+    ]
+)
 """The texts that every engine must read alike; loading is the lake's own affair."""
 
 

@@ -78,6 +78,8 @@ def accept_hit(hit: Hit, arrival: Arrival) -> bytes | Refusal:
         # Before they are cut, since half an address no longer looks like one.
         whole = redact({key: fields[key] for key in extra})
         extra = {key: text[:_EXTRA_LENGTH_MAX] for key, text in whole.items()}
+    if "test_event_code" in fields:
+        arrival.test_event_code = fields["test_event_code"]
     if fields.get("rl"):
         extra["referrer_url"] = clean_url(fields["rl"])
     try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
+import threading
 from hashlib import sha256
 
 import msgspec
@@ -98,8 +101,17 @@ class Collector:
             logger.exception("collector-start-failed")
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
+        self._hang_up_on_signals()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self._intake.close()
         await self._proxy.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def _hang_up_on_signals(self) -> None:
+        """The server waits for every answer before it stops, also for those without end. A handler
+        of Python's is called besides that of the loop, which is the server's own."""
+        loop = asyncio.get_running_loop()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._proxy.hang_up))

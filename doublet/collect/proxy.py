@@ -5,6 +5,7 @@ and how slow it may be is the same as for events."""
 
 from __future__ import annotations
 
+import asyncio
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,10 @@ _DROPPED = frozenset(
     b"x-forwarded-for x-forwarded-proto forwarded".split()
 )
 _TIMEOUT_S = 60.0
+_EVENT_STREAM = "text/event-stream"
+# Streams of events hold theirs for an hour; the worker has at most 64 of them.
+_CONNECTIONS_MAX = 164
+_IDLE_MAX = 20
 _PRINTABLE = bytes(range(0x21, 0x7F))
 
 
@@ -50,6 +55,7 @@ class Proxy:
         # Not that of the events: a slow dashboard must not close the doors.
         self._room = Room(max(BODIES_SIZE_BYTES_MAX, 2 * settings.body_size_bytes_max))
         self._client: httpx.AsyncClient | None = None
+        self._stopping = asyncio.Event()
 
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand one request to the worker, or say that it is not there."""
@@ -59,7 +65,7 @@ class Proxy:
                 await refuse(send, body)
                 return
             with self._room.hold(body):
-                await self._pass_on(scope, body, send)
+                await self._pass_on(scope, body, receive, send)
         except BusyError as error:
             await refuse(send, Refusal(Reason.BUSY, error.message))
 
@@ -68,11 +74,16 @@ class Proxy:
             return b""
         return await read_body(receive, self._body_size_bytes_max, self._room, self._body_timeout_s)
 
-    async def _pass_on(self, scope: Scope, body: bytes, send: Send) -> None:
+    async def _pass_on(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         import httpx
 
         if self._client is None:
-            transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
+            transport = httpx.AsyncHTTPTransport(
+                uds=str(self._socket),
+                limits=httpx.Limits(
+                    max_connections=_CONNECTIONS_MAX, max_keepalive_connections=_IDLE_MAX
+                ),
+            )
             # One client serves all visitors: a jar that kept cookies would sign them in as each
             # other.
             no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
@@ -99,11 +110,40 @@ class Proxy:
             headers = [(k.lower(), v) for k, v in answer.headers.raw if k.lower() not in _DROPPED]
             start = {"type": "http.response.start", "status": answer.status_code}
             await send({**start, "headers": headers})
-            async for chunk in answer.aiter_raw():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            if answer.headers.get("content-type", "").startswith(_EVENT_STREAM):
+                await self._stream(answer, receive, send)
+            else:
+                await _copy(answer, send)
         finally:
             await answer.aclose()
+
+    async def _stream(self, answer: httpx.Response, receive: Receive, send: Send) -> None:
+        """Pass on an answer without end until this server stops or the client has gone, which
+        between two events nothing else would tell. Where the worker breaks off, clients come again.
+        """
+        import httpx
+
+        sending = asyncio.ensure_future(_copy(answer, send))
+        tasks = {
+            sending,
+            asyncio.ensure_future(_wait_until_gone(receive)),
+            asyncio.ensure_future(self._stopping.wait()),
+        }
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception) and not isinstance(error, httpx.TransportError):
+                raise error
+        if self._stopping.is_set() or any(isinstance(e, httpx.TransportError) for e in ended):
+            await send({"type": "http.response.body", "body": b""})
+
+    def hang_up(self) -> None:
+        """End the answers that have no end of their own."""
+        self._stopping.set()
 
     def _headers(self, scope: Scope) -> HeaderList:
         # The length is that of the body as it was read, which may have come in chunks.
@@ -119,6 +159,17 @@ class Proxy:
         """Drop the connections."""
         if self._client is not None:
             await self._client.aclose()
+
+
+async def _copy(answer: httpx.Response, send: Send) -> None:
+    async for chunk in answer.aiter_raw():
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _wait_until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _unavailable(send: Send) -> None:

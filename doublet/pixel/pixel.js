@@ -140,6 +140,18 @@
     }
   }
 
+  /** A test_event_code in a page's address holds for the rest of the visit; an empty one ends it. */
+  function testCode() {
+    const name = "test_event_code";
+    const given = new URLSearchParams(window.location.search).get(name);
+    try {
+      if (given !== null) window.sessionStorage.setItem(name, given);
+      return window.sessionStorage.getItem(name);
+    } catch (error) {
+      return given;
+    }
+  }
+
   function addGroup(list, group, values) {
     for (const key of Object.keys(values || {})) {
       const text = textOf(values[key]);
@@ -162,6 +174,8 @@
     list.push(["v", VERSION], ["r", "stable"]);
     const agent = pixel.agent || fbq.agent;
     if (agent) list.push(["a", agent]);
+    const code = testCode();
+    if (code) list.push(["test_event_code", code]);
     list.push(["ec", String(pixel.eventCount++)]);
     // Bits: 8 defineProperty, 16 sendBeacon, 4096 first-party cookies.
     list.push(["o", String(8 | (navigator.sendBeacon ? 16 : 0) | (state.cookies ? 4096 : 0))]);
