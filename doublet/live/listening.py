@@ -136,7 +136,7 @@ class Listener:
     async def _catch_up(self, since: Positions, until: Positions) -> AsyncIterator[Message]:
         """What came between, from the log."""
         if await asyncio.to_thread(self._feed.has_lost, since):
-            says = "The log holds no longer all that came meanwhile; the reports do."
+            says = "The log may no longer hold all that came meanwhile; the reports do."
             yield Message("", Gap(None, says))
         records = self._feed.replay(self._wish, since, until)
         while not self._feed.is_closing:

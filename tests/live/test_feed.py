@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from doublet.live.feed import (
     read_positions,
     write_positions,
 )
+from doublet.live.listening import Gap, Listener, Message
 from doublet.live.rows import read_row
 from doublet.live.warnings import WORDS, advise
 from tests.factories import ACCOUNT, NOON, PIXEL, SECOND, Pipeline, make_record
@@ -135,3 +137,33 @@ def test_every_flag_has_words() -> None:
     assert "missing_ts" in flags
     assert "unknown_user_data" in flags
     assert set() == flags - WORDS.keys()
+
+
+def test_a_listener_is_told_when_the_log_was_freed_meanwhile(pipeline: Pipeline) -> None:
+    feed = _feed(pipeline)
+    wish = Wish(ACCOUNT, everything=True)
+    ear = Ear(wish, lambda: None)
+    feed.open(ear)
+    for _ in range(3):
+        pipeline.append(_records_now(5))
+        pipeline.log.close_segments()
+    _look(feed)
+    entries = feed.take(ear).entries
+    first, last = entries[0].positions, entries[-1].positions
+    assert not feed.has_lost(first)
+    assert pipeline.log.delete(last, time.time() + 60)
+    assert feed.has_lost(first)
+    assert not feed.has_lost(last)
+
+    async def listen() -> list[Message]:
+        told = []
+        async for message in Listener(feed, wish, first).messages():
+            told.append(message)
+            if message.content is None:
+                break
+        return told
+
+    told = asyncio.run(listen())
+    assert isinstance(told[0].content, Gap)
+    assert told[0].content.missed is None
+    assert write_positions(last) == told[-1].position
