@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE, unreadable
-from doublet.accept.flags import flag_words
+from doublet.accept.flags import advise
 from doublet.accept.steps import STEPS, Arrival, Draft
 from doublet.accept.user_data import HASHED
 from doublet.event import WireEvent
@@ -187,5 +187,6 @@ def _error(refusal: Refusal) -> Finding:
 
 def _warning(flag: str) -> Finding:
     key = flag.partition("_")[2].removeprefix("many_")
-    message, fix = flag_words(flag)
-    return Finding("warning", flag, f"user_data.{key}" if key in _USER_DATA else "", message, fix)
+    field = f"user_data.{key}" if key in _USER_DATA else ""
+    advice = advise(flag)
+    return Finding("warning", flag, field, advice.says, advice.fix)

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
+
+
+class Advice(msgspec.Struct, frozen=True):
+    """A flag, what it says of the event, and what its sender can do about it."""
+
+    flag: str
+    says: str
+    fix: str
+
+
 FLAGS: dict[str, tuple[str, str]] = {
     "blocked_domain": (
         "The page's domain is blocked for this pixel, or not among those allowed.",
@@ -24,9 +35,25 @@ FLAGS: dict[str, tuple[str, str]] = {
         "action_source is none of Meta's words.",
         "Use website, app, physical_store, system_generated, …",
     ),
+    "invalid_client_ip_address": (
+        "client_ip_address is no address; it was dropped.",
+        "Send the visitor's one IPv4 or IPv6 address.",
+    ),
     "invalid_currency": (
         "ISO 4217 does not know this currency.",
         "Send custom_data.currency as in EUR.",
+    ),
+    "invalid_em": (
+        "em is neither an address nor its SHA-256; it was dropped.",
+        "Trim, lower the case, hash once.",
+    ),
+    "invalid_fbc": (
+        "fbc has not the form of a click id; it was dropped.",
+        "Send the cookie _fbc as it is, its case kept.",
+    ),
+    "invalid_fbp": (
+        "fbp has not the form fb.1.TIME.NUMBER; it was dropped.",
+        "Send the cookie _fbp as it is.",
     ),
     "invalid_lead_id": ("lead_id has not 15 to 17 digits.", "Send it as Lead Ads gave it."),
     "invalid_messaging_channel": (
@@ -36,6 +63,10 @@ FLAGS: dict[str, tuple[str, str]] = {
     "invalid_messaging_event": (
         "Business messaging does not know this event_name.",
         "Use Purchase, LeadSubmitted, …",
+    ),
+    "invalid_ph": (
+        "ph is neither a number nor its SHA-256; it was dropped.",
+        "Digits with the country code, hashed once.",
     ),
     "invalid_value": (
         "custom_data.value is no plain number.",
@@ -101,26 +132,32 @@ FLAGS: dict[str, tuple[str, str]] = {
     ),
 }
 """Flags by name: what happened, and the fix. `dud_`, `invalid_` and `too_many_` stand before keys
-of `user_data`, see `flag_words`."""
+of `user_data`, see `advise`."""
 
 
-def flag_words(flag: str) -> tuple[str, str]:
-    """What a flag says of an event, and the fix, both in plain words.
+_OF_KEYS = {
+    "dud_": (
+        "{key} is that of a placeholder, such as null or test@example.com; it was dropped.",
+        "Leave {key} out when there is none.",
+    ),
+    "invalid_": (
+        "{key} has no usable value; it was dropped.",
+        "Compare it with Meta's page *Customer information parameters*.",
+    ),
+    "too_many_": ("{key} has more than a hundred values; the first are kept.", "Send fewer."),
+}
 
-    >>> flag_words("too_many_em")
-    ('em has more than a hundred values; the first are kept.', 'Send fewer.')
+
+def advise(flag: str) -> Advice:
+    """A flag in words; one that has none is told by its name.
+
+    >>> advise("dud_em").fix
+    'Leave em out when there is none.'
     """
-    known = FLAGS.get(flag)
-    if known is not None:
-        return known
-    if flag.startswith("dud_"):
-        key = flag.removeprefix("dud_")
-        what = f"{key} is that of a placeholder, such as null or test@example.com."
-        return what, f"Leave {key} out when there is none."
-    if flag.startswith("too_many_"):
-        key = flag.removeprefix("too_many_")
-        return f"{key} has more than a hundred values; the first are kept.", "Send fewer."
-    if flag.startswith("invalid_"):
-        key = flag.removeprefix("invalid_")
-        return f"{key} has no usable value.", f"Send {key} as Meta's page on user_data says."
-    return flag.replace("_", " ") + ".", ""
+    if flag in FLAGS:
+        return Advice(flag, *FLAGS[flag])
+    for prefix, (says, fix) in _OF_KEYS.items():
+        if flag.startswith(prefix):
+            key = flag.removeprefix(prefix)
+            return Advice(flag, says.format(key=key), fix.format(key=key))
+    return Advice(flag, f"It is marked {flag}.", "")

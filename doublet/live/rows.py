@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from doublet.live.warnings import Advice, advise
+from doublet.accept.flags import Advice, advise
 from doublet.refusal import Reason
 
 CUSTOM_DATA_SIZE_BYTES_MAX = 8 << 10

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -15,9 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from doublet import accept
-from doublet.accept import MARKS, Arrival, Check, accept_events, check_payload, flags, read_request
-from doublet.accept.flags import FLAGS
+from doublet.accept import Arrival, Check, accept_events, check_payload, read_request
 from doublet.event import EventsRequest
 from doublet.refusal import Refusal
 from tests.collector import Collector
@@ -132,16 +128,6 @@ def test_bodies_arrays_single_events_and_lines_are_read() -> None:
 def test_milliseconds_are_recognised() -> None:
     (finding,) = check_event(event_time=NOW * 1000).events[0].findings
     assert "milliseconds" in finding.message
-
-
-def test_every_flag_of_an_event_is_told_in_words() -> None:
-    assert 0 == doctest.testmod(flags).failed
-    sources = (Path(accept.__file__).parent).glob("*.py")
-    text = "\n".join(path.read_text("utf-8") for path in sources)
-    raised = set(re.findall(r'flags\.append\(\s*"([a-z_]+)"', text))
-    raised |= set(re.findall(r'"((?:missing|invalid|weak|unknown|ts)_[a-z_]+)"', text))
-    assert {"missing_ts", "weak_user_data", "event_time_in_future", *MARKS} <= raised | set(MARKS)
-    assert raised | set(MARKS) <= FLAGS.keys()
 
 
 def run(

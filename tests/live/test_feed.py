@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from doublet.accept import MARKS
+from doublet.accept.flags import FLAGS, advise
 from doublet.live.feed import (
     REMEMBERED_MAX,
     Ear,
@@ -22,7 +23,6 @@ from doublet.live.feed import (
 )
 from doublet.live.listening import Gap, Listener, Message
 from doublet.live.rows import read_row
-from doublet.live.warnings import WORDS, advise
 from tests.factories import ACCOUNT, NOON, PIXEL, SECOND, Pipeline, make_record
 
 
@@ -136,7 +136,7 @@ def test_every_flag_has_words() -> None:
                     flags.add(str(node.args[-1].value))
     assert "missing_ts" in flags
     assert "unknown_user_data" in flags
-    assert set() == flags - WORDS.keys()
+    assert set() == flags - FLAGS.keys()
 
 
 def test_a_listener_is_told_when_the_log_was_freed_meanwhile(pipeline: Pipeline) -> None:
