@@ -253,6 +253,26 @@ def test_each_deduplication_key_is_told_with_what_it_does(pipeline: Pipeline) ->
     assert Freshness(0.0, 1.0, 1.0, "hourly") == row.freshness
 
 
+def test_what_a_key_would_link_is_judged_by_those_that_bear_it(pipeline: Pipeline) -> None:
+    def fbp(n: int) -> str:
+        return f"fb.1.{NOON // 1000}.{n + 1000}"
+
+    def ids(n: int) -> dict[str, Any]:
+        return {"fbp": fbp(n)} if n < 10 else {"em": sha256(f"p{max(n, 11)}@shop.example")}
+
+    records = [make_record(event_id=f"order.{n}", user_data=ids(n)) for n in range(20)]
+    for n in (*range(8), 99):
+        page = {"event_name": "PageView", "event_id": f"page.{n}", "user_data": {"fbp": fbp(n)}}
+        records.append(make_record(source="browser", **page))
+    pipeline.append(records)
+    pipeline.refresh()
+    (row,) = quality(pipeline.engine, OWNER, **WINDOW, event_name="Purchase")
+    # Of ten fbp eight were on a page, of ten em two are of one customer; eight with an em and two
+    # with an fbp have no link.
+    assert 0.5 == row.linked_share
+    assert {"fbp": round(8 / 20 * 8 / 10, 6), "em": round(2 / 20 * 2 / 10, 6)} == row.newly_linked
+
+
 def share(part: int, whole: int) -> float:
     """As reports round it."""
     return round(part / whole, 6)
