@@ -17,6 +17,10 @@ seen as (
   from events_deduplicated
   where account_id = $account_id
     and not is_test
+    and (
+      server_copies > 0
+      or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'over_quota']), false)
+    )
     and ($pixel_id is null or pixel_id = $pixel_id)
     and event_time >= $since
     and ($until is null or event_time < $until)
