@@ -224,6 +224,27 @@ def test_a_value_that_many_events_share_is_hot(pipeline: Pipeline, key: str) -> 
     assert [(key, 60, EVENTS)] == [(row.diagnostic, row.affected, row.total) for row in rows]
 
 
+def test_an_erased_person_is_no_fault(pipeline: Pipeline) -> None:
+    send(pipeline, Fault())
+    erased = {"flags": ["erased"], "user_data": None, "event_id": "erased"}
+    record = json.loads(make_record(source="server", **clean(EVENTS))) | erased
+    pipeline.append([json.dumps(record).encode()])
+    pipeline.refresh()
+    assert [] == diagnostics(pipeline.engine, OWNER, **WINDOW)
+    (row,) = quality(pipeline.engine, OWNER, **WINDOW)
+    assert (EVENTS + 1, EVENTS, 6.5) == (row.server_events, row.judged, row.score)
+
+
+def test_a_stores_event_is_judged_though_it_came_two_months_later(pipeline: Pipeline) -> None:
+    day = 24 * HOUR
+    late = {"received_at": NOON + 61 * day, "event_time": NOON // SECOND}
+    store = {"action_source": "physical_store", "custom_data": {**MONEY, "order_id": "s1"}}
+    pipeline.append([make_record(source="server", **clean(0) | store | late)])
+    pipeline.refresh()
+    found = {row.diagnostic for row in diagnostics(pipeline.engine, OWNER, **WINDOW)}
+    assert {"s2s_delay_greater_than_twenty_four_hours"} == found
+
+
 def test_quality_scores_the_keys_of_the_servers_events(pipeline: Pipeline) -> None:
     records = [make_record(source="browser", **clean(n)) for n in range(10)]
     records += [make_record(source="server", **clean(n)) for n in range(4, 12)]

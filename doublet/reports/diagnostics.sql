@@ -111,6 +111,7 @@ seen as (
     and events_deduplicated.anchor_at = sent_by_event.anchor_at
   where account_id = $account_id
     and not is_test
+    and not list_contains(coalesce(flags, []), 'erased')
     and (
       server_copies > 0
       or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'over_quota']), false)

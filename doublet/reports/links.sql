@@ -8,7 +8,13 @@ seen as (
   select
     pixel_id,
     event_name,
-    case when server_copies > 0 and action_source = 'website' then 1 else 0 end as judged,
+    case
+      when server_copies > 0
+        and action_source = 'website'
+        and not list_contains(coalesce(flags, []), 'erased')
+        then 1
+      else 0
+    end as judged,
     substring(list_min(user_data.em), 1, 16) as em,
     substring(list_min(user_data.ph), 1, 16) as ph,
     substring(list_min(user_data.external_id), 1, 16) as external_id,

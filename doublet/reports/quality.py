@@ -159,17 +159,19 @@ def filters(
         "since": start,
         "until": end,
         "duds": DUDS,
-        "paths": _paths(engine, since),
+        "paths": _paths(engine, since, until),
     }
 
 
-def _paths(engine: Engine, since: date) -> list[str]:
-    """The lake's files that may hold copies of events from a day on: an event_time is at most a
-    day after receipt, and days of the account's zone are not those of UTC."""
+def _paths(engine: Engine, since: date, until: date) -> list[str]:
+    """The lake's files that may hold copies of events of these days: they come at most a day
+    before their event_time and, of stores, 62 after it (Meta, *Offline events*); a day more on
+    either side, since the account's days are not those of UTC."""
     first = date.fromordinal(max(1, since.toordinal() - 2)).isoformat()
+    last = date.fromordinal(min(date.max.toordinal(), until.toordinal() + 63)).isoformat()
     rows = engine.query("select path from lake_files where path like '%/events/received_date=%'")
-    paths = [row["path"] for row in rows]
-    return [path for path in paths if path.rpartition("received_date=")[2][:10] >= first]
+    received = {row["path"]: row["path"].rpartition("received_date=")[2][:10] for row in rows}
+    return [path for path, day in received.items() if first <= day <= last]
 
 
 def quality(
@@ -219,7 +221,7 @@ def _newly_linked(found: dict[str, Any]) -> dict[str, float]:
 def judged_rows(engine: Engine, asked: dict[str, Any]) -> list[QualityRow]:
     """The rows without what only copies tell: deduplication keys and freshness."""
     if not asked["paths"]:
-        return []  # Nothing has been received, and no file is there to be read.
+        return []  # Nothing of these days has been received: there is no file to be read.
     return [_row(found) for found in engine.query(report_sql("quality"), asked)]
 
 
