@@ -37,6 +37,8 @@ from doublet.lake.columns import EVENTS, duckdb_type
 from doublet.lake.table import MERGED, Table
 from doublet.normalize import HASHED_KEYS, PLAIN_KEYS
 from doublet.reports import overview
+from doublet.reports.diagnostics import diagnostics
+from doublet.reports.quality import quality
 from doublet.settings import Settings
 
 NEW_COPIES = 10_000
@@ -209,6 +211,23 @@ def asked_all_the_while(engine: DuckDBEngine) -> Iterator[list[float]]:
         asking.join()
 
 
+def ask_for_quality(engine: DuckDBEngine) -> tuple[float, float]:
+    """Seconds of the reports on quality and on faults over everything, each the second time."""
+    account = Account(ACCOUNT, "Shop", "UTC", "USD")
+    days = {
+        "since": _BEGIN.date() - timedelta(days=365),
+        "until": _BEGIN.date() + timedelta(days=90),
+    }
+    seconds = []
+    for report in (quality, diagnostics):
+        for _ in range(2):
+            begun = time.perf_counter()
+            assert report(engine, account, **days)
+            took = time.perf_counter() - begun
+        seconds.append(round(took, 2))
+    return seconds[0], seconds[1]
+
+
 def run(folder: Path, copies: int, spread: str, rebuilds: bool) -> dict[str, Any]:
     """Fill, model, refresh, rebuild."""
     settings = Settings(data=folder)
@@ -250,6 +269,7 @@ def run(folder: Path, copies: int, spread: str, rebuilds: bool) -> dict[str, Any
         figures["page_median_s"] = round(statistics.median(asked), 3)
         figures["page_max_s"] = round(max(asked), 3)
         assert before == engine.query("select count(*) as events from events_deduplicated")
+    figures["quality_s"], figures["diagnostics_s"] = ask_for_quality(engine)
     figures["warehouse_mib"] = settings.warehouse_file.stat().st_size // MIB
     figures["lake_mib"] = folder_bytes(settings.lake_folder) // MIB
     engine.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -85,6 +86,7 @@ FAULTS: dict[str, Fault] = {
         {"event_name": "AddToCart", "custom_data": {"currency": "USD"}}
     ),
     "pixel_missing_value_parameter": Fault({"custom_data": {"currency": "USD"}}, on=("browser",)),
+    "pixel_missing_currency_parameter": Fault({"custom_data": {"value": 10.5}}, on=("browser",)),
     "pixel_invalid_value_parameter": Fault(
         {"event_name": "AddToCart", "custom_data": {"value": "$10.50", "currency": "USD"}}
     ),
@@ -109,6 +111,7 @@ FAULTS: dict[str, Fault] = {
     "capi_ip_address_ip_value_mismatch": Fault(
         user_data={"client_ip_address": "198.51.100.7"}, on=("server",)
     ),
+    "capi_fbc_coverage_issue": Fault(user_data={"fbc": None}, on=("server",)),
     "s2s_inconsistent_click_id": Fault(
         user_data={"fbc": f"fb.1.{NOON // 1000 - 86_400_000}.Click"}, on=("server",)
     ),
@@ -147,8 +150,48 @@ def test_a_planted_fault_is_found_at_its_rate_and_nothing_else(
 
 
 def test_each_diagnostic_has_a_planted_fault() -> None:
-    here = {*HOT, "website_event_session_multiple_purchase_events_fire", "s2s_low_event_coverage"}
-    assert {diagnostic.key for diagnostic in DIAGNOSTICS} == {*FAULTS, *here}
+    here = {
+        "s2s_dedupe_key_low_overlap",
+        "s2s_low_event_coverage",
+        "website_event_session_multiple_purchase_events_fire",
+    }
+    assert {diagnostic.key for diagnostic in DIAGNOSTICS} == {*FAULTS, *HOT, *here}
+
+
+@pytest.mark.parametrize("apart", [100, 101])
+def test_ids_that_the_sides_do_not_share_are_found_when_most_are_not(
+    pipeline: Pipeline, apart: int
+) -> None:
+    # Only those 101 of 200 are more than half.
+    send(pipeline, Fault())
+    records = []
+    for n in range(2 * EVENTS):
+        for source in ("browser", "server"):
+            fields = clean(n) | {"event_name": "Lead", "custom_data": None}
+            fields["user_data"] |= {"fbp": None}
+            if n % EVENTS < apart and source == "server":
+                fields["event_id"] = f"other.{n}"
+            records.append(make_record(source=source, **fields))
+    pipeline.append(records)
+    pipeline.refresh()
+    rows = diagnostics(pipeline.engine, OWNER, **WINDOW)
+    key = "s2s_dedupe_key_low_overlap"
+    found = [(row.event_name, row.affected, row.total) for row in rows if row.diagnostic == key]
+    assert found == ([("Lead", 2 * apart, 2 * EVENTS)] if apart > 100 else [])
+
+
+def test_what_a_pixels_rules_mark_counts_for_nothing(pipeline: Pipeline) -> None:
+    send(pipeline, Fault())
+    records = []
+    for n in range(EVENTS):
+        record = make_record(source="browser", **clean(n) | {"event_id": f"crawled.{n}"})
+        records.append(json.dumps(json.loads(record) | {"flags": ["bot"]}).encode())
+    pipeline.append(records)
+    pipeline.refresh()
+    assert [] == diagnostics(pipeline.engine, OWNER, **WINDOW)
+    (row,) = quality(pipeline.engine, OWNER, **WINDOW)
+    assert (EVENTS, 1.0, 0.0) == (row.browser_events, row.event_coverage_share, row.linked_share)
+    assert 1.0 == row.dedupe_keys["event_id"].covered_share
 
 
 def test_a_second_purchase_within_half_an_hour_is_found(pipeline: Pipeline) -> None:
@@ -181,6 +224,27 @@ def test_a_value_that_many_events_share_is_hot(pipeline: Pipeline, key: str) -> 
     send(pipeline, Fault(user_data=HOT[key]), faulty=60)
     rows = diagnostics(pipeline.engine, OWNER, **WINDOW)
     assert [(key, 60, EVENTS)] == [(row.diagnostic, row.affected, row.total) for row in rows]
+
+
+def test_an_erased_person_is_no_fault(pipeline: Pipeline) -> None:
+    send(pipeline, Fault())
+    erased = {"flags": ["erased"], "user_data": None, "event_id": "erased"}
+    record = json.loads(make_record(source="server", **clean(EVENTS))) | erased
+    pipeline.append([json.dumps(record).encode()])
+    pipeline.refresh()
+    assert [] == diagnostics(pipeline.engine, OWNER, **WINDOW)
+    (row,) = quality(pipeline.engine, OWNER, **WINDOW)
+    assert (EVENTS + 1, EVENTS, 6.5) == (row.server_events, row.judged, row.score)
+
+
+def test_a_stores_event_is_judged_though_it_came_two_months_later(pipeline: Pipeline) -> None:
+    day = 24 * HOUR
+    late = {"received_at": NOON + 61 * day, "event_time": NOON // SECOND}
+    store = {"action_source": "physical_store", "custom_data": {**MONEY, "order_id": "s1"}}
+    pipeline.append([make_record(source="server", **clean(0) | store | late)])
+    pipeline.refresh()
+    found = {row.diagnostic for row in diagnostics(pipeline.engine, OWNER, **WINDOW)}
+    assert {"s2s_delay_greater_than_twenty_four_hours"} == found
 
 
 def test_quality_scores_the_keys_of_the_servers_events(pipeline: Pipeline) -> None:
@@ -253,6 +317,30 @@ def test_each_deduplication_key_is_told_with_what_it_does(pipeline: Pipeline) ->
     assert DedupeKey(0.75, share(15, 19), share(15, 19), 0.25) == keys["external_id"]
     assert DedupeKey(0.9, share(18, 19), share(17, 19), 0.15) == keys["fbp"]
     assert Freshness(0.0, 1.0, 1.0, "hourly") == row.freshness
+
+
+def test_what_a_key_would_link_is_judged_by_those_that_bear_it(pipeline: Pipeline) -> None:
+    def fbp(n: int) -> str:
+        return f"fb.1.{NOON // 1000}.{n + 1000}"
+
+    def ids(n: int) -> dict[str, Any]:
+        return {"fbp": fbp(n)} if n < 10 else {"em": sha256(f"p{max(n, 11)}@shop.example")}
+
+    records = [make_record(event_id=f"order.{n}", user_data=ids(n)) for n in range(20)]
+    for n in (*range(8), 99):
+        user = {"fbp": fbp(n)}
+        records.append(
+            make_record(
+                source="browser", event_name="PageView", event_id=f"page.{n}", user_data=user
+            )
+        )
+    pipeline.append(records)
+    pipeline.refresh()
+    (row,) = quality(pipeline.engine, OWNER, **WINDOW, event_name="Purchase")
+    # Of ten fbp eight were on a page, of ten em two are of one customer; eight with an em and two
+    # with an fbp have no link.
+    assert 0.5 == row.linked_share
+    assert {"fbp": round(8 / 20 * 8 / 10, 6), "em": round(2 / 20 * 2 / 10, 6)} == row.newly_linked
 
 
 def share(part: int, whole: int) -> float:

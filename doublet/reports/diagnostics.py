@@ -17,10 +17,11 @@ from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.event import STANDARD_EVENTS
 from doublet.reports import report_sql
-from doublet.reports.quality import COVERAGE_GOAL_SHARE, filters, judged_rows
+from doublet.reports.quality import COVERAGE_GOAL_SHARE, QualityRow, filters, judged_rows
 
 HOT_EVENTS_MIN = 50
 HOT_SHARE_MIN = 0.1
+OVERLAP_SHARE_MIN = 0.5
 
 
 class Diagnostic(NamedTuple):
@@ -65,11 +66,13 @@ DIAGNOSTICS: tuple[Diagnostic, ...] = (
     Diagnostic("s2s_missing_currency_for_value_or_item_price", "Value without currency", "A value came without a currency.", "Send custom_data.currency (ISO 4217) beside every value.", "high", "events"),
     Diagnostic("s2s_missing_value_for_currency", "Currency without value", "A currency came without a value.", "Send custom_data.value beside the currency.", "medium", "events"),
     Diagnostic("pixel_missing_value_parameter", "Browser Purchase without value", "A Purchase of the browser came without a value.", "Give fbq('track', 'Purchase', …) a value and a currency.", "high", "browser_events"),
+    Diagnostic("pixel_missing_currency_parameter", "Browser Purchase without currency", "A Purchase of the browser came without a currency.", "Give fbq('track', 'Purchase', …) a value and a currency.", "high", "browser_events"),
     Diagnostic("pixel_invalid_value_parameter", "Invalid value", "The value is no plain number.", "Send 1234.50: no symbol, no thousands separator.", "high", "events"),
     Diagnostic("pixel_invalid_currency", "Invalid currency", "The currency is no code of ISO 4217.", "Send ISO 4217, e.g. EUR.", "high", "events"),
     Diagnostic("pixel_mismatched_value_currency_parameter", "Copies disagree on the money", "Copies of one event give different values or currencies.", "Take value and currency of browser and server from the same order total.", "high", "events"),
     Diagnostic("website_event_session_multiple_purchase_events_fire", "Several purchases in a session", "A Purchase of the same fbp up to 30 minutes after another.", "Report a purchase once per order, not on each view of the thank-you page; send one event_id.", "medium", "events"),
     Diagnostic("s2s_dedupe_key_low_coverage", "Server event without event id", "A copy of the server has no event_id (offline events need none).", "Send the event_id that the browser used.", "high", "server_events"),
+    Diagnostic("s2s_dedupe_key_low_overlap", "Event ids that the two sides do not share", f"A server event with an event_id that the browser never sent; where both sides sent at least {HOT_EVENTS_MIN} events and share fewer than half.", "Make one id per event and give it to both: eventID in fbq, event_id at the server. As it is, events count twice.", "high", "server_events"),
     Diagnostic("s2s_event_id_in_custom_data", "Event id in custom_data", "custom_data holds event_id.", "Move event_id to the event itself.", "high", "server_events"),
     Diagnostic("s2s_extern_id_in_custom_data", "External id in custom_data", "custom_data holds external_id.", "Move external_id to user_data.", "medium", "server_events"),
     Diagnostic("s2s_low_event_coverage", "Browser event that the server did not send", "The browser sent it, the server did not; where that is more than a quarter.", "Send every event from the server too, with the same event_id; Meta's goal is 75 % of them.", "medium", "browser_events"),
@@ -90,6 +93,7 @@ DIAGNOSTICS: tuple[Diagnostic, ...] = (
     Diagnostic("s2s_invalid_fbp_cookie", "Invalid fbp", "fbp is not fb.1.<ms>.<number>.", "Send the cookie _fbp as it is.", "medium", "events"),
     Diagnostic("capi_fbc_invalid_click_id", "Invalid fbc", "fbc has not the form of a click id.", _FBC, "high", "events"),
     Diagnostic("capi_fbc_invalid_creation_time", "Impossible time in fbc", "The time in fbc is not in milliseconds, or more than 5 minutes after the event.", _FBC, "medium", "events"),
+    Diagnostic("capi_fbc_coverage_issue", "Click id that only the browser sent", "The browser's copy has fbc, the server's has none.", "Send the cookie _fbc with the server's event too.", "medium", "both"),
     Diagnostic("s2s_inconsistent_click_id", "Another click than the browser's", "The server's fbc differs from the browser's.", _FBC, "medium", "both"),
     Diagnostic("capi_fbc_expired_click_id", "Expired click", "The click of fbc is more than 90 days before the event.", "Let _fbc expire after 90 days.", "low", "events"),
     Diagnostic("s2s_missing_action_source", "No action_source", "action_source is missing.", "Send action_source, e.g. website.", "medium", "events"),
@@ -141,8 +145,7 @@ def diagnostics(
         known = _BY_KEY[row["diagnostic"]]
         if row["event_name"] not in totals:
             continue  # It arrived between the two questions, and is in the next answer.
-        covered = totals[row["event_name"]].event_coverage_share
-        if known.key == "s2s_low_event_coverage" and (covered or 0) >= COVERAGE_GOAL_SHARE:
+        if not _is_fault(known.key, totals[row["event_name"]]):
             continue
         total = max(row["affected"], getattr(totals[row["event_name"]], known.of))
         ids = {row["example"], row["other_example"]} - {None}
@@ -162,3 +165,13 @@ def diagnostics(
             )
         )
     return sorted(rows, key=lambda row: (-row.share, row.diagnostic, row.event_name))
+
+
+def _is_fault(key: str, row: QualityRow) -> bool:
+    """Whether there is so much of it that something is wrong: that a side misses some is usual."""
+    if key == "s2s_low_event_coverage":
+        return (row.event_coverage_share or 0) < COVERAGE_GOAL_SHARE
+    if key == "s2s_dedupe_key_low_overlap":
+        fewer = min(row.browser_events, row.server_events)
+        return fewer >= HOT_EVENTS_MIN and row.both < OVERLAP_SHARE_MIN * fewer
+    return True

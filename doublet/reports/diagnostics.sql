@@ -65,6 +65,7 @@ seen as (
     server_copies > 0 as by_server,
     server_copies > 0 and action_source = 'website' as by_web_server,
     browser_copies > 0 as by_browser,
+    coalesce(action_source = 'physical_store', false) as in_store,
     value is not null as has_value,
     currency is not null as has_currency,
     coalesce(flags, []) as flags,
@@ -85,6 +86,7 @@ seen as (
     list_contains($duds, list_min(user_data.ph)) as dud_ph,
     coalesce(sent_by_event.fbp, user_data.fbp) as fbp,
     coalesce(sent_by_event.fbc, user_data.fbc) as fbc,
+    sent_by_event.fbc as sent_fbc,
     case
       when kept_source = 'browser' and server_copies > 0 then user_data.client_ip_address
     end as browser_ip,
@@ -109,6 +111,11 @@ seen as (
     and events_deduplicated.anchor_at = sent_by_event.anchor_at
   where account_id = $account_id
     and not is_test
+    and not list_contains(coalesce(flags, []), 'erased')
+    and (
+      server_copies > 0
+      or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'over_quota']), false)
+    )
     and ($pixel_id is null or events_deduplicated.pixel_id = $pixel_id)
     and ($event_name is null or event_name = $event_name)
     and event_time >= $since
@@ -208,6 +215,12 @@ found as (
           and not list_contains(flags, 'invalid_value')
           then 'pixel_missing_value_parameter'
       end,
+      case
+        when by_browser
+          and list_contains(flags, 'missing_currency')
+          and not list_contains(flags, 'invalid_currency')
+          then 'pixel_missing_currency_parameter'
+      end,
       case when list_contains(flags, 'invalid_value') then 'pixel_invalid_value_parameter' end,
       case when list_contains(flags, 'invalid_currency') then 'pixel_invalid_currency' end,
       case
@@ -215,6 +228,10 @@ found as (
           then 'pixel_mismatched_value_currency_parameter'
       end,
       case when lacks_event_id then 's2s_dedupe_key_low_coverage' end,
+      case
+        when by_server and not by_browser and event_id is not null and not in_store
+          then 's2s_dedupe_key_low_overlap'
+      end,
       case when by_server and misplaced_event_id is not null
         then 's2s_event_id_in_custom_data' end,
       case when by_server and misplaced_external_id is not null
@@ -270,7 +287,8 @@ found as (
       case when list_contains(flags, 'invalid_fbc') then 'capi_fbc_invalid_click_id' end,
       case when fbc is not null and (clicked_s is null or clicked_s > event_time + 300)
         then 'capi_fbc_invalid_creation_time' end,
-      case when browser_fbc <> fbc then 's2s_inconsistent_click_id' end,
+      case when browser_fbc is not null and sent_fbc is null then 'capi_fbc_coverage_issue' end,
+      case when browser_fbc <> sent_fbc then 's2s_inconsistent_click_id' end,
       case when clicked_s < event_time - 7776000 then 'capi_fbc_expired_click_id' end,
       case when list_contains(flags, 'missing_action_source')
         then 's2s_missing_action_source' end,

@@ -54,6 +54,9 @@ DEDUPE_KEYS = ("event_id", "external_id", "fbp")
 """What copies of one event can be found by, the strongest first (Meta, *Handling duplicate pixel
 and Conversions API events*)."""
 
+LINK_KEYS = ("em", "ph", "external_id", "fbc", "fbp")
+"""Keys that one person's events share, and hardly another's."""
+
 COVERAGE_GOAL_SHARE = 0.75
 """The share of the browser's events that Meta wants from the server too (Dataset Quality API)."""
 
@@ -92,7 +95,10 @@ class QualityRow(msgspec.Struct):
     browser's events the server sent too (Meta's goal: 0.75); additional_share of all events only
     the server saw; gain is what a key would add to the score if every event bore it. Shares are
     0–1; of nothing they, the score and freshness are None.
-    dedupe_keys are event_id, external_id and fbp."""
+    dedupe_keys are event_id, external_id and fbp. linked_share of the judged share a person's key
+    with another event of the pixel, in any copy; newly_linked is the share that a key would link
+    besides if every event bore it: those that lack it and have no link, times the share of its
+    bearers that it links. A key that no event bears is not in it: nothing is known of it."""
 
     event_name: str
     events: int
@@ -108,6 +114,8 @@ class QualityRow(msgspec.Struct):
     gain: dict[str, float]
     dedupe_keys: dict[str, DedupeKey] = {}
     freshness: Freshness | None = None
+    linked_share: float | None = None
+    newly_linked: dict[str, float] = {}
 
 
 def score(coverage: dict[str, float]) -> float:
@@ -145,17 +153,19 @@ def filters(
         "since": start,
         "until": end,
         "duds": sorted(DUDS),
-        "paths": _paths(engine, since),
+        "paths": _paths(engine, since, until),
     }
 
 
-def _paths(engine: Engine, since: date) -> list[str]:
-    """The lake's files that may hold copies of events from a day on: an event_time is at most a
-    day after receipt, and days of the account's zone are not those of UTC."""
+def _paths(engine: Engine, since: date, until: date) -> list[str]:
+    """The lake's files that may hold copies of events of these days: they come at most a day
+    before their event_time and, of stores, 62 after it (Meta, *Offline events*); a day more on
+    either side, since the account's days are not those of UTC."""
     first = date.fromordinal(max(1, since.toordinal() - 2)).isoformat()
+    last = date.fromordinal(min(date.max.toordinal(), until.toordinal() + 63)).isoformat()
     rows = engine.query("select path from lake_files where path like '%/events/received_date=%'")
-    paths = [row["path"] for row in rows]
-    return [path for path in paths if path.rpartition("received_date=")[2][:10] >= first]
+    received = {row["path"]: row["path"].rpartition("received_date=")[2][:10] for row in rows}
+    return [path for path, day in received.items() if first <= day <= last]
 
 
 def quality(
@@ -173,21 +183,39 @@ def quality(
     rows = judged_rows(engine, asked)
     if not rows:
         return rows
-    of_copies = {key: value for key, value in asked.items() if key not in ("duds", "paths")}
-    sides = {
-        found["event_name"]: found for found in engine.query(report_sql("dedupe_keys"), of_copies)
-    }
+    of_tables = {key: value for key, value in asked.items() if key not in ("duds", "paths")}
+    sides = _by_name(engine, "dedupe_keys", of_tables)
+    links = _by_name(engine, "links", of_tables)
     for row in rows:
         if row.event_name in sides:
             row.dedupe_keys = _dedupe_keys(sides[row.event_name])
             row.freshness = _freshness(sides[row.event_name])
+        if row.event_name in links:
+            found = links[row.event_name]
+            row.linked_share = _share(found["linked"], found["judged"])
+            row.newly_linked = _newly_linked(found)
     return rows
+
+
+def _by_name(engine: Engine, report: str, asked: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {found["event_name"]: found for found in engine.query(report_sql(report), asked)}
+
+
+def _newly_linked(found: dict[str, Any]) -> dict[str, float]:
+    """What each key would link, by how many of its present bearers it links."""
+    return {
+        key: round(
+            found[f"lacking_{key}"] / found["judged"] * found[f"by_{key}"] / found[f"has_{key}"], 6
+        )
+        for key in LINK_KEYS
+        if found[f"has_{key}"]
+    }
 
 
 def judged_rows(engine: Engine, asked: dict[str, Any]) -> list[QualityRow]:
     """The rows without what only copies tell: deduplication keys and freshness."""
     if not asked["paths"]:
-        return []  # Nothing has been received, and no file is there to be read.
+        return []  # Nothing of these days has been received: there is no file to be read.
     return [_row(found) for found in engine.query(report_sql("quality"), asked)]
 
 

@@ -4,7 +4,9 @@
 -- a key in any copy. Sources: events_deduplicated, copies with joins, and the lake's files of events.
 -- Parameters: $account_id, $pixel_id (null: all pixels), $event_name (null: all), $since and $until
 -- (Unix seconds, half-open, by event_time; a null $until: unbounded), $duds (such hashes), $paths (the
--- files that may hold copies of these events). Our own checks are left out.
+-- files that may hold copies of these events). Our own checks are left out,
+-- and so are events that their pixel's rules mark, unless the server sent them too. Of an erased
+-- person's events nobody can judge what they bore.
 with
 sent as (
   select
@@ -78,7 +80,13 @@ seen as (
     event_name,
     case when browser_copies > 0 then 1 else 0 end as by_browser,
     case when server_copies > 0 then 1 else 0 end as by_server,
-    case when server_copies > 0 and action_source = 'website' then 1 else 0 end as judged,
+    case
+      when server_copies > 0
+        and action_source = 'website'
+        and not list_contains(coalesce(flags, []), 'erased')
+        then 1
+      else 0
+    end as judged,
     case
       when (list_min(user_data.em) is not null and not list_contains($duds, list_min(user_data.em)))
         or (list_min(user_data.ph) is not null and not list_contains($duds, list_min(user_data.ph)))
@@ -107,6 +115,10 @@ seen as (
     and events_deduplicated.anchor_at = sent_by_event.anchor_at
   where account_id = $account_id
     and not is_test
+    and (
+      server_copies > 0
+      or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'over_quota']), false)
+    )
     and ($pixel_id is null or events_deduplicated.pixel_id = $pixel_id)
     and ($event_name is null or event_name = $event_name)
     and event_time >= $since

@@ -40,13 +40,15 @@ _FAULTS_MAX = 100
 
 class Key(NamedTuple):
     """What one key makes of a score: the share (0–1) of events that bear it, the points that it
-    gives, and those that it would add if every event bore it."""
+    gives, and those that it would add if every event bore it; `links` is the share of events that
+    it would then link to others, None where nobody knows."""
 
     label: str
     wire_names: tuple[str, ...]
     share: float
     points: float
     gain: float
+    links: float | None
 
 
 def chosen_row(rows: Sequence[QualityRow], event_name: str | None) -> QualityRow | None:
@@ -65,6 +67,7 @@ def keys_of(row: QualityRow) -> list[Key]:
             share,
             round(10 * WEIGHTS[key] * share, 2),
             row.gain[key],
+            row.newly_linked.get(key),
         )
         for key, share in row.coverage.items()
     ]

@@ -227,8 +227,8 @@ def test_the_page_on_quality_shows_scores_what_makes_them_and_what_is_wrong(site
     assert "Purchase 2.5 poor" in text
     assert "2 100 % 100 % 50 %" in text
     assert "What makes the 2.5 of Purchase" in text
-    assert "E-mail address 100 % 2.50 – em" in text
-    assert "Click id 0 % 0.00 +1.50 fbc" in text
+    assert "E-mail address 100 % 2.50 – 0 % em" in text
+    assert "Click id 0 % 0.00 +1.50 – fbc" in text
     assert "event_id 100 % 100 % 100 % 100 % external_id 0 % 0 % 0 % 0 %" in text
     assert "100 % came within five minutes of the event" in text
     assert "No IP address medium s2s_missing_ip Send the visitor" in text
