@@ -36,3 +36,8 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=path, args=_FLAGS)
         yield chromium
         chromium.close()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden` writes what came out into the golden files; the diff is to be read."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite golden files")
