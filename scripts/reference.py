@@ -22,7 +22,7 @@ from doublet.reports import OverviewRow, TimelineRow
 from doublet.reports.coverage import CoverageCurrencyRow, CoverageRow
 from doublet.reports.diagnostics import DIAGNOSTICS, DiagnosticRow
 from doublet.reports.orders import OrdersRow
-from doublet.reports.quality import QualityRow
+from doublet.reports.quality import QualityKeyRow, QualityRow
 from doublet.settings import SETTINGS
 
 
@@ -144,6 +144,7 @@ def reports() -> Iterator[str]:
         ("quality", QualityRow),
         ("diagnostics", DiagnosticRow),
         ("coverage --csv", CoverageCurrencyRow),
+        ("quality --csv", QualityKeyRow),
     ):
         about = " ".join((row.__doc__ or "").split())
         yield f"### `{name}`\n\n{about}\n"

@@ -39,6 +39,7 @@ def report_quality(
     until: Until = None,
     data: Data = None,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
     pairs: SetOption = None,
 ) -> None:
     """How well the server's events can be matched to people, and which key would help most.
@@ -47,12 +48,17 @@ def report_quality(
 
     Example: doublet report quality --event-name Purchase
     """
+    from doublet import reports
     from doublet.ask import read_quality
+    from doublet.reports.quality import QualityKeyRow, by_key
 
+    _one_form(as_json, as_csv)
     chosen = read_kept_settings(data, pairs)
     owner, filters = _question(chosen, account, pixel, event_name, since, until)
     rows = read_quality(chosen, owner, **filters)
-    if as_json:
+    if as_csv:
+        print(reports.as_csv(by_key(rows), QualityKeyRow), end="")
+    elif as_json:
         print_report(rows)
     elif rows:
         _print_quality(rows)
@@ -81,8 +87,7 @@ def report_diagnostics(
     from doublet.ask import read_diagnostics
     from doublet.reports.diagnostics import DiagnosticRow
 
-    if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
+    _one_form(as_json, as_csv)
     chosen = read_kept_settings(data, pairs)
     owner, filters = _question(chosen, account, pixel, event_name, since, until)
     rows = read_diagnostics(chosen, owner, **filters)
@@ -94,6 +99,11 @@ def report_diagnostics(
         _print_diagnostics(rows)
     else:
         err.print(f"Nothing is wrong from {filters['since']} to {filters['until']}.")
+
+
+def _one_form(as_json: bool, as_csv: bool) -> None:
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
 
 
 def _question(

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from doublet.accept import MARKS
 from doublet.catalog import Account
 from doublet.engine import Engine
 
@@ -101,6 +102,7 @@ def overview_by_currency(
             "since": start,
             "until": end,
             "with_marked": with_marked,
+            "marks": list(MARKS),
         },
     )
     return [CurrencyRow(**row) for row in found]
@@ -140,7 +142,7 @@ def marked_events(
     """How many events the reports leave out unless they are asked `with_marked`."""
     start, end = bounds(account, since, until)
     limits = {"account_id": account.account_id, "pixel_id": pixel_id, "since": start, "until": end}
-    (row,) = engine.query(report_sql("marked"), limits)
+    (row,) = engine.query(report_sql("marked"), {**limits, "marks": list(MARKS)})
     return int(row["events"])
 
 
@@ -178,6 +180,7 @@ def timeline(
             "since": start,
             "until": end,
             "with_marked": with_marked,
+            "marks": list(MARKS),
             "zone": account.time_zone,
         },
     )

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
+from doublet.accept import MARKS
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.reports import bounds, report_sql
@@ -113,6 +114,7 @@ def coverage_by_currency(
             "since": start,
             "until": end,
             "with_marked": with_marked,
+            "marks": list(MARKS),
             "by_day": by_day,
             "zone": account.time_zone,
         },

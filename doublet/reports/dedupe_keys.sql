@@ -93,7 +93,7 @@ where account_id = $account_id
   and not is_test
   and (
     events_deduplicated.server_copies > 0
-    or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'over_quota']), false)
+    or not coalesce(list_has_any(flags, $marks), false)
   )
   and event_time >= $since
   and ($until is null or event_time < $until)

@@ -114,7 +114,7 @@ seen as (
     and not list_contains(coalesce(flags, []), 'erased')
     and (
       server_copies > 0
-      or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'over_quota']), false)
+      or not coalesce(list_has_any(flags, $marks), false)
     )
     and ($pixel_id is null or events_deduplicated.pixel_id = $pixel_id)
     and ($event_name is null or event_name = $event_name)

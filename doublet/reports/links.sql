@@ -25,7 +25,7 @@ seen as (
     and not is_test
     and (
       server_copies > 0
-      or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'over_quota']), false)
+      or not coalesce(list_has_any(flags, $marks), false)
     )
     and ($pixel_id is null or pixel_id = $pixel_id)
     and event_time >= $since

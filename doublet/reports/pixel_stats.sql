@@ -46,7 +46,7 @@ seen as (
     and not is_test
     and (
       server_copies > 0
-      or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'datacenter', 'over_quota']), false)
+      or not coalesce(list_has_any(flags, $marks), false)
     )
     and ($event is null or event_name = $event)
     and event_time >= $since

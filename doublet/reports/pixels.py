@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from doublet.accept import MARKS
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.reports import report_sql
@@ -98,6 +99,7 @@ def pixel_stats(
             "until": until_s,
             "hours_max": hours_max,
             "values_max": AGGREGATIONS[aggregation],
+            "marks": list(MARKS),
         },
     )
     return [

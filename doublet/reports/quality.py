@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from doublet.accept import MARKS
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.normalize import DUDS
@@ -118,6 +119,39 @@ class QualityRow(msgspec.Struct):
     newly_linked: dict[str, float] = {}
 
 
+class QualityKeyRow(msgspec.Struct):
+    """One key of one event name, of those that have a score; see QualityRow. `points` of `score`
+    are the key's, `newly_linked_share` is None where it is not known."""
+
+    event_name: str
+    key: str
+    judged: int
+    score: float
+    coverage_share: float
+    points: float
+    gain: float
+    newly_linked_share: float | None
+
+
+def by_key(rows: list[QualityRow]) -> list[QualityKeyRow]:
+    """The rows for spreadsheets, which have no tables in a cell."""
+    return [
+        QualityKeyRow(
+            row.event_name,
+            key,
+            row.judged,
+            row.score,
+            share,
+            round(10 * WEIGHTS[key] * share, 2),
+            row.gain[key],
+            row.newly_linked.get(key),
+        )
+        for row in rows
+        if row.score is not None
+        for key, share in row.coverage.items()
+    ]
+
+
 def score(coverage: dict[str, float]) -> float:
     """The score of a coverage of keys, 0–10, with one decimal.
 
@@ -153,6 +187,7 @@ def filters(
         "since": start,
         "until": end,
         "duds": sorted(DUDS),
+        "marks": list(MARKS),
         "paths": _paths(engine, since, until),
     }
 

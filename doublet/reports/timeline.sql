@@ -20,7 +20,7 @@ seen as (
     and (
       $with_marked
       or server_copies > 0
-      or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'datacenter', 'over_quota']), false)
+      or not coalesce(list_has_any(flags, $marks), false)
     )
     and ($pixel_id is null or pixel_id = $pixel_id)
     and ($event_name is null or event_name = $event_name)

@@ -1,5 +1,5 @@
-"""The page on the quality of what arrives, and its twins for programs: `/quality.json`,
-`/diagnostics.json` and `.csv`."""
+"""The page on the quality of what arrives, and its twins `/quality.json` and
+`/diagnostics.json`, both with `.csv`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from doublet.reports.diagnostics import DIAGNOSTICS, DiagnosticRow, diagnostics
 from doublet.reports.quality import (
     COVERAGE_GOAL_SHARE,
     LABELS,
-    WEIGHTS,
+    QualityKeyRow,
     QualityRow,
+    by_key,
     grade,
     quality,
     window,
@@ -39,16 +40,11 @@ _FAULTS_MAX = 100
 
 
 class Key(NamedTuple):
-    """What one key makes of a score: the share (0–1) of events that bear it, the points that it
-    gives, and those that it would add if every event bore it; `links` is the share of events that
-    it would then link to others, None where nobody knows."""
+    """What one key makes of a score, and what people and the wire call it."""
 
     label: str
     wire_names: tuple[str, ...]
-    share: float
-    points: float
-    gain: float
-    links: float | None
+    row: QualityKeyRow
 
 
 def chosen_row(rows: Sequence[QualityRow], event_name: str | None) -> QualityRow | None:
@@ -61,17 +57,10 @@ def chosen_row(rows: Sequence[QualityRow], event_name: str | None) -> QualityRow
 def keys_of(row: QualityRow) -> list[Key]:
     """All keys of a row, what would add most first."""
     keys = [
-        Key(
-            LABELS[key],
-            tuple(_WIRE_NAMES.get(key, (key,))),
-            share,
-            round(10 * WEIGHTS[key] * share, 2),
-            row.gain[key],
-            row.newly_linked.get(key),
-        )
-        for key, share in row.coverage.items()
+        Key(LABELS[found.key], _WIRE_NAMES.get(found.key, (found.key,)), found)
+        for found in by_key([row])
     ]
-    return sorted(keys, key=lambda key: (-key.gain, -key.points, key.label))
+    return sorted(keys, key=lambda key: (-key.row.gain, -key.row.points, key.label))
 
 
 def by_fault(rows: Sequence[DiagnosticRow]) -> list[list[DiagnosticRow]]:
@@ -122,6 +111,12 @@ class _Quality:
         rows: list[QualityRow] = await self._ask(quality, request)
         return Response(as_json(rows), media_type="application/json")
 
+    async def quality_csv(self, request: Request) -> Response:
+        """The same for spreadsheets, a row per event name and key."""
+        rows: list[QualityRow] = await self._ask(quality, request)
+        headers = {"content-disposition": 'attachment; filename="quality.csv"'}
+        return Response(as_csv(by_key(rows), QualityKeyRow), 200, headers, "text/csv")
+
     async def diagnostics_json(self, request: Request) -> Response:
         """What is wrong, per diagnostic and event name."""
         rows: list[DiagnosticRow] = await self._ask(diagnostics, request)
@@ -170,6 +165,7 @@ def routes(door: Access, catalog: Catalog, engine: Engine) -> list[Route]:
     return [
         Route("/quality", view.page),
         Route("/quality.json", view.quality_json),
+        Route("/quality.csv", view.quality_csv),
         Route("/diagnostics.json", view.diagnostics_json),
         Route("/diagnostics.csv", view.diagnostics_csv),
     ]

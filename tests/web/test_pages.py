@@ -209,6 +209,10 @@ def test_quality_and_diagnostics_have_twins_with_the_same_filters(filled: Site) 
     query = "since=2026-05-20&until=2026-05-30&event_name=Purchase"
     (row,) = filled.get(f"/quality.json?{query}", filled.ours).json()
     assert (2, 1, 2) == (row["events"], row["browser_events"], row["server_events"])
+    names, *lines = filled.get(f"/quality.csv?{query}", filled.ours).text.splitlines()
+    assert names.startswith("event_name,key,judged,score,coverage_share,points,gain,")
+    assert "Purchase,em,2,2.5,1.0,2.5,0.0," in lines[0]
+    assert len(row["coverage"]) == len(lines)
     found = filled.get(f"/diagnostics.json?{query}", filled.ours).json()
     assert {"s2s_missing_ip", "s2s_missing_ua"} <= {fault["diagnostic"] for fault in found}
     lines = filled.get(f"/diagnostics.csv?{query}", filled.ours).text.splitlines()
@@ -270,7 +274,7 @@ def test_a_bad_parameter_is_named(site: Site, path: str, query: str, name: str) 
     assert f"{name} is" in page.text or f"{name} (" in page.text
 
 
-_QUALITY = ("/quality", "/quality.json", "/diagnostics.json", "/diagnostics.csv")
+_QUALITY = ("/quality", "/quality.csv", "/quality.json", "/diagnostics.json", "/diagnostics.csv")
 
 
 @pytest.mark.parametrize(
