@@ -16,7 +16,7 @@ from doublet.catalog import Account
 from doublet.reports import report_sql
 from doublet.reports.diagnostics import DIAGNOSTICS, diagnostics
 from doublet.reports.quality import WEIGHTS, DedupeKey, Freshness, quality
-from tests.factories import ACCOUNT, HOUR, NOON, SECOND, Pipeline, make_record, sha256
+from tests.factories import ACCOUNT, HOUR, NOON, SECOND, Pipeline, make_order, make_record, sha256
 
 OWNER = Account(ACCOUNT, "Shop", "UTC", "USD")
 WINDOW: dict[str, Any] = {"since": date(2026, 5, 20), "until": date(2026, 5, 30)}
@@ -151,6 +151,7 @@ def test_a_planted_fault_is_found_at_its_rate_and_nothing_else(
 
 def test_each_diagnostic_has_a_planted_fault() -> None:
     here = {
+        "pixel_unconfirmed_purchase",
         "s2s_dedupe_key_low_overlap",
         "s2s_low_event_coverage",
         "website_event_session_multiple_purchase_events_fire",
@@ -192,6 +193,34 @@ def test_what_a_pixels_rules_mark_counts_for_nothing(pipeline: Pipeline) -> None
     (row,) = quality(pipeline.engine, OWNER, **WINDOW)
     assert (EVENTS, 1.0, 0.0) == (row.browser_events, row.event_coverage_share, row.linked_share)
     assert 1.0 == row.dedupe_keys["event_id"].covered_share
+
+
+def test_purchases_that_neither_server_nor_order_confirms_are_found(pipeline: Pipeline) -> None:
+    def of_browser(n: int) -> bytes:
+        return make_record(
+            source="browser",
+            **clean(EVENTS + n) | {"custom_data": {**MONEY, "order_id": f"browser.{n}"}},
+        )
+
+    pipeline.append([of_browser(n) for n in range(10)])
+    pipeline.refresh()
+    key = "pixel_unconfirmed_purchase"
+
+    def found() -> list[tuple[int, int]]:
+        rows = diagnostics(pipeline.engine, OWNER, **WINDOW)
+        return [(row.affected, row.total) for row in rows if row.diagnostic == key]
+
+    # Nobody could confirm them.
+    assert [] == found()
+    orders = [
+        make_order("placed", n, order_id=f"browser.{n}", value=10.5, currency="USD")
+        for n in range(4)
+    ]
+    pipeline.append(orders)
+    pipeline.refresh()
+    assert [(6, 10)] == found()
+    send(pipeline, Fault())
+    assert [(6, EVENTS + 10)] == found()
 
 
 def test_a_second_purchase_within_half_an_hour_is_found(pipeline: Pipeline) -> None:
@@ -264,8 +293,9 @@ def test_quality_scores_the_keys_of_the_servers_events(pipeline: Pipeline) -> No
     assert (6.5, 1.0, 0.6) == (row.score, row.joinable_share, row.event_coverage_share)
     assert row.gain["ph"] == 1.5
     assert row.gain["em"] == 0
-    (low,) = diagnostics(pipeline.engine, OWNER, **WINDOW)
+    unconfirmed, low = diagnostics(pipeline.engine, OWNER, **WINDOW)
     assert ("s2s_low_event_coverage", 4, 10) == (low.diagnostic, low.affected, low.total)
+    assert "pixel_unconfirmed_purchase" == unconfirmed.diagnostic
 
 
 def test_the_score_is_of_what_the_server_itself_sent(pipeline: Pipeline) -> None:

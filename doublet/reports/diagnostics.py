@@ -101,6 +101,7 @@ DIAGNOSTICS: tuple[Diagnostic, ...] = (
     Diagnostic("s2s_missing_event_source_url", "No page address", "A website event without event_source_url.", "Send the address of the page.", "medium", "events"),
     Diagnostic("s2s_event_time_in_future", "Event from the future", "event_time is more than 5 minutes after receipt.", "Set the clock; send Unix seconds in UTC.", "medium", "events"),
     Diagnostic("s2s_delay_greater_than_twenty_four_hours", "Later than a day", "The server's first copy came more than 24 hours after event_time.", "Send events as they happen.", "high", "server_events"),
+    Diagnostic("pixel_unconfirmed_purchase", "Purchase that nothing confirms", "Only the browser reported it, and no message of the shop tells of its order; anybody can call /tr. Looked for where the server sends purchases or the shop messages about orders.", "Send every purchase from the server too; mark foreign traffic by the pixel's rules.", "medium", "browser_events"),
     Diagnostic("pixel_almost_standard_event", "Almost a standard event", "The event name is a standard one but for case, spaces, hyphens or underscores.", "Write the name exactly: AddToCart, not Add To Cart or addtocart. Under another name it is a custom event.", "high", "events"),
     Diagnostic("s2s_delay_greater_than_two_hours", "Later than two hours", "The server's first copy came 2 to 24 hours after event_time.", "Send events as they happen.", "medium", "server_events"),
 )

@@ -60,6 +60,7 @@ seen as (
     events_deduplicated.anchor_at,
     last_received_at,
     nullif(event_id, 'erased') as event_id,
+    order_id,
     event_time,
     sent_by_event.late_s as late_s,
     server_copies > 0 as by_server,
@@ -181,6 +182,21 @@ hot_phones as (
   where ph_events >= $hot_events_min
     and ph_events >= $hot_share_min * with_ph
 ),
+-- A purchase that only the browser reported is confirmed by a message of the shop about its order.
+-- Who sends neither such messages nor purchases from the server confirms nothing.
+told_orders as (
+  select order_id
+  from order_entries
+  where account_id = $account_id
+    and kind <> 'purchase'
+    and is_own
+  group by order_id
+),
+confirming as (
+  select
+    (select count(*) from told_orders)
+    + (select count(*) from seen where event_name = 'Purchase' and by_server) as confirmations
+),
 purchases as (
   select
     event_name,
@@ -237,6 +253,14 @@ found as (
       case when by_server and misplaced_external_id is not null
         then 's2s_extern_id_in_custom_data' end,
       case when by_browser and not by_server then 's2s_low_event_coverage' end,
+      case
+        when seen.event_name = 'Purchase'
+          and by_browser
+          and not by_server
+          and told_orders.order_id is null
+          and confirmations > 0
+          then 'pixel_unconfirmed_purchase'
+      end,
       case
         when by_web_server
           and seen.em is null
@@ -306,6 +330,9 @@ found as (
         then 'pixel_almost_standard_event' end
     ], lambda fault: fault is not null)) as diagnostic
   from seen
+  cross join confirming
+  left join told_orders
+    on seen.order_id = told_orders.order_id
   left join hot_ips
     on seen.pixel_id = hot_ips.pixel_id
     and seen.event_name = hot_ips.event_name

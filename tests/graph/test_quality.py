@@ -57,7 +57,12 @@ def test_checks_that_fail_say_what_and_how_to_mend_it(site: Site) -> None:
     found = checks(site)
     assert {diagnostic.key for diagnostic in DIAGNOSTICS} == set(found)
     failed = {key for key, row in found.items() if row["result"] == "failed"}
-    assert {"s2s_private_ip_address", "s2s_missing_ua", "s2s_low_event_coverage"} == failed
+    assert {
+        "s2s_private_ip_address",
+        "s2s_missing_ua",
+        "s2s_low_event_coverage",
+        "pixel_unconfirmed_purchase",
+    } == failed
     row = found["s2s_low_event_coverage"]
     assert "Browser event that the server did not send" == row["title"]
     assert row["user_message"].startswith("Purchase: 3 of 8 events (37.5 %). Send every event")
@@ -70,10 +75,10 @@ def test_checks_that_fail_say_what_and_how_to_mend_it(site: Site) -> None:
 def test_checks_that_fail_come_first(site: Site) -> None:
     send(site)
     path = f"/v25.0/{site.ours.pixel_id}/da_checks"
-    first = read(site, path, limit="3", fields="result")
-    assert ["failed"] * 3 == [row["result"] for row in first["data"]]
+    first = read(site, path, limit="4", fields="result")
+    assert ["failed"] * 4 == [row["result"] for row in first["data"]]
     rest = site.client.get(first["paging"]["next"], headers=site.ours.headers).json()
-    assert ["passed"] * 3 == [row["result"] for row in rest["data"]]
+    assert ["passed"] * 4 == [row["result"] for row in rest["data"]]
 
 
 @pytest.mark.parametrize(
