@@ -18,12 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server.embed import Server
+from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from doublet.alerting import Watch
@@ -32,13 +34,16 @@ from doublet.errors import OperatorError
 from doublet.graph import routes as graph_routes
 from doublet.live.feed import Feed
 from doublet.live.statuses import statuses
+from doublet.openapi import document
 from doublet.processes import private_socket
+from doublet.refusal import Reason, Refusal
 from doublet.rounds import Freshener, Rounds
 from doublet.settings import Settings
 from doublet.web import create_app
 from doublet.web.access import Access
 from doublet.web.live import live_routes
 from doublet.web.person import person_routes
+from doublet.web.refused import as_graph_error
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +70,10 @@ def _operator_routes(freshener: Freshener, key: OperatorKey) -> list[Route]:
     """What the command line asks of a running worker."""
 
     def only_operators(act: Callable[[], dict[str, Any]]) -> Callable[[Request], Any]:
-        async def endpoint(request: Request) -> JSONResponse:
+        async def endpoint(request: Request) -> Response:
             token = request.headers.get("authorization", "").removeprefix("Bearer ")
             if not key.matches(token):
-                return JSONResponse({"error": {"message": "Operators only.", "code": 190}}, 401)
+                return as_graph_error(Refusal(Reason.TOKEN_INVALID, "Operators only."))
             return JSONResponse(await run_in_threadpool(act))
 
         return endpoint
@@ -98,9 +103,25 @@ async def _stop_without(paths: Sequence[Path], stop: Callable[[], None]) -> None
     stop()
 
 
-async def _serve(settings: Settings, freshener: Freshener) -> None:
-    key = OperatorKey(settings.run_folder)
-    catalog = Catalog(settings.catalog_url)
+def feed_of(settings: Settings, catalog: Catalog, freshener: Freshener) -> Feed:
+    """What has just arrived, for all who listen; it begins with `start`."""
+    return Feed(
+        settings.log_folder,
+        lambda: catalog.directory().account_of_pixel,
+        partial(statuses, freshener.engine),
+        lambda: freshener.modelled,
+    )
+
+
+def application(
+    settings: Settings, catalog: Catalog, freshener: Freshener, key: OperatorKey, feed: Feed
+) -> Starlette:
+    """All that the worker answers: pages and their twins, our own API, Graph."""
+    description = msgspec.json.encode(document(settings.url))
+
+    async def describe(request: Request) -> Response:
+        return Response(description, media_type="application/json")
+
     app = create_app(
         catalog,
         freshener.engine,
@@ -109,19 +130,22 @@ async def _serve(settings: Settings, freshener: Freshener) -> None:
         rates=settings.rates_folder,
         public_url=settings.url,
     )
-    feed = Feed(
-        settings.log_folder,
-        lambda: catalog.directory().account_of_pixel,
-        partial(statuses, freshener.engine),
-        lambda: freshener.modelled,
-    )
     door = Access(catalog, key.matches)
     app.router.routes[:0] = [
         *_operator_routes(freshener, key),
         *person_routes(door, catalog, freshener),
         *graph_routes(catalog, freshener.engine, settings.url),
         *live_routes(door, catalog, feed),
+        Route("/openapi.json", describe),
     ]
+    return app
+
+
+async def _serve(settings: Settings, freshener: Freshener) -> None:
+    key = OperatorKey(settings.run_folder)
+    catalog = Catalog(settings.catalog_url)
+    feed = feed_of(settings, catalog, freshener)
+    app = application(settings, catalog, freshener, key, feed)
     socket = private_socket(settings)
     socket.unlink(missing_ok=True)
     server = Server(

@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # edges
     ("health", "collect", "graph", "web", "rounds", "backup", "client"),
     # what puts the edges together
-    ("alerting", "worker", "ask", "serve", "demo", "order_import", "cli", "__main__"),
+    ("alerting", "openapi", "worker", "ask", "serve", "demo", "order_import", "cli", "__main__"),
 )
 """Modules by layer; imports go to the same layer or to one above it in this list."""
 

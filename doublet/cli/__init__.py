@@ -91,6 +91,17 @@ def settings(
     out.print(table)
 
 
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI description of every HTTP interface; a server serves it at /openapi.json.
+
+    Example: doublet openapi > openapi.json
+    """
+    from doublet.openapi import document
+
+    print_json(document())
+
+
 # --- serving ---------------------------------------------------------------------------------
 
 

@@ -1,0 +1,333 @@
+"""Every address and method that programs may use, one entry each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from doublet.accept.check import Check
+from doublet.alerts.book import Alert
+from doublet.event import EventsRequest, OrdersRequest
+from doublet.explain import Story
+from doublet.health import Health
+from doublet.reports import OverviewRow, TimelineRow
+from doublet.reports.coverage import CoverageRow
+from doublet.reports.diagnostics import DiagnosticRow
+from doublet.reports.orders import OrderLedger, OrdersReport
+from doublet.reports.quality import QualityRow
+from doublet.web.person import Ask
+
+JSON = "application/json"
+STREAM = "text/event-stream"
+CSV = "text/csv; charset=utf-8"
+FORM = "application/x-www-form-urlencoded"
+PARTS = "multipart/form-data"
+
+
+class Received(msgspec.Struct):
+    """How many events are durable now; `refused` with `validation=partial` only."""
+
+    events_received: int
+    messages: list[str]
+    fbtrace_id: str
+    refused: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+
+
+class OrdersReceived(msgspec.Struct):
+    """How many messages about orders are durable now."""
+
+    orders_received: int
+    messages: list[str]
+    fbtrace_id: str
+
+
+class Checked(Check):
+    """What would become of a payload; `errors` counts what would have it refused."""
+
+    errors: int
+
+
+class Page(msgspec.Struct):
+    """A page of a Graph edge."""
+
+    data: list[dict[str, Any]]
+    paging: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class BatchPart(msgspec.Struct):
+    """The answer to one call of a batch."""
+
+    code: int
+    body: str | None
+
+
+class Operation(NamedTuple):
+    """One method of one address. `bodies` and `answers` map media types to a type, to a schema or
+    to None; `refused` are the statuses of refusals, `also` other statuses with their meaning."""
+
+    method: str
+    path: str
+    summary: str
+    parameters: tuple[str, ...] = ()
+    answers: Mapping[str, Any] = {}
+    refused: tuple[int, ...] = (400, 401, 404, 503)
+    status: int = 200
+    when: str = "Found."
+    bodies: Mapping[str, Any] = {}
+    also: Mapping[int, str] = {}
+    is_open: bool = False
+
+
+_TEXT = {"type": "string"}
+_DAY = {"type": "string", "format": "date"}
+_FLAG = {"enum": ["0", "1"]}
+
+
+def _query(name: str, about: str, schema: Mapping[str, Any] = _TEXT) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": about, "schema": schema}
+
+
+def _path(name: str, about: str, pattern: str) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": pattern}
+    return {"name": name, "in": "path", "required": True, "description": about, "schema": schema}
+
+
+PARAMETERS: dict[str, Any] = {
+    "version": _path("version", "Any from v13.0 on.", r"^v(1[3-9]|2[0-9])\.0$"),
+    "pixel_id": _path("pixel_id", "The pixel (dataset).", "^[0-9]{15,16}$"),
+    "account_id": _path("account_id", "The ad account.", "^act_[0-9]{15}$"),
+    "id": _query("id", "The pixel.", {"type": "string", "pattern": "^[0-9]{15,16}$"}),
+    "ev": _query("ev", "event_name.", {"type": "string", "minLength": 1}),
+    "eid": _query("eid", "event_id."),
+    "ts": _query("ts", "event_time in milliseconds.", {"type": "integer"}),
+    "dl": _query("dl", "event_source_url."),
+    "rl": _query("rl", "referrer_url."),
+    "fbp": _query("fbp", "The browser's id."),
+    "fbc": _query("fbc", "The click's id."),
+    "validation": _query("validation", "Keep the good events.", {"enum": ["partial"]}),
+    "account": _query("account", "The account; the token's own if left out."),
+    "pixel": _query("pixel", "Only this pixel."),
+    "since": _query("since", "First day, in the account's zone.", _DAY),
+    "until": _query("until", "Last day, in the account's zone.", _DAY),
+    "marked": _query("marked", "1: count what rules of its pixel mark too.", _FLAG),
+    "event_name": _query("event_name", "Only this event."),
+    "event_id": {**_query("event_id", "As it was sent."), "required": True},
+    "order_id": {**_query("order_id", "As it was sent."), "required": True},
+    "by": _query("by", "A row per event, or per event and day.", {"enum": ["name", "day"]}),
+    "code": _query("code", "Only events with this test_event_code."),
+    "all": _query("all", "1: every event of the account.", _FLAG),
+    "last_event_id": _query("last_event_id", "Go on behind this one."),
+    "scheme": _query("scheme", "Colours.", {"enum": ["light", "dark"]}),
+    "erasure": _query("id", "Only this erasure."),
+    "fields": _query("fields", "Names, by commas."),
+    "dataset_id": {**_query("dataset_id", "The pixel (dataset)."), "required": True},
+}
+
+_QUESTION = ("account", "pixel", "since", "until")
+_ORDERS = ("account", "since", "until")
+_HIT = ("id", "ev", "eid", "ts", "dl", "rl", "fbp", "fbc")
+_DOOR = (400, 401, 413, 415, 503)
+_EVENTS = {
+    JSON: EventsRequest,
+    FORM: {"type": "object", "properties": {"data": _TEXT}, "required": ["data"]},
+    PARTS: {"type": "object", "properties": {"data": _TEXT}, "required": ["data"]},
+}
+_DURABLE = "Every event is durable, or with validation=partial every good one."
+
+
+def _events(path: str, summary: str, status: int = 200) -> Operation:
+    return Operation(
+        "post",
+        path,
+        summary,
+        ("validation",),
+        {JSON: Received},
+        _DOOR,
+        status,
+        _DURABLE,
+        bodies=_EVENTS,
+    )
+
+
+def _report(path: str, summary: str, answer: Any, *parameters: str) -> Operation:
+    media = CSV if path.endswith(".csv") else JSON
+    return Operation("get", path, summary, parameters, {media: answer})
+
+
+def _graph(path: str, summary: str, answer: Any, *parameters: str) -> Operation:
+    return Operation("get", path, summary, ("fields", *parameters), {JSON: answer})
+
+
+def _hit(method: str, path: str) -> Operation:
+    posted = {FORM: {"type": "object"}, PARTS: {"type": "object"}} if method == "post" else {}
+    return Operation(
+        method,
+        path,
+        "Take a hit of the pixel; also cd[…] for custom_data and ud[…] for user_data.",
+        _HIT,
+        {"text/plain": None} if posted else {"image/gif": None},
+        (400, 413, 415, 503),
+        when="The hit is durable.",
+        bodies=posted,
+        is_open=True,
+    )
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    # What comes in: the collector.
+    *(_hit(method, path) for path in ("/tr", "/tr/") for method in ("get", "post")),
+    _events("/{version}/{pixel_id}/events", "Take events: the Conversions API."),
+    _events("/{pixel_id}/events", "The same without a version."),
+    _events("/capi/{pixel_id}/events", "The same as Meta's gateway has it.", 202),
+    Operation(
+        "post",
+        "/v1/orders",
+        "Take messages about orders (docs/orders.md).",
+        answers={JSON: OrdersReceived},
+        refused=_DOOR,
+        when="Every message is durable.",
+        bodies={JSON: OrdersRequest},
+    ),
+    Operation(
+        "get",
+        "/px.js",
+        "The pixel's script.",
+        answers={"text/javascript; charset=utf-8": None},
+        refused=(),
+        also={304: "The browser has it."},
+        is_open=True,
+    ),
+    Operation(
+        "get",
+        "/health",
+        "How far loading and models lag behind, in seconds.",
+        answers={JSON: Health},
+        refused=(),
+        is_open=True,
+    ),
+    # What is read: pages' twins.
+    _report("/overview.json", "Events by who saw them.", list[OverviewRow], *_QUESTION, "marked"),
+    _report("/overview.csv", "The same per event and currency.", None, *_QUESTION, "marked"),
+    _report(
+        "/timeline.json", "Events over time.", list[TimelineRow], *_QUESTION, "marked", "event_name"
+    ),
+    _report("/timeline.csv", "The same.", None, *_QUESTION, "marked", "event_name"),
+    Operation(
+        "get",
+        "/timeline.svg",
+        "The same as a picture.",
+        (*_QUESTION, "marked", "event_name", "scheme"),
+        {"image/svg+xml": None},
+    ),
+    _report(
+        "/coverage.json",
+        "What one side alone would have told.",
+        list[CoverageRow],
+        *(*_QUESTION, "marked", "event_name", "by"),
+    ),
+    _report(
+        "/coverage.csv",
+        "The same per currency.",
+        None,
+        *(*_QUESTION, "marked", "event_name", "by"),
+    ),
+    _report("/quality.json", "Match quality.", list[QualityRow], *_QUESTION, "event_name"),
+    _report("/diagnostics.json", "What is wrong.", list[DiagnosticRow], *_QUESTION, "event_name"),
+    _report("/diagnostics.csv", "The same.", None, *_QUESTION, "event_name"),
+    _report("/quality.csv", "The same per event name and key.", None, *_QUESTION, "event_name"),
+    _report("/alerts.json", "What is unusual.", list[Alert], "account", "pixel"),
+    _report("/explain.json", "Stories of events.", list[Story], "event_id", "account", "pixel"),
+    _report("/orders.json", "Orders per day.", OrdersReport, *_ORDERS),
+    _report("/orders.csv", "The same.", None, *_ORDERS),
+    _report("/order.json", "One order's ledger.", OrderLedger, "order_id", "account"),
+    Operation(
+        "get",
+        "/v1/test_events",
+        "What arrives, as it arrives, without an end (docs/testing.md).",
+        ("account", "pixel", "code", "all", "last_event_id"),
+        {STREAM: None},
+        (400, 401, 503),
+        when="Server-sent events.",
+    ),
+    _report(
+        "/test_events.json",
+        "What has just arrived.",
+        {"type": "object"},
+        *("account", "pixel", "code", "all"),
+    ),
+    # What programs of our own ask.
+    Operation(
+        "post",
+        "/v1/check",
+        "What would become of a payload, every fault at once (docs/events.md).",
+        answers={JSON: Checked},
+        refused=(400, 401, 413, 503),
+        when="It was looked at.",
+        bodies={JSON: {"type": ["object", "array"]}},
+    ),
+    Operation(
+        "post",
+        "/v1/person/export",
+        "All that is kept of a person, as JSON lines.",
+        answers={"application/x-ndjson": None},
+        refused=(400, 401, 413, 503),
+        bodies={JSON: Ask},
+    ),
+    Operation(
+        "post",
+        "/v1/person/erase",
+        "Make a person anonymous everywhere.",
+        answers={JSON: {"type": "object"}},
+        refused=(400, 401, 413, 503),
+        status=202,
+        when="The request is durable.",
+        bodies={JSON: Ask},
+        also={200: "With dry_run: what would be erased."},
+    ),
+    Operation(
+        "get",
+        "/v1/person/erasures",
+        "Erasures and their state.",
+        ("erasure",),
+        {JSON: list[dict[str, Any]]},
+    ),
+    *(
+        Operation("post", path, summary, (), {JSON: {"type": "object"}}, (401, 503))
+        for path, summary in (
+            ("/v1/refresh", "Load and model now; the operator's key."),
+            ("/v1/rebuild", "Make all tables anew; the operator's key."),
+        )
+    ),
+    # The Graph API (docs/graph.md).
+    _graph("/{version}/{pixel_id}", "A pixel.", dict[str, Any]),
+    _graph("/{version}/{pixel_id}/stats", "Counts of its events.", Page),
+    _graph("/{version}/{pixel_id}/da_checks", "Its diagnostics.", Page),
+    _graph("/{version}/dataset_quality", "Match quality.", dict[str, Any], "dataset_id"),
+    _graph("/{version}/{account_id}/adspixels", "Pixels of an account.", Page),
+    _graph("/{version}/me/adspixels", "Pixels of the token's account.", Page),
+    Operation(
+        "post",
+        "/{version}",
+        "Up to 50 reading calls at once.",
+        answers={JSON: list[BatchPart | None]},
+        bodies={
+            FORM: {"type": "object", "properties": {"batch": _TEXT}, "required": ["batch"]},
+            JSON: {
+                "type": "object",
+                "properties": {"batch": {"type": "array", "items": {"type": "object"}}},
+                "required": ["batch"],
+            },
+        },
+    ),
+    Operation(
+        "get",
+        "/openapi.json",
+        "This description.",
+        answers={JSON: {"type": "object"}},
+        refused=(503,),
+        is_open=True,
+    ),
+)
+"""In the order of the description."""

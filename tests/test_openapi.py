@@ -1,0 +1,194 @@
+"""The description of every HTTP interface against a server that runs: nothing undescribed, no 500,
+and every answer is as described."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from starlette.routing import Route
+
+from doublet.catalog import Catalog
+from doublet.openapi import document
+from doublet.openapi.operations import OPERATIONS, STREAM
+from doublet.rounds import Freshener
+from doublet.settings import Settings
+from doublet.worker import OperatorKey, application, feed_of
+from tests.factories import make_event
+from tests.server import RunningServer
+
+EXAMPLES = 12
+FOR_PEOPLE = {
+    "/",
+    "/overview",
+    "/orders",
+    "/quality",
+    "/alerts",
+    "/test_events",
+    "/login",
+    "/logout",
+    "/static",
+}
+"""Pages and what belongs to them: nothing that programs use."""
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+IDS = [
+    f"{operation.method} {operation.path}"
+    for operation in OPERATIONS
+    # Nobody can read an answer without an end to its end; tests/test_live.py reads it.
+    if STREAM not in operation.answers
+]
+
+
+def purchase(**fields: Any) -> dict[str, Any]:
+    """A Purchase of this moment."""
+    custom = {"value": 1.5, "currency": "EUR", "order_id": "1001"}
+    return make_event(event_time=int(time.time()), custom_data=custom, **fields)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with RunningServer(tmp_path_factory.mktemp("openapi"), workers=1) as running:
+        events = [purchase(event_id="Purchase"), purchase(event_id="2", event_name="Lead")]
+        path = f"{running.url}/v25.0/{running.pixel_id}/events"
+        answer = httpx.post(path, headers=running.headers, json={"data": events})
+        assert 200 == answer.status_code, answer.text
+        running.wait_until(lambda: "Lead" in running.overview(), what="the events are modelled")
+        yield running
+
+
+def test_every_route_is_described_or_for_people(tmp_path: Path) -> None:
+    chosen = Settings(data=tmp_path)
+    chosen.run_folder.mkdir(parents=True)
+    catalog = Catalog(chosen.catalog_url)
+    catalog.migrate()
+    freshener = Freshener(chosen)
+    try:
+        feed = feed_of(chosen, catalog, freshener)
+        app = application(chosen, catalog, freshener, OperatorKey(chosen.run_folder), feed)
+    finally:
+        freshener.close()
+        catalog.close()
+    mounted = {
+        (method.lower(), route.path)
+        for route in app.routes
+        if isinstance(route, Route)
+        for method in (route.methods or {"GET"}) - {"HEAD"}
+    }
+    described = {(operation.method, operation.path) for operation in OPERATIONS}
+    missing = {
+        (method, path)
+        for method, path in mounted - described
+        if re.sub(r"/{.*", "", path) not in FOR_PEOPLE and "{path:graph" not in path
+    }
+    assert set() == missing, "add an entry to OPERATIONS in doublet/openapi/operations.py"
+
+
+def test_every_reference_leads_somewhere() -> None:
+    described = document("https://events.shop.example")
+
+    def look(part: Any) -> None:
+        for inner in part.values() if isinstance(part, dict) else part:
+            if isinstance(inner, str) and inner.startswith("#/"):
+                found: Any = described
+                for name in inner[2:].split("/"):
+                    found = found[name]
+            elif isinstance(inner, dict | list):
+                look(inner)
+
+    look(described)
+
+
+def test_the_server_serves_its_description_to_everyone(server: RunningServer) -> None:
+    told = httpx.get(f"{server.url}/openapi.json").json()
+    assert ("3.1.0", server.url) == (told["openapi"], told["servers"][0]["url"])
+    assert document(server.url) == told
+
+
+def description_of(server: RunningServer) -> Any:
+    """The served description, in which ids are those of the server, or of nobody."""
+    described = httpx.get(f"{server.url}/openapi.json").json()
+    places = described["components"]["parameters"]
+    for name in ("pixel_id", "id", "dataset_id", "pixel"):
+        places[name]["schema"] = {"enum": [server.pixel_id, "123456789012345"]}
+    for name in ("account_id", "account"):
+        places[name]["schema"] = {"enum": [server.account_id, "act_123456789012345"]}
+    return schemathesis.openapi.from_dict(described)
+
+
+GOOD: dict[str, dict[str, Any]] = {
+    "post /{version}/{pixel_id}/events": {"body": {"data": [purchase()]}},
+    "post /{pixel_id}/events": {"body": {"data": [purchase()], "partner_agent": "shop-1.0"}},
+    "post /capi/{pixel_id}/events": {"body": {"data": [purchase()]}},
+    "post /v1/orders": {
+        "body": {"data": [{"order_id": "1", "kind": "cancelled", "changed_at": 1795600000}]}
+    },
+    "post /v1/check": {"body": {"data": [purchase()]}},
+    "post /v1/person/export": {"body": {"user_data": {"em": "mary@example.com"}}},
+    "post /v1/person/erase": {"body": {"user_data": {"em": "nobody@example.com"}}},
+    "get /order.json": {"query": {"order_id": "1001"}},
+    "get /explain.json": {"query": {"event_id": "Purchase"}},
+    "get /{version}/dataset_quality": {"query": {"dataset_id": ""}},
+    "post /{version}": {"body": {"batch": [{"method": "GET", "relative_url": "me/adspixels"}]}},
+}
+
+
+@pytest.mark.parametrize("wanted", GOOD)
+def test_a_good_request_is_answered_as_described(server: RunningServer, wanted: str) -> None:
+    method, path = wanted.split(" ")
+    good = dict(GOOD[wanted])
+    if "dataset_id" in good.get("query", {}):
+        good["query"] = {"dataset_id": server.pixel_id}
+    known = {"version": "v25.0", "pixel_id": server.pixel_id}
+    places = {name: value for name, value in known.items() if f"{{{name}}}" in path}
+    operation = description_of(server)[path][method.upper()]
+    media = {"media_type": "application/json"} if "body" in good else {}
+    case = operation.Case(path_parameters=places, **good, **media)
+    answer = case.call_and_validate(
+        base_url=server.url, headers=server.headers, checks=CHECKS, timeout=60
+    )
+    (described,) = [one for one in OPERATIONS if (one.method, one.path) == (method, path)]
+    assert described.status == answer.status_code, answer.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wanted", IDS)
+def test_answers_are_as_described_whatever_is_asked(server: RunningServer, wanted: str) -> None:
+    method, path = wanted.split(" ")
+    operation = description_of(server)[path][method.upper()]
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy())
+    def check(case: Any) -> None:
+        case.call_and_validate(
+            base_url=server.url, headers=server.headers, checks=CHECKS, timeout=60
+        )
+
+    check()
