@@ -214,15 +214,12 @@ def asked_all_the_while(engine: DuckDBEngine) -> Iterator[list[float]]:
 def ask_for_quality(engine: DuckDBEngine) -> tuple[float, float]:
     """Seconds of the reports on quality and on faults over everything, each the second time."""
     account = Account(ACCOUNT, "Shop", "UTC", "USD")
-    days = {
-        "since": _BEGIN.date() - timedelta(days=365),
-        "until": _BEGIN.date() + timedelta(days=90),
-    }
+    since, until = _BEGIN.date() - timedelta(days=365), _BEGIN.date() + timedelta(days=90)
     seconds = []
     for report in (quality, diagnostics):
         for _ in range(2):
             begun = time.perf_counter()
-            assert report(engine, account, **days)
+            assert report(engine, account, since=since, until=until)
             took = time.perf_counter() - begun
         seconds.append(round(took, 2))
     return seconds[0], seconds[1]

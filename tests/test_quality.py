@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -154,6 +155,52 @@ def test_each_diagnostic_has_a_planted_fault() -> None:
         "website_event_session_multiple_purchase_events_fire",
     }
     assert {diagnostic.key for diagnostic in DIAGNOSTICS} == {*FAULTS, *HOT, *here}
+
+
+SEVERAL = (
+    "s2s_event_id_in_custom_data",
+    "s2s_missing_ua",
+    "s2s_invalid_ip_address",
+    "capi_pii_email_invalid_email",
+    "capi_pii_phone_hot_phone_fake",
+    "s2s_invalid_fbp_cookie",
+    "capi_fbc_coverage_issue",
+    "s2s_invalid_action_source",
+    "s2s_delay_greater_than_two_hours",
+)
+"""Faults that hinder each other in nothing."""
+
+
+def test_of_many_faults_at_once_each_is_found_as_often_as_it_was_planted(
+    pipeline: Pipeline,
+) -> None:
+    dice = random.Random(7)
+    planted: dict[str, int] = dict.fromkeys(SEVERAL, 0)
+    records = []
+    for n in range(EVENTS):
+        faults = [key for key in SEVERAL if dice.random() < 0.3]
+        fields = clean(n)
+        fields["user_data"] |= {"external_id": f"customer{n}"}
+        records.append(make_record(source="browser", **fields))
+        for key in faults:
+            planted[key] += 1
+            fields["user_data"] |= FAULTS[key].user_data
+            fields |= FAULTS[key].fields
+        fields["received_at"] += SECOND
+        records.append(make_record(source="server", **fields))
+    dice.shuffle(records)
+    pipeline.append(records)
+    pipeline.refresh()
+    found = {row.diagnostic: row.affected for row in diagnostics(pipeline.engine, OWNER, **WINDOW)}
+    assert planted == found
+
+
+def test_a_server_that_sends_its_own_address_is_told_so_twice(pipeline: Pipeline) -> None:
+    send(pipeline, Fault(user_data=HOT["capi_ip_address_hot_ip"], on=("server",)), faulty=60)
+    rows = diagnostics(pipeline.engine, OWNER, **WINDOW)
+    assert [("capi_ip_address_hot_ip", 60), ("capi_ip_address_ip_value_mismatch", 60)] == [
+        (row.diagnostic, row.affected) for row in rows
+    ]
 
 
 @pytest.mark.parametrize("apart", [100, 101])
