@@ -16,7 +16,7 @@ import pytest
 from doublet.catalog import Account
 from doublet.reports import report_sql
 from doublet.reports.diagnostics import DIAGNOSTICS, diagnostics
-from doublet.reports.quality import DUDS, WEIGHTS, DedupeKey, Freshness, quality
+from doublet.reports.quality import DUDS, WEIGHTS, DedupeKey, Freshness, QualityDay, quality
 from tests.factories import ACCOUNT, HOUR, NOON, SECOND, Pipeline, make_record, sha256
 
 OWNER = Account(ACCOUNT, "Shop", "UTC", "USD")
@@ -362,6 +362,23 @@ def test_each_deduplication_key_is_told_with_what_it_does(pipeline: Pipeline) ->
     assert DedupeKey(0.75, share(15, 19), share(15, 19), 0.25) == keys["external_id"]
     assert DedupeKey(0.9, share(18, 19), share(17, 19), 0.15) == keys["fbp"]
     assert Freshness(0.0, 1.0, 1.0, "hourly") == row.freshness
+
+
+def test_each_day_of_the_accounts_zone_has_a_score(pipeline: Pipeline) -> None:
+    # NOON is 20:26 in UTC and 22:26 in Berlin: two hours later it is the next day there.
+    records = [make_record(source="browser", **clean(0)), make_record(**clean(0))]
+    late = clean(1) | {"received_at": NOON + 2 * HOUR}
+    late["user_data"] |= {"em": None}
+    records.append(make_record(**late))
+    pipeline.append(records)
+    pipeline.refresh()
+    berlin = Account(ACCOUNT, "Shop", "Europe/Berlin", "EUR")
+    (row,) = quality(pipeline.engine, berlin, **WINDOW)
+    assert [
+        QualityDay(date(2026, 5, 28), 1, 6.5, 1.0),
+        QualityDay(date(2026, 5, 29), 1, 4.0, None),
+    ] == row.days
+    assert (2, 5.2) == (row.judged, row.score)
 
 
 def test_what_a_key_would_link_is_judged_by_those_that_bear_it(pipeline: Pipeline) -> None:
