@@ -214,8 +214,7 @@ def asked_all_the_while(engine: DuckDBEngine) -> Iterator[list[float]]:
 def ask_for_quality(engine: DuckDBEngine) -> tuple[float, float]:
     """Seconds of the reports on quality and on faults over everything, each the second time."""
     account = Account(ACCOUNT, "Shop", "UTC", "USD")
-    since = _BEGIN.date() - timedelta(days=365)
-    until = _BEGIN.date() + timedelta(days=90)
+    since, until = _BEGIN.date() - timedelta(days=365), _BEGIN.date() + timedelta(days=90)
     seconds = []
     for report in (quality, diagnostics):
         for _ in range(2):

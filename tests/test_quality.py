@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -15,7 +16,7 @@ import pytest
 from doublet.catalog import Account
 from doublet.reports import report_sql
 from doublet.reports.diagnostics import DIAGNOSTICS, diagnostics
-from doublet.reports.quality import WEIGHTS, DedupeKey, Freshness, quality
+from doublet.reports.quality import WEIGHTS, DedupeKey, Freshness, QualityDay, quality
 from tests.factories import ACCOUNT, HOUR, NOON, SECOND, Pipeline, make_order, make_record, sha256
 
 OWNER = Account(ACCOUNT, "Shop", "UTC", "USD")
@@ -157,6 +158,52 @@ def test_each_diagnostic_has_a_planted_fault() -> None:
         "website_event_session_multiple_purchase_events_fire",
     }
     assert {diagnostic.key for diagnostic in DIAGNOSTICS} == {*FAULTS, *HOT, *here}
+
+
+SEVERAL = (
+    "s2s_event_id_in_custom_data",
+    "s2s_missing_ua",
+    "s2s_invalid_ip_address",
+    "capi_pii_email_invalid_email",
+    "capi_pii_phone_hot_phone_fake",
+    "s2s_invalid_fbp_cookie",
+    "capi_fbc_coverage_issue",
+    "s2s_invalid_action_source",
+    "s2s_delay_greater_than_two_hours",
+)
+"""Faults that hinder each other in nothing."""
+
+
+def test_of_many_faults_at_once_each_is_found_as_often_as_it_was_planted(
+    pipeline: Pipeline,
+) -> None:
+    dice = random.Random(7)
+    planted: dict[str, int] = dict.fromkeys(SEVERAL, 0)
+    records = []
+    for n in range(EVENTS):
+        faults = [key for key in SEVERAL if dice.random() < 0.3]
+        fields = clean(n)
+        fields["user_data"] |= {"external_id": f"customer{n}"}
+        records.append(make_record(source="browser", **fields))
+        for key in faults:
+            planted[key] += 1
+            fields["user_data"] |= FAULTS[key].user_data
+            fields |= FAULTS[key].fields
+        fields["received_at"] += SECOND
+        records.append(make_record(source="server", **fields))
+    dice.shuffle(records)
+    pipeline.append(records)
+    pipeline.refresh()
+    found = {row.diagnostic: row.affected for row in diagnostics(pipeline.engine, OWNER, **WINDOW)}
+    assert planted == found
+
+
+def test_a_server_that_sends_its_own_address_is_told_so_twice(pipeline: Pipeline) -> None:
+    send(pipeline, Fault(user_data=HOT["capi_ip_address_hot_ip"], on=("server",)), faulty=60)
+    rows = diagnostics(pipeline.engine, OWNER, **WINDOW)
+    assert [("capi_ip_address_hot_ip", 60), ("capi_ip_address_ip_value_mismatch", 60)] == [
+        (row.diagnostic, row.affected) for row in rows
+    ]
 
 
 @pytest.mark.parametrize("apart", [100, 101])
@@ -347,6 +394,23 @@ def test_each_deduplication_key_is_told_with_what_it_does(pipeline: Pipeline) ->
     assert DedupeKey(0.75, share(15, 19), share(15, 19), 0.25) == keys["external_id"]
     assert DedupeKey(0.9, share(18, 19), share(17, 19), 0.15) == keys["fbp"]
     assert Freshness(0.0, 1.0, 1.0, "hourly") == row.freshness
+
+
+def test_each_day_of_the_accounts_zone_has_a_score(pipeline: Pipeline) -> None:
+    # NOON is 20:26 in UTC and 22:26 in Berlin: two hours later it is the next day there.
+    records = [make_record(source="browser", **clean(0)), make_record(**clean(0))]
+    late = clean(1) | {"received_at": NOON + 2 * HOUR}
+    late["user_data"] |= {"em": None}
+    records.append(make_record(**late))
+    pipeline.append(records)
+    pipeline.refresh()
+    berlin = Account(ACCOUNT, "Shop", "Europe/Berlin", "EUR")
+    (row,) = quality(pipeline.engine, berlin, **WINDOW)
+    assert [
+        QualityDay(date(2026, 5, 28), 1, 6.5, 1.0),
+        QualityDay(date(2026, 5, 29), 1, 4.0, None),
+    ] == row.days
+    assert (2, 5.2) == (row.judged, row.score)
 
 
 def test_what_a_key_would_link_is_judged_by_those_that_bear_it(pipeline: Pipeline) -> None:

@@ -132,7 +132,7 @@ def diagnostics(
     """What was found from one day to another, both of the account's time zone and by event_time;
     what touches the largest share first. Empty when nothing is wrong."""
     asked = filters(engine, account, since, until, pixel_id, event_name)
-    totals = {row.event_name: row for row in judged_rows(engine, asked)}
+    totals = {row.event_name: row for row in judged_rows(engine, account, asked)}
     if not totals:
         return []
     more = {

@@ -88,6 +88,15 @@ class Freshness(msgspec.Struct):
     upload_frequency: str
 
 
+class QualityDay(msgspec.Struct):
+    """One day of an event name; see QualityRow."""
+
+    day: date
+    judged: int
+    score: float | None
+    event_coverage_share: float | None
+
+
 class QualityRow(msgspec.Struct):
     """One event name: events after deduplication, those of which the browser, the server and both
     sent a copy, and `judged`: the server's with action_source website, which the score (0–10), the
@@ -99,7 +108,8 @@ class QualityRow(msgspec.Struct):
     dedupe_keys are event_id, external_id and fbp. linked_share of the judged share a person's key
     with another event of the pixel, in any copy; newly_linked is the share that a key would link
     besides if every event bore it: those that lack it and have no link, times the share of its
-    bearers that it links. A key that no event bears is not in it: nothing is known of it."""
+    bearers that it links. A key that no event bears is not in it: nothing is known of it. `days`
+    are those on which something happened, in the account's time zone."""
 
     event_name: str
     events: int
@@ -117,6 +127,7 @@ class QualityRow(msgspec.Struct):
     freshness: Freshness | None = None
     linked_share: float | None = None
     newly_linked: dict[str, float] = {}
+    days: list[QualityDay] = []
 
 
 class QualityKeyRow(msgspec.Struct):
@@ -215,7 +226,7 @@ def quality(
     """Per event name, most frequent first, from one day to another, both of the account's time
     zone and by event_time. Empty when nothing arrived."""
     asked = filters(engine, account, since, until, pixel_id, event_name)
-    rows = judged_rows(engine, asked)
+    rows = judged_rows(engine, account, asked)
     if not rows:
         return rows
     of_tables = {key: value for key, value in asked.items() if key not in ("duds", "paths")}
@@ -247,18 +258,24 @@ def _newly_linked(found: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def judged_rows(engine: Engine, asked: dict[str, Any]) -> list[QualityRow]:
-    """The rows without what only copies tell: deduplication keys and freshness."""
+def judged_rows(engine: Engine, account: Account, asked: dict[str, Any]) -> list[QualityRow]:
+    """The rows without what only copies and others' keys tell."""
     if not asked["paths"]:
         return []  # Nothing of these days has been received: there is no file to be read.
-    return [_row(found) for found in engine.query(report_sql("quality"), asked)]
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for found in engine.query(report_sql("quality"), {**asked, "zone": account.time_zone}):
+        by_name.setdefault(found["event_name"], []).append(found)
+    rows = [_row(name, days) for name, days in by_name.items()]
+    return sorted(rows, key=lambda row: (-row.events, row.event_name))
 
 
-def _row(found: dict[str, Any]) -> QualityRow:
+def _row(event_name: str, days: list[dict[str, Any]]) -> QualityRow:
+    counts = {name for name in days[0] if name not in ("event_name", "day")}
+    found = {name: sum(day[name] for day in days) for name in counts}
     judged = found["judged"]
-    coverage = {key: round(found[key] / judged, 6) for key in WEIGHTS} if judged else {}
+    coverage = _coverage(found)
     return QualityRow(
-        found["event_name"],
+        event_name,
         found["events"],
         found["browser_events"],
         found["server_events"],
@@ -270,7 +287,21 @@ def _row(found: dict[str, Any]) -> QualityRow:
         _share(found["events"] - found["browser_events"], found["events"]),
         coverage,
         {key: round(10 * WEIGHTS[key] * (1 - share), 2) for key, share in coverage.items()},
+        days=[
+            QualityDay(
+                day["day"],
+                day["judged"],
+                score(_coverage(day)) if day["judged"] else None,
+                _share(day["both"], day["browser_events"]),
+            )
+            for day in days
+        ],
     )
+
+
+def _coverage(found: dict[str, Any]) -> dict[str, float]:
+    judged = found["judged"]
+    return {key: round(found[key] / judged, 6) for key in WEIGHTS} if judged else {}
 
 
 def _dedupe_keys(found: dict[str, Any]) -> dict[str, DedupeKey]:

@@ -1,4 +1,4 @@
--- One row per event name: events by who saw them, and of the website events that the server sent
+-- One row per event name and day of the account's zone ($zone): events by who saw them, and of the website events that the server sent
 -- how many bear each key of a person in the copies that it sent itself. A pair counts when both are
 -- there; a hash of nothing ("null", "test@test.com", …) is no key. An event is joinable when it bears
 -- a key in any copy. Sources: events_deduplicated, copies with joins, and the lake's files of events.
@@ -78,6 +78,7 @@ sent_by_event as (
 seen as (
   select
     event_name,
+    cast(to_timestamp(event_time) at time zone $zone as date) as day,
     case when browser_copies > 0 then 1 else 0 end as by_browser,
     case when server_copies > 0 then 1 else 0 end as by_server,
     case
@@ -126,6 +127,7 @@ seen as (
 )
 select
   cast(event_name as varchar) as event_name,
+  cast(day as date) as day,
   cast(count(*) as bigint) as events,
   cast(sum(by_browser) as bigint) as browser_events,
   cast(sum(by_server) as bigint) as server_events,
@@ -145,5 +147,5 @@ select
   cast(sum(judged * zp) as bigint) as zp,
   cast(sum(judged * country) as bigint) as country
 from seen
-group by event_name
-order by events desc, event_name
+group by event_name, day
+order by event_name, day

@@ -37,6 +37,7 @@ _SALE = "Purchase"
 # Whoever may send events chooses their names, any number of them.
 _NAMES_MAX = 50
 _FAULTS_MAX = 100
+_DAYS_MAX = 31
 
 
 class Key(NamedTuple):
@@ -102,6 +103,7 @@ class _Quality:
             grade=grade,
             goal=COVERAGE_GOAL_SHARE,
             known=len(DIAGNOSTICS),
+            days_max=_DAYS_MAX,
             faults=by_fault(faults[:_FAULTS_MAX]),
             more_faults=len(faults[_FAULTS_MAX:]),
         )

@@ -241,6 +241,12 @@ def test_the_page_on_quality_shows_scores_what_makes_them_and_what_is_wrong(site
     assert HOSTILE not in page
     assert "&lt;script&gt;" in page
     assert f'"/explain.json?{days}&event_id=1"' in page.replace("&amp;", "&")
+    assert "Purchase by day" not in text
+    site.received += 86_400 * SECOND
+    site.add(site.ours, ("server", "5"), user_data=user_data | {"fbp": "fb.1.1700000000123.1"})
+    text = _text(site.get(f"/quality?{days}", site.ours).text)
+    assert "Purchase by day" in text
+    assert "2026-05-28 2.5 100 % 2 2026-05-29 3.5 – 1" in text
     other = site.get(f"/quality?{days}&event_name=add%20to%20cart", site.ours).text
     assert "What makes the 2.5 of add to cart" in other
     assert "Purchase" in other
