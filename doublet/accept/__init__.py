@@ -7,6 +7,7 @@ hashed there, before anything is written. What is refused becomes a record too (
 
 from __future__ import annotations
 
+from doublet.accept.check import Check, check_payload
 from doublet.accept.events import (
     UNREADABLE,
     Accepted,
@@ -29,12 +30,14 @@ __all__ = [
     "UNREADABLE",
     "Accepted",
     "Arrival",
+    "Check",
     "OrderFile",
     "Quotas",
     "accept_events",
     "accept_good_events",
     "accept_hit",
     "accept_orders",
+    "check_payload",
     "event_key",
     "hashed_payload",
     "is_suspect",

@@ -17,6 +17,7 @@ from doublet import __version__
 from doublet.cli.accounts import account_app, pixel_app
 from doublet.cli.alerts import alerts
 from doublet.cli.backup import backup, restore
+from doublet.cli.check import check
 from doublet.cli.explain import explain
 from doublet.cli.options import (
     AsJson,
@@ -55,6 +56,7 @@ app.command()(backup)
 app.command()(restore)
 app.command()(explain)
 app.command()(alerts)
+app.command()(check)
 
 
 @app.command()

@@ -1,0 +1,160 @@
+"""`doublet check`: every finding of a payload, nothing of it stored or shown."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from doublet.accept import Arrival, Check, accept_events, check_payload, read_request
+from doublet.event import EventsRequest
+from doublet.refusal import Refusal
+from tests.dashboard import Site
+from tests.factories import sha256
+
+NOW = 1_780_000_000
+GOOD: dict[str, Any] = {
+    "event_name": "Purchase",
+    "event_time": NOW - 60,
+    "event_id": "order-1",
+    "action_source": "website",
+    "event_source_url": "https://shop.example/thanks",
+    "user_data": {
+        "em": "jo@example.com",
+        "ph": sha256("15550100"),
+        "fbp": "fb.1.1780000000000.123456789",
+    },
+    "custom_data": {"value": 12.5, "currency": "EUR"},
+}
+
+
+def check_event(**changes: Any) -> Check:
+    """The check of one event."""
+    event = {key: value for key, value in {**GOOD, **changes}.items() if value is not None}
+    return check_payload(json.dumps(event).encode(), NOW * 1_000_000)
+
+
+def codes(checked: Check, severity: str = "error") -> list[tuple[str, str]]:
+    """Code and field of each finding of the first event."""
+    found = checked.events[0].findings
+    return [(finding.code, finding.field) for finding in found if finding.severity == severity]
+
+
+def test_all_faults_of_an_event_are_found_at_once() -> None:
+    checked = check_event(
+        event_name="",
+        event_time=(NOW - 8 * 86_400),
+        user_data={"country": "de"},
+        opt_out="perhaps",
+        nickname="Jo",
+    )
+    assert {
+        ("invalid_event", "nickname"),
+        ("invalid_event", "opt_out"),
+        ("event_name_missing", "event_name"),
+        ("event_too_old", "event_time"),
+        ("user_data_insufficient", "user_data"),
+    } == set(codes(checked))
+    assert 5 == checked.errors
+
+
+def test_a_purchase_without_value_and_currency_has_two_findings() -> None:
+    checked = check_event(custom_data={"order_id": "7"})
+    found = [(f.error_code, f.error_subcode) for f in checked.events[0].findings]
+    assert [(100, 2804009), (100, 2804010)] == found
+    assert ["event_id", "order_id", "fbp"] == checked.events[0].dedup_keys
+
+
+def test_user_data_is_told_by_key_and_never_by_value() -> None:
+    user_data = {**GOOD["user_data"], "zp": "", "fbc": "nonsense", "jo@example.com": "Jo Doe"}
+    checked = check_event(user_data=user_data)
+    told = checked.events[0].user_data
+    assert ("will be hashed", "hashed already") == (told["em"], told["ph"])
+    assert ("unusable", "dropped") == (told["fbc"], told["a field"])
+    shown = msgspec.json.encode(checked)
+    assert not any(value in shown for value in (b"jo@example", b"Jo Doe", b"nonsense"))
+    assert ("invalid_fbc", "user_data.fbc") in codes(checked, "warning")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"event_time": NOW * 1000},
+        {"event_time": None},
+        {"user_data": None},
+        {"custom_data": {"value": 1}},
+        {"custom_data": "none"},
+        {"event_id": "x" * 2000},
+        {"nickname": "Jo"},
+        {"action_source": "carrier pigeon"},
+    ],
+)
+def test_the_check_refuses_exactly_what_the_door_refuses(changes: dict[str, Any]) -> None:
+    event = {key: value for key, value in {**GOOD, **changes}.items() if value is not None}
+    request = read_request(json.dumps({"data": [event]}).encode())
+    arrival = Arrival("a", "1", "server", NOW * 1_000_000, 0)
+    answer = accept_events(request, arrival) if isinstance(request, EventsRequest) else request
+    checked = check_event(**changes)
+    assert isinstance(answer, Refusal) == bool(checked.errors)
+    if isinstance(answer, Refusal):
+        assert [answer.reason.label] == [code for code, _ in codes(checked)]
+
+
+def test_bodies_arrays_single_events_and_lines_are_read() -> None:
+    event = json.dumps(GOOD)
+    forms = (
+        json.dumps({"data": [GOOD, GOOD]}),
+        json.dumps({"data": [event, event]}),
+        json.dumps({"data": json.dumps([GOOD, GOOD])}),
+        f"[{event},{event}]",
+        f"{event}\n\n{event}\n",
+    )
+    for form in forms:
+        checked = check_payload(form.encode(), NOW * 1_000_000)
+        assert (2, 0) == (len(checked.events), checked.errors), form
+    for form in ("", "{", "3", '{"data": 3}', "[]", '"\\ud800"', "[" * 5000):
+        assert check_payload(form.encode(), NOW * 1_000_000).errors == 1, form
+
+
+def run_check(payload: bytes, folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """The command, reading standard input."""
+    return subprocess.run(
+        [sys.executable, "-m", "doublet", "check", "-", *arguments],
+        cwd=folder,
+        input=payload,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_command_says_what_is_wrong_and_stores_nothing(tmp_path: Path) -> None:
+    payload = json.dumps({"data": [{**GOOD, "event_time": 1, "user_data": {"em": "jo@x.example"}}]})
+    result = run_check(payload.encode(), tmp_path)
+    assert 4 == result.returncode
+    assert b"event_too_old (100/2804003)" in result.stdout
+    assert b"jo@x" not in result.stdout + result.stderr
+    assert [] == list(tmp_path.iterdir())
+    as_json = json.loads(run_check(payload.encode(), tmp_path, "--json").stdout)
+    assert (1, "Purchase") == (as_json["errors"], as_json["events"][0]["event_name"])
+
+
+def test_the_check_over_http_needs_a_token_and_stores_nothing(site: Site) -> None:
+    payload = json.dumps({"data": [{**GOOD, "event_time": 1, "user_data": {"ph": "0151 234567"}}]})
+    path = "/v1/check?phone_country=de"
+    site.client.cookies.clear()
+    assert 401 == site.client.post(path, content=payload).status_code
+    answer = site.client.post(path, content=payload, headers=site.ours.headers)
+    assert (200, 1) == (answer.status_code, answer.json()["errors"])
+    (event,) = answer.json()["events"]
+    assert {"ph": "will be hashed"} == event["user_data"]
+    assert ["event_too_old"] == [finding["code"] for finding in event["findings"]]
+    assert 405 == site.client.get(path, headers=site.ours.headers).status_code
+    site.pipeline.refresh()
+    assert [] == site.get("/overview.json", site.ours).json()
