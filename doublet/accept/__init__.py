@@ -7,7 +7,7 @@ hashed there, before anything is written. What is refused becomes a record too (
 
 from __future__ import annotations
 
-from doublet.accept.check import Check, check_payload
+from doublet.accept.check import Check, check_payload, read_payload
 from doublet.accept.events import (
     UNREADABLE,
     Accepted,
@@ -47,6 +47,7 @@ __all__ = [
     "order_record",
     "read_hit",
     "read_orders",
+    "read_payload",
     "read_request",
     "refused_record",
     "stored_event_id",

@@ -74,7 +74,7 @@ def check_payload(payload: bytes, received_at: int, phone_country: str = "") -> 
     """Check a body `{"data": […]}`, one event, an array of events, or JSON lines, as if it arrived
     through the Conversions API at `received_at` (µs since 1970, UTC) for a pixel whose phone
     numbers are of `phone_country` (ISO 3166, empty for none)."""
-    elements = _elements(payload)
+    elements = read_payload(payload)
     if isinstance(elements, Refusal):
         return Check([], [_error(elements)])
     findings: list[Finding] = []
@@ -89,7 +89,8 @@ def check_payload(payload: bytes, received_at: int, phone_country: str = "") -> 
     )
 
 
-def _elements(payload: bytes) -> list[Any] | Refusal:
+def read_payload(payload: bytes) -> list[Any] | Refusal:
+    """The events of a payload in any of those forms, each as an object or as JSON text."""
     try:
         try:
             found = msgspec.json.decode(payload)

@@ -34,6 +34,7 @@ from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
 from doublet.cli.quality import report_diagnostics, report_quality
 from doublet.cli.report import report_app
+from doublet.cli.send import send
 from doublet.errors import DoubletError, OperatorError
 from doublet.settings import SETTINGS, Settings, settings_file
 
@@ -57,6 +58,7 @@ app.command()(restore)
 app.command()(explain)
 app.command()(alerts)
 app.command()(check)
+app.command()(send)
 
 
 @app.command()
