@@ -25,6 +25,7 @@ from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
 from doublet.person import Eraser, Erasure, Erasures, Found, Records, Wish, export, find
 from doublet.processes import FileLock, check_restored
+from doublet.refused import Refusals
 from doublet.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -217,6 +218,13 @@ class Freshener:
                 made = table.replace(group, actions)
                 if made and is_modelled:
                     models.adopt(self.engine, made, [file.path for file in group])
+
+    def refusals(self) -> Refusals:
+        """The refused requests that are loaded."""
+        with self._round:
+            tables = (self._lake.refused, self._lake.events)
+            paths = ([file.path for file in table.files()] for table in tables)
+            return Refusals(self.engine, *paths)
 
     # --- persons ------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ from doublet.settings import Settings
 from doublet.web import create_app
 from doublet.web.access import Access
 from doublet.web.person import person_routes
+from doublet.web.refusals import refusal_routes
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ async def _serve(settings: Settings, freshener: Freshener) -> None:
     app.router.routes[:0] = [
         *_operator_routes(freshener, key),
         *person_routes(Access(catalog, key.matches), catalog, freshener),
+        *refusal_routes(Access(catalog, key.matches), catalog, freshener),
     ]
     socket = private_socket(settings)
     socket.unlink(missing_ok=True)

@@ -25,11 +25,21 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # substrate
     ("processes", "log", "lake", "engine", "catalog", "migrations", "rates"),
     # logic
-    ("accept", "pixel", "models", "person", "reports", "explain", "alerts"),
+    ("accept", "pixel", "models", "person", "reports", "explain", "alerts", "refused"),
     # edges
     ("health", "collect", "web", "rounds", "backup", "client"),
     # what puts the edges together
-    ("alerting", "worker", "ask", "serve", "demo", "order_import", "cli", "__main__"),
+    (
+        "alerting",
+        "worker",
+        "ask",
+        "ask_refused",
+        "serve",
+        "demo",
+        "order_import",
+        "cli",
+        "__main__",
+    ),
 )
 """Modules by layer; imports go to the same layer or to one above it in this list."""
 

@@ -13,7 +13,7 @@ import msgspec
 
 from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE
 from doublet.accept.steps import Arrival
-from doublet.accept.user_data import clean_user_data
+from doublet.accept.user_data import clean_user_data, with_wire_names
 from doublet.event import Refused, WireEvent, encode
 from doublet.redact import redact, redact_url
 from doublet.refusal import Refusal, quote_name
@@ -67,6 +67,9 @@ def _hashed_event(element: Any, phone_country: str) -> Any:
     event = msgspec.json.decode(element) if isinstance(element, str) else element
     if not isinstance(event, dict):
         return None
+    if isinstance(event.get("user_data"), dict):
+        named = with_wire_names(event["user_data"], event.get("action_source"))
+        event = {**event, "user_data": named}
     kept = {quote_name(key).strip("`"): None for key in event if key not in _KNOWN}
     kept |= {
         key: _hashed_field(key, value, phone_country)

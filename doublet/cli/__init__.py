@@ -33,6 +33,7 @@ from doublet.cli.options import (
 from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
 from doublet.cli.quality import report_diagnostics, report_quality
+from doublet.cli.refused import refused_app
 from doublet.cli.report import report_app
 from doublet.cli.send import send
 from doublet.errors import DoubletError, OperatorError
@@ -52,6 +53,7 @@ report_app.command("diagnostics")(report_diagnostics)
 app.add_typer(report_app, name="report")
 app.add_typer(person_app, name="person")
 app.add_typer(order_app, name="order")
+app.add_typer(refused_app, name="refused")
 app.add_typer(rates_app, name="rates")
 app.command()(backup)
 app.command()(restore)
