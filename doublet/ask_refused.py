@@ -8,9 +8,11 @@ from datetime import date
 
 import msgspec
 
-from doublet.ask import ask_worker
+from doublet.ask import ROUND_TIMEOUT_S, ask_worker
 from doublet.catalog import Account, Catalog
 from doublet.refused import Cause, RefusedRequest
+from doublet.refused.replay import Replay, Wish
+from doublet.replay import replay
 from doublet.rounds import Freshener
 from doublet.settings import Settings
 
@@ -47,6 +49,22 @@ def read_refused(settings: Settings, account: Account, request_id: str) -> Refus
             pixels = pixels_of(settings, account)
             rows = list(freshener.refusals().requests(account, pixels, ids=[request_id]))
     return rows[0] if rows else None
+
+
+def replay_refused(settings: Settings, account: Account, wish: Wish) -> Replay:
+    """See `doublet.replay.replay`."""
+    wish.account = account.account_id
+    answer = ask_worker(
+        settings,
+        "POST",
+        "/v1/refused/replay",
+        timeout_s=ROUND_TIMEOUT_S,
+        body=msgspec.json.encode(wish),
+    )
+    if answer is not None:
+        return msgspec.json.decode(answer, type=Replay)
+    with own_freshener(settings) as freshener:
+        return replay(settings, freshener, account, pixels_of(settings, account), wish)
 
 
 def pixels_of(settings: Settings, account: Account) -> list[str]:

@@ -80,6 +80,8 @@ class Freshener:
         self._round = threading.Lock()
         self._tidying = threading.Lock()
         self._rebuilding = threading.Lock()
+        self.replaying = threading.Lock()
+        """Held while refused events are replayed: two replays must not take the same ones."""
         self.erasures = Erasures(settings.erasures_folder)
         self.is_asked = threading.Event()
         """Set when there may be something to erase."""

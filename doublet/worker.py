@@ -14,6 +14,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,13 @@ from doublet.alerting import Watch
 from doublet.catalog import Catalog
 from doublet.errors import OperatorError
 from doublet.processes import private_socket
+from doublet.replay import replay
 from doublet.rounds import Freshener, Rounds
 from doublet.settings import Settings
 from doublet.web import create_app
 from doublet.web.access import Access
 from doublet.web.person import person_routes
-from doublet.web.refusals import refusal_routes
+from doublet.web.refusals import refusal_routes, replay_routes
 
 logger = logging.getLogger(__name__)
 
@@ -105,10 +107,12 @@ async def _serve(settings: Settings, freshener: Freshener) -> None:
         rates=settings.rates_folder,
         public_url=settings.url,
     )
+    door = Access(catalog, key.matches)
     app.router.routes[:0] = [
         *_operator_routes(freshener, key),
-        *person_routes(Access(catalog, key.matches), catalog, freshener),
-        *refusal_routes(Access(catalog, key.matches), catalog, freshener),
+        *person_routes(door, catalog, freshener),
+        *refusal_routes(door, catalog, freshener.refusals),
+        *replay_routes(door, catalog, partial(replay, settings, freshener)),
     ]
     socket = private_socket(settings)
     socket.unlink(missing_ok=True)

@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "worker",
         "ask",
         "ask_refused",
+        "replay",
         "serve",
         "demo",
         "order_import",

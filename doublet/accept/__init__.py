@@ -13,6 +13,7 @@ from doublet.accept.events import (
     Accepted,
     accept_events,
     accept_good_events,
+    accept_replayed,
     read_request,
 )
 from doublet.accept.hits import accept_hit, read_hit
@@ -37,6 +38,7 @@ __all__ = [
     "accept_good_events",
     "accept_hit",
     "accept_orders",
+    "accept_replayed",
     "check_payload",
     "event_key",
     "hashed_payload",
