@@ -8,6 +8,7 @@ left alone when it was replayed before, or when the server sent one with its key
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ _GROUP_EVENTS = 5000
 _GROUP_SIZE_BYTES = 8 << 20
 _WINDOW = timedelta(hours=48)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_digits = re.compile("[0-9]+")
 _MILLISECONDS_MIN = 10**11
 """As seconds the year 5138, as milliseconds 1973."""
 
@@ -129,7 +131,9 @@ class Replaying:
                 self._account.account_id, request.pixel_id, "server", received_us, slot
             )
             mended = _mended(event, self._wish)
-            is_own = not mended.get("event_id") and mended.get("action_source") != "physical_store"
+            # Copies of a visit to a store are known by time, item and order.
+            in_store = mended.get("action_source") == "physical_store"
+            is_own = mended.get("event_id") in (None, "") and not in_store
             record = accept_replayed(mended, arrival, name)
             if isinstance(record, Refusal):
                 self._fail(record, request.id)
@@ -141,10 +145,11 @@ class Replaying:
 
     def _fail(self, refusal: Refusal, request_id: str) -> None:
         label = refusal.reason.label
-        known = self._failing.get((label, refusal.message))
+        shape = (label, _digits.sub("", refusal.message))
+        known = self._failing.get(shape)
         if known is None:
             known = Failing(label, refusal.message, 0, request_id, fix_of(label))
-            self._failing[label, refusal.message] = known
+            self._failing[shape] = known
             self.outcome.failing.append(known)
         known.events += 1
 
