@@ -25,6 +25,7 @@ from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
 from doublet.person import Eraser, Erasure, Erasures, Found, Records, Wish, export, find
 from doublet.processes import FileLock, check_restored
+from doublet.refused import Refusals
 from doublet.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ class Freshener:
         self._round = threading.Lock()
         self._tidying = threading.Lock()
         self._rebuilding = threading.Lock()
+        self.replaying = threading.Lock()
+        """Held while refused events are replayed: two replays must not take the same ones."""
         self.erasures = Erasures(settings.erasures_folder)
         self.is_asked = threading.Event()
         """Set when there may be something to erase."""
@@ -220,6 +223,13 @@ class Freshener:
                 made = table.replace(group, actions)
                 if made and is_modelled:
                     models.adopt(self.engine, made, [file.path for file in group])
+
+    def refusals(self) -> Refusals:
+        """The refused requests that are loaded."""
+        with self._round:
+            tables = (self._lake.refused, self._lake.events)
+            paths = ([file.path for file in table.files()] for table in tables)
+            return Refusals(self.engine, *paths)
 
     # --- persons ------------------------------------------------------------------------------
 

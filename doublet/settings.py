@@ -234,6 +234,9 @@ def settings_file() -> str:
     return "\n".join(lines)
 
 
+ACCESS_TOKEN_VARIABLE = "DOUBLET_ACCESS_TOKEN"
+"""Environment variable of the token that `doublet send` uses; no setting."""
+
 _NAMES = tuple(setting.name for setting in SETTINGS)
 
 
@@ -294,7 +297,11 @@ def _from_file(file: Path | None) -> tuple[str, dict[str, Any]]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     prefix = "DOUBLET_"
-    return {k[len(prefix) :].lower(): v for k, v in environ.items() if k.startswith(prefix)}
+    return {
+        k[len(prefix) :].lower(): v
+        for k, v in environ.items()
+        if k.startswith(prefix) and k != ACCESS_TOKEN_VARIABLE
+    }
 
 
 def _check(source: str, values: Mapping[str, Any]) -> None:

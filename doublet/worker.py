@@ -37,12 +37,14 @@ from doublet.live.statuses import statuses
 from doublet.openapi import document
 from doublet.processes import private_socket
 from doublet.refusal import Reason, Refusal
+from doublet.replay import replay
 from doublet.rounds import Freshener, Rounds
 from doublet.settings import Settings
 from doublet.web import create_app
 from doublet.web.access import Access
 from doublet.web.live import live_routes
 from doublet.web.person import person_routes
+from doublet.web.refusals import refusal_routes, replay_routes
 from doublet.web.refused import as_graph_error
 
 logger = logging.getLogger(__name__)
@@ -137,6 +139,8 @@ def application(
         *graph_routes(catalog, freshener.engine, settings.url),
         *live_routes(door, catalog, feed),
         Route("/openapi.json", describe),
+        *refusal_routes(door, catalog, freshener.refusals),
+        *replay_routes(door, catalog, partial(replay, settings, freshener)),
     ]
     return app
 

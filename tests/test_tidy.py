@@ -35,11 +35,23 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # substrate
     ("processes", "log", "lake", "engine", "catalog", "migrations", "rates"),
     # logic
-    ("accept", "pixel", "models", "person", "reports", "explain", "alerts", "live"),
+    ("accept", "pixel", "models", "person", "reports", "explain", "alerts", "live", "refused"),
     # edges
     ("health", "collect", "graph", "web", "rounds", "backup", "client"),
     # what puts the edges together
-    ("alerting", "openapi", "worker", "ask", "serve", "demo", "order_import", "cli", "__main__"),
+    (
+        "alerting",
+        "openapi",
+        "worker",
+        "ask",
+        "ask_refused",
+        "replay",
+        "serve",
+        "demo",
+        "order_import",
+        "cli",
+        "__main__",
+    ),
 )
 """Modules by layer; imports go to the same layer or to one above it in this list."""
 

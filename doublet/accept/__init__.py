@@ -7,13 +7,14 @@ hashed there, before anything is written. What is refused becomes a record too (
 
 from __future__ import annotations
 
-from doublet.accept.check import Check, check_payload, read_elements
+from doublet.accept.check import Check, check_payload, read_payload
 from doublet.accept.events import (
     EVENTS_PER_REQUEST_MAX,
     UNREADABLE,
     Accepted,
     accept_events,
     accept_good_events,
+    accept_replayed,
     read_request,
 )
 from doublet.accept.hits import accept_hit, read_hit
@@ -39,6 +40,7 @@ __all__ = [
     "accept_good_events",
     "accept_hit",
     "accept_orders",
+    "accept_replayed",
     "check_payload",
     "event_key",
     "hashed_payload",
@@ -47,10 +49,10 @@ __all__ = [
     "kept_orders",
     "marks",
     "order_record",
-    "read_elements",
     "read_hit",
     "read_networks",
     "read_orders",
+    "read_payload",
     "read_request",
     "refused_record",
     "stored_event_id",

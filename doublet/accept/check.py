@@ -13,7 +13,7 @@ import msgspec
 from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE, unreadable
 from doublet.accept.flags import advise
 from doublet.accept.steps import STEPS, Arrival, Draft
-from doublet.accept.user_data import HASHED
+from doublet.accept.user_data import HASHED, with_wire_names
 from doublet.event import WireEvent
 from doublet.normalize import HASHED_KEYS, PLAIN_KEYS, is_sha256
 from doublet.refusal import Reason, Refusal, quote_name, unexpected_key
@@ -60,10 +60,11 @@ class Check(msgspec.Struct):
         return sum(finding.severity == "error" for finding in (*self.findings, *of_events))
 
 
-def check_payload(payload: bytes, received_at: int) -> Check:
+def check_payload(payload: bytes, received_at: int, phone_country: str = "") -> Check:
     """Check a body `{"data": […]}`, one event, an array of events, or JSON lines, as if it arrived
-    through the Conversions API at `received_at` (µs since 1970, UTC)."""
-    elements = read_elements(payload)
+    through the Conversions API at `received_at` (µs since 1970, UTC) for a pixel whose phone
+    numbers are of `phone_country` (ISO 3166, empty for none)."""
+    elements = read_payload(payload)
     if isinstance(elements, Refusal):
         return Check([], [_error(elements)])
     findings: list[Finding] = []
@@ -72,12 +73,13 @@ def check_payload(payload: bytes, received_at: int) -> Check:
     elif len(elements) > EVENTS_PER_REQUEST_MAX:
         message = f"There are {len(elements)} events; a request takes {EVENTS_PER_REQUEST_MAX}."
         findings.append(_error(Refusal(Reason.TOO_MANY_EVENTS, message, "data")))
+    arrival = Arrival("", "", "server", received_at, 0, phone_country=phone_country)
     return Check(
-        [_checked(element, index, received_at) for index, element in enumerate(elements)], findings
+        [_checked(element, index, arrival) for index, element in enumerate(elements)], findings
     )
 
 
-def read_elements(payload: bytes) -> list[Any] | Refusal:
+def read_payload(payload: bytes) -> list[Any] | Refusal:
     """The events of a body `{"data": […]}`, of one event, an array of events, or JSON lines."""
     try:
         try:
@@ -110,13 +112,13 @@ class _Gathering(Draft):
         return None
 
 
-def _checked(element: Any, index: int, received_at: int) -> CheckedEvent:
+def _checked(element: Any, index: int, arrival: Arrival) -> CheckedEvent:
     wire, refusals = _read(element)
     if wire is None:
         return CheckedEvent(index, "", {}, [], [_error(refusal) for refusal in refusals])
-    sent = dict(wire.user_data or {})
+    sent = with_wire_names(wire.user_data or {}, wire.action_source)
     broken = {refusal.field for refusal in refusals}
-    draft = _Gathering(wire, Arrival("", "", "server", received_at, 0))
+    draft = _Gathering(wire, arrival)
     for step in STEPS:
         refusal = step(draft)
         if refusal is not None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from doublet.accept.record import event_record
+from doublet.accept.record import REPLAY_OF, event_record
 from doublet.accept.steps import Arrival
 from doublet.event import EventsRequest, WireEvent
 from doublet.refusal import Reason, Refusal, unexpected_key
@@ -117,6 +117,15 @@ def _accept_raw(element: bytes, arrival: Arrival, index: int) -> bytes | Refusal
     except UNREADABLE as error:
         record = unreadable(error)
     return _of_event(record, index) if isinstance(record, Refusal) else record
+
+
+def accept_replayed(event: dict[str, Any], arrival: Arrival, replay_of: str) -> bytes | Refusal:
+    """The record of a refused event that is accepted after all; see `REPLAY_OF`."""
+    try:
+        wire = msgspec.convert(event, WireEvent)
+        return event_record(wire, arrival, 0, {REPLAY_OF: replay_of})
+    except UNREADABLE as error:
+        return unreadable(error)
 
 
 def _wrong_number(events: Sequence[object] | None) -> Refusal | None:

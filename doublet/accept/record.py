@@ -9,6 +9,9 @@ from doublet.accept.steps import STEPS, Arrival, Draft
 from doublet.event import Event, WireEvent, encode
 from doublet.refusal import Reason, Refusal
 
+REPLAY_OF = "replay_of"
+"""Field of a record's `extra`: the refused event that it was, as `slot-offset-index`."""
+
 RECORD_SIZE_BYTES_MAX = 1 << 20
 """A record is larger than the input: control characters become escapes, short ids hashes."""
 
@@ -39,6 +42,8 @@ def _unique(draft: Draft, index: int) -> str:
     if draft.event_id:
         kind = "m" if wire.action_source == "business_messaging" else "i"
         return f"{kind}{draft.event_id}"
+    if draft.extra and REPLAY_OF in draft.extra:
+        return f"r{draft.extra[REPLAY_OF]}"
     # Such an event is its own: slot, microsecond and index are unique for ever.
     return f"o{arrival.slot}\n{arrival.received_at}\n{index}"
 

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE
-from doublet.accept.steps import Arrival
+from doublet.accept.steps import Arrival, stored_event_id
 from doublet.accept.user_data import clean_user_data, with_wire_names
 from doublet.event import Refused, WireEvent, encode
+from doublet.normalize import sha256_hex
 from doublet.redact import redact, redact_url
 from doublet.refusal import Refusal, quote_name
 
@@ -67,8 +68,9 @@ def _hashed_event(element: Any, phone_country: str) -> Any:
     event = msgspec.json.decode(element) if isinstance(element, str) else element
     if not isinstance(event, dict):
         return None
-    if isinstance(user_data := event.get("user_data"), dict):
-        event["user_data"] = with_wire_names(user_data, event.get("action_source"))
+    if isinstance(event.get("user_data"), dict):
+        named = with_wire_names(event["user_data"], event.get("action_source"))
+        event = {**event, "user_data": named}
     kept = {quote_name(key).strip("`"): None for key in event if key not in _KNOWN}
     kept |= {
         key: _hashed_field(key, value, phone_country)
@@ -83,4 +85,12 @@ def _hashed_field(key: str, value: Any, phone_country: str) -> Any:
         return clean_user_data(value, [], phone_country) if isinstance(value, dict) else None
     if key in _URLS:
         return redact_url(value) if isinstance(value, str) else None
-    return redact(value)
+    if key == "event_id" and isinstance(value, str):
+        return stored_event_id(value)
+    kept = redact(value)
+    if key == "custom_data" and isinstance(value, dict) and isinstance(kept, dict):
+        order_id = value.get("order_id")
+        # Two ids with an address in them must stay two, as with what is accepted.
+        if isinstance(order_id, str) and kept.get("order_id") != order_id:
+            kept["order_id"] = sha256_hex(order_id)
+    return kept

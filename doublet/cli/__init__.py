@@ -17,7 +17,7 @@ from doublet import __version__
 from doublet.cli.accounts import account_app, pixel_app
 from doublet.cli.alerts import alerts
 from doublet.cli.backup import backup, restore
-from doublet.cli.check import check, send
+from doublet.cli.check import check
 from doublet.cli.explain import explain
 from doublet.cli.options import (
     AsJson,
@@ -33,7 +33,9 @@ from doublet.cli.options import (
 from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
 from doublet.cli.quality import report_diagnostics, report_quality
+from doublet.cli.refused import refused_app
 from doublet.cli.report import report_app
+from doublet.cli.send import send
 from doublet.cli.tail import tail
 from doublet.errors import DoubletError, OperatorError
 from doublet.settings import SETTINGS, Settings, settings_file
@@ -52,6 +54,7 @@ report_app.command("diagnostics")(report_diagnostics)
 app.add_typer(report_app, name="report")
 app.add_typer(person_app, name="person")
 app.add_typer(order_app, name="order")
+app.add_typer(refused_app, name="refused")
 app.add_typer(rates_app, name="rates")
 app.command()(backup)
 app.command()(restore)

@@ -12,7 +12,7 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from functools import cache
 from importlib.resources import files as package_files
@@ -78,8 +78,7 @@ class Lake:
         since = {p: self.events.position(p) for p in log.partitions()}
         found = self._ahead.read(log, since, size_bytes_max)
         if found.chunks and before is not None:
-            # Receipts rise within a partition.
-            before(min(_received_at(_first_record(chunk)) for chunk in found.chunks))
+            before(min(map(_first_received_at, found.chunks)))
         rows = self._load(found.chunks) if found.chunks else 0
         return Loaded(rows, found.more, found.problem)
 
@@ -159,14 +158,35 @@ def _rows(actions: list[AddAction]) -> int:
 
 def _received_dates(chunks: list[Chunk]) -> list[str]:
     """All UTC dates on which the chunks' records were received."""
+    if any(_is_replayed(chunk) for chunk in chunks):
+        return _days({at // _DAY_US for chunk in chunks for at in _all_received_at(chunk)})
     firsts = [_received_at(_first_record(chunk)) // _DAY_US for chunk in chunks]
     lasts = [_received_at(_last_record(chunk)) // _DAY_US for chunk in chunks]
     days = set(range(min(firsts), max(lasts) + 1))
     if not 1 <= len(days) <= _DAYS_COMMON:
         # Somebody has set the clock: then only the records themselves tell.
-        lines = [line for chunk in chunks for line in chunk.lines.splitlines()]
-        days = {_received_at(line) // _DAY_US for line in lines if line.startswith(_RECORD)}
+        days = {at // _DAY_US for chunk in chunks for at in _all_received_at(chunk)}
+    return _days(days)
+
+
+def _days(days: set[int]) -> list[str]:
     return [(_EPOCH + timedelta(days=day)).isoformat() for day in sorted(days)]
+
+
+def _is_replayed(chunk: Chunk) -> bool:
+    """Whether a chunk may hold records whose receipts do not rise, since they were replayed."""
+    return any(_holds_replayed(part) for part in chunk.parts)
+
+
+def _first_received_at(chunk: Chunk) -> int:
+    if _is_replayed(chunk):
+        return min(_all_received_at(chunk))
+    # All others rise within a partition.
+    return _received_at(_first_record(chunk))
+
+
+def _all_received_at(chunk: Chunk) -> Iterator[int]:
+    return (_received_at(line) for line in chunk.lines.splitlines() if line.startswith(_RECORD))
 
 
 def _first_record(chunk: Chunk) -> bytes:
@@ -197,5 +217,6 @@ _EPOCH = date(1970, 1, 1)
 _find_record = re.compile(rb'\{"log_offset":[^\n]*').search
 _holds_refused = re.compile(rb'"record_type":"refused"').search
 _holds_order = re.compile(rb'"record_type":"order"').search
+_holds_replayed = re.compile(rb'"replay_of":').search
 _RECORD = b'{"log_offset":'
 _RECORD_LINE = b"\n" + _RECORD

@@ -55,6 +55,7 @@ def create_app(
             *orders.routes(door, catalog, engine, rates),
             *coverage.routes(door, catalog, engine),
             *alerts.routes(door, catalog),
+            *check.routes(door),
             *quality.routes(door, catalog, engine),
             *check.routes(door),
             *files.routes(),

@@ -172,7 +172,7 @@ def test_a_payload_is_sent_in_requests_of_a_thousand(tmp_path: Path) -> None:
     assert (4, b"100/2804019" in bad.stderr) == (bad.returncode, True), bad.stderr
     assert 3 == run(lines.encode(), tmp_path, *send[:-1]).returncode
     server.close()
-    assert 3 == run(lines.encode(), tmp_path, *send, token=server.token).returncode
+    assert 5 == run(lines.encode(), tmp_path, *send, token=server.token).returncode
 
 
 def test_a_payload_is_checked_over_http(tmp_path: Path) -> None:
