@@ -18,6 +18,7 @@ import pytest
 from doublet import __version__
 from doublet.models import MODELS
 from doublet.models.orders import ORDER_MODELS
+from doublet.refusal import Reason
 from doublet.settings import SETTINGS, Settings, load_settings, settings_file
 from tests.factories import Pipeline
 from tests.server import DoubletProcess, free_port
@@ -155,6 +156,16 @@ def test_every_address_is_documented() -> None:
     ) + (ROOT / "doublet" / "worker.py").read_text("utf-8")
     addresses = set(re.findall(r"Route\(\s*f?\"(/[^\"{]*)", source)) | {"/tr", "/px.js", "/health"}
     assert set() == {a for a in addresses if f"`{a.rstrip('/') or '/'}" not in text}
+
+
+def test_the_table_of_refusals_has_each_number_that_events_are_refused_with() -> None:
+    text = (ROOT / "docs" / "events.md").read_text("utf-8")
+    table = text.split("## What is refused")[1].split("\n\n")[1]
+    told = set(re.findall(r"^\| (\d+(?: / \d+)?)", table, re.MULTILINE))
+    rows = [reason.row for reason in Reason]
+    known = {f"{row.code} / {row.subcode}" if row.subcode else f"{row.code}" for row in rows}
+    # A wrong path and our own bugs are no faults of events.
+    assert known - {"2500", "1"} == told
 
 
 def test_version_and_changelog_agree() -> None:
