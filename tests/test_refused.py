@@ -12,9 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
-from doublet.accept import Arrival, accept_replayed, hashed_payload, refused_record
+from doublet.accept import (
+    Arrival,
+    accept_events,
+    accept_replayed,
+    hashed_payload,
+    read_request,
+    refused_record,
+)
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
 from doublet.refusal import Reason, Refusal
@@ -266,3 +274,23 @@ def test_the_command_says_what_a_wish_lacks(shop: Shop) -> None:
         [*command, f"--data={shop.settings.data}"], capture_output=True, timeout=120, check=False
     )
     assert (2, True) == (done.returncode, b"reason" in done.stderr)
+
+
+def test_kept_events_can_be_told_apart_like_accepted_ones() -> None:
+    event = purchase(
+        "jo@shop.example/1",
+        action_source="physical_store",
+        user_data={"email": MARY, "zip": "10115"},
+        custom_data={"value": 1, "currency": "EUR", "order_id": "jo@shop.example/1"},
+    )
+    body = json.dumps({"data": [event]}).encode()
+    (kept,) = hashed_payload(body)
+    arrival = Arrival(ACCOUNT, PIXEL, "server", time.time_ns() // 1000, 0)
+    records = accept_events(read_request(body), arrival)  # type: ignore[arg-type]
+    replayed = accept_replayed(kept, arrival, "0-1-0")
+    assert isinstance(records, list)
+    assert isinstance(replayed, bytes)
+    told = [msgspec.json.decode(record) for record in (records[0], replayed)]
+    for name in ("event_key", "event_id", "order_id", "user_data", "event_time", "received_at"):
+        assert told[0][name] == told[1][name], name
+    assert "jo@shop" not in json.dumps(kept)

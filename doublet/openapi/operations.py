@@ -12,6 +12,9 @@ from doublet.alerts.book import Alert
 from doublet.event import EventsRequest, OrdersRequest
 from doublet.explain import Story
 from doublet.health import Health
+from doublet.refusal import Reason
+from doublet.refused import Cause, RefusedRequest
+from doublet.refused.replay import Replay, Wish
 from doublet.reports import OverviewRow, TimelineRow
 from doublet.reports.coverage import CoverageRow
 from doublet.reports.diagnostics import DiagnosticRow
@@ -120,6 +123,8 @@ PARAMETERS: dict[str, Any] = {
     "all": _query("all", "1: every event of the account.", _FLAG),
     "last_event_id": _query("last_event_id", "Go on behind this one."),
     "scheme": _query("scheme", "Colours.", {"enum": ["light", "dark"]}),
+    "reason": _query("reason", "Only of this reason.", {"enum": [r.label for r in Reason]}),
+    "refused": _query("id", "Only this request."),
     "erasure": _query("id", "Only this erasure."),
     "fields": _query("fields", "Names, by commas."),
     "dataset_id": {**_query("dataset_id", "The pixel (dataset)."), "required": True},
@@ -257,7 +262,25 @@ OPERATIONS: tuple[Operation, ...] = (
         {"type": "object"},
         *("account", "pixel", "code", "all"),
     ),
+    _report("/refused.json", "Causes of refusals.", list[Cause], *_QUESTION, "reason"),
+    _report("/refused.csv", "The same.", None, *_QUESTION, "reason"),
     # What programs of our own ask.
+    Operation(
+        "get",
+        "/v1/refused",
+        "Refused requests, their events hashed (docs/refused.md).",
+        (*_QUESTION, "reason", "refused"),
+        {JSON: list[RefusedRequest]},
+    ),
+    Operation(
+        "post",
+        "/v1/refused/replay",
+        "Accept refused events after all, mended, with their original receipt.",
+        answers={JSON: Replay},
+        refused=(400, 401, 404, 413, 503),
+        when="What was accepted is durable.",
+        bodies={JSON: Wish},
+    ),
     Operation(
         "post",
         "/v1/check",
