@@ -259,7 +259,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _report(
         "/test_events.json",
         "What has just arrived.",
-        {"type": "object"},
+        list[dict[str, Any]],
         *("account", "pixel", "code", "all"),
     ),
     _report("/refused.json", "Causes of refusals.", list[Cause], *_QUESTION, "reason"),
