@@ -247,7 +247,9 @@ def test_marked_hits_are_left_out_unless_the_server_sent_them_too(pipeline: Pipe
     assert (5, 5, 1.0) == (row.events, row.browser_events, row.event_coverage_share)
     assert 1.0 == row.dedupe_keys["event_id"].covered_share
     found = diagnostics(pipeline.engine, OWNER, **WINDOW)
-    assert [("s2s_missing_event_source_url", 1)] == [(row.diagnostic, row.affected) for row in found]
+    assert [("s2s_missing_event_source_url", 1)] == [
+        (row.diagnostic, row.affected) for row in found
+    ]
 
 
 def test_nothing_crosses_accounts(pipeline: Pipeline) -> None:
