@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from zoneinfo import available_timezones
 
 import msgspec
 import sqlalchemy as sa
 
+from doublet.entries import (
+    NAME_LENGTH_MAX,
+    SECRET_LENGTH_MAX,
+    check_app_secret,
+    check_currency,
+    check_name,
+    check_time_zone,
+)
 from doublet.errors import CorruptError, NewerFormatError, OperatorError
 from doublet.processes import make_folder
 
@@ -30,18 +36,18 @@ accounts = sa.Table(
     "accounts",
     metadata,
     sa.Column("account_id", sa.String(24), primary_key=True),
-    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("name", sa.String(NAME_LENGTH_MAX), nullable=False),
     sa.Column("time_zone", sa.String(64), nullable=False),
     sa.Column("currency", sa.String(3), nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
-    sa.Column("app_secret", sa.String(128), nullable=False, server_default=""),
+    sa.Column("app_secret", sa.String(SECRET_LENGTH_MAX), nullable=False, server_default=""),
 )
 pixels = sa.Table(
     "pixels",
     metadata,
     sa.Column("pixel_id", sa.String(16), primary_key=True),
     sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
-    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("name", sa.String(NAME_LENGTH_MAX), nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("rules", sa.Text, nullable=False, server_default="{}"),
 )
@@ -50,7 +56,7 @@ tokens = sa.Table(
     metadata,
     sa.Column("token_sha256", sa.String(64), primary_key=True),
     sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
-    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("name", sa.String(NAME_LENGTH_MAX), nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
 )
 
@@ -217,8 +223,14 @@ class Catalog:
     # --- accounts -----------------------------------------------------------------------------
 
     def create_account(self, name: str, time_zone: str = "UTC", currency: str = "USD") -> Account:
-        """Make an account. Raises OperatorError for an unknown time zone or currency form."""
-        account = Account(f"act_{_digits(15)}", name, _time_zone(time_zone), _currency(currency))
+        """Make an account. Raises OperatorError for a name that cannot be one, an unknown
+        time zone or currency."""
+        account = Account(
+            f"act_{_digits(15)}",
+            check_name(name),
+            check_time_zone(time_zone),
+            check_currency(currency),
+        )
         with self._write() as connection:
             connection.execute(
                 accounts.insert().values(
@@ -237,12 +249,12 @@ class Catalog:
         app_secret: str | None = None,
     ) -> Account:
         """Change what is not None; the account as it is now. An empty secret means none. Raises
-        OperatorError for an unknown time zone or currency form."""
+        OperatorError for what `create_account` refuses, and for a secret that cannot be one."""
         changes = {
-            "name": name,
-            "time_zone": _time_zone(time_zone) if time_zone is not None else None,
-            "currency": _currency(currency) if currency is not None else None,
-            "app_secret": app_secret,
+            "name": check_name(name) if name is not None else None,
+            "time_zone": check_time_zone(time_zone) if time_zone is not None else None,
+            "currency": check_currency(currency) if currency is not None else None,
+            "app_secret": check_app_secret(app_secret) if app_secret is not None else None,
         }
         self._change(accounts, accounts.c.account_id == account_id, changes)
         return self.account(account_id)
@@ -288,9 +300,9 @@ class Catalog:
     def create_pixel(self, account_id: str, name: str) -> tuple[Pixel, str]:
         """Make a pixel and an access token of its account; the token cannot be shown again.
 
-        Raises OperatorError when there is no such account.
+        Raises OperatorError when there is no such account, or for a name that cannot be one.
         """
-        pixel = Pixel(_digits(16), account_id, name)
+        pixel = Pixel(_digits(16), account_id, check_name(name))
         access_token = f"dbl_{secrets.token_urlsafe(32)}"
         now = int(time.time())
         with self._write() as connection:
@@ -301,7 +313,7 @@ class Catalog:
                 tokens.insert().values(
                     token_sha256=token_sha256(access_token),
                     account_id=account_id,
-                    name=name,
+                    name=pixel.name,
                     created_at=now,
                 )
             )
@@ -310,8 +322,11 @@ class Catalog:
     def edit_pixel(
         self, pixel_id: str, *, name: str | None = None, rules: PixelRules | None = None
     ) -> None:
-        """Change what is not None."""
-        changes = {"name": name, "rules": _encode_rules(rules) if rules is not None else None}
+        """Change what is not None. Raises OperatorError for a name that cannot be one."""
+        changes = {
+            "name": check_name(name) if name is not None else None,
+            "rules": _encode_rules(rules) if rules is not None else None,
+        }
         self._change(pixels, pixels.c.pixel_id == pixel_id, changes)
 
     def pixel_rules(self, pixel_id: str) -> PixelRules:
@@ -395,45 +410,6 @@ _decode_rules = msgspec.json.Decoder(PixelRules).decode
 
 def _encode_rules(rules: PixelRules) -> str:
     return msgspec.json.encode(rules).decode()
-
-
-def _time_zone(name: str) -> str:
-    # A name such as `localtime` is this machine's affair; the engine does not know it.
-    if name not in available_timezones() or name.islower():
-        raise OperatorError(
-            f"Unknown time zone {name!r}.", "Use an IANA name such as Europe/Berlin."
-        )
-    return name
-
-
-def _currency(code: str) -> str:
-    if len(code) != 3 or not code.isascii() or not code.isalpha():
-        raise OperatorError(f"Unknown currency {code!r}.", "Use a code such as EUR.")
-    return code.upper()
-
-
-def check_phone_country(code: str) -> str:
-    """An ISO 3166 code in upper case, or nothing. Raises OperatorError for what is none."""
-    from phonenumbers import SUPPORTED_REGIONS
-
-    if code and code.upper() not in SUPPORTED_REGIONS:
-        raise OperatorError(f"Unknown country {code!r}.", "Use a code such as DE.")
-    return code.upper()
-
-
-def check_domains(domains: Iterable[str]) -> list[str]:
-    """Hosts and `*.example.com` in lower case, without empty ones. Raises OperatorError for an
-    address, a port or a star elsewhere."""
-    checked = sorted({domain.strip().lower().rstrip(".") for domain in domains} - {""})
-    for domain in checked:
-        if not _is_domain(domain):
-            raise OperatorError(
-                f"{domain!r} is no domain.", "Write a host such as shop.example or *.shop.example."
-            )
-    return checked
-
-
-_is_domain = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*").fullmatch
 
 
 def _alembic() -> Any:

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from doublet.catalog import Account, Catalog, PixelRules, check_phone_country, token_sha256
+from doublet.catalog import (
+    Account,
+    Catalog,
+    PixelRules,
+    token_sha256,
+)
+from doublet.entries import check_domains, check_phone_country
 from doublet.errors import NewerFormatError, OperatorError
 
 
@@ -153,3 +159,41 @@ def test_what_is_changed_is_checked_like_what_is_new(catalog: Catalog) -> None:
     with pytest.raises(OperatorError, match="There is no pixel '1'"):
         catalog.pixel_rules("1")
     assert changed == catalog.account(None)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 201, "two\nlines", "a\x1b[2J"])
+def test_what_can_be_no_name_is_refused_at_every_place(catalog: Catalog, name: str) -> None:
+    account = catalog.create_account("Shop")
+    pixel, _ = catalog.create_pixel(account.account_id, "Site")
+    with pytest.raises(OperatorError, match="no name"):
+        catalog.create_account(name)
+    with pytest.raises(OperatorError, match="no name"):
+        catalog.edit_account(account.account_id, name=name)
+    with pytest.raises(OperatorError, match="no name"):
+        catalog.create_pixel(account.account_id, name)
+    with pytest.raises(OperatorError, match="no name"):
+        catalog.edit_pixel(pixel.pixel_id, name=name)
+    assert ("Shop", "Site") == (catalog.accounts()[0].name, catalog.pixels()[0].name)
+
+
+def test_an_account_counts_in_a_currency_that_exists(catalog: Catalog) -> None:
+    assert "EUR" == catalog.create_account("Shop", currency="eur").currency
+    with pytest.raises(OperatorError, match="Unknown currency"):
+        catalog.create_account("Shop", currency="XQX")
+
+
+def test_a_secret_of_several_lines_is_refused(catalog: Catalog) -> None:
+    account = catalog.create_account("Shop")
+    for secret in ("a\nb", "x" * 129):
+        with pytest.raises(OperatorError, match="no app secret"):
+            catalog.edit_account(account.account_id, app_secret=secret)
+    assert "" == catalog.app_secret(account.account_id)
+
+
+def test_a_domain_of_other_letters_is_kept_as_browsers_send_it() -> None:
+    domains = ["Bücher.example", "*.bücher.example", " shop.example. ", "", "a_b.example"]
+    kept = ["*.xn--bcher-kva.example", "a_b.example", "shop.example", "xn--bcher-kva.example"]
+    assert kept == check_domains(domains)
+    for domain in ("https://shop.example", "a..b", "*", "☃.example", "x" * 64 + ".example"):
+        with pytest.raises(OperatorError, match="is no domain"):
+            check_domains([domain])

@@ -76,6 +76,23 @@ def test_an_unknown_pixel_is_named_with_what_to_do(tmp_path: Path, pixel_id: str
     assert pixel_id in doublet(tmp_path, "pixel", "list", "--json").stdout
 
 
+def test_a_secret_is_read_from_its_file_and_forgotten_by_an_empty_one(
+    tmp_path: Path, pixel_id: str
+) -> None:
+    catalog = Catalog(Settings(data=tmp_path / "doublet-data").catalog_url)
+    account_id = catalog.accounts()[0].account_id
+    (tmp_path / "secret").write_text("0123abcd\n")
+    edit = ("account", "edit", account_id, "--app-secret-file")
+    assert 0 == doublet(tmp_path, *edit, "secret").returncode
+    assert "0123abcd" == catalog.app_secret(account_id)
+    missing = doublet(tmp_path, *edit, "missing")
+    assert OPERATOR == missing.returncode
+    assert "missing is no text file that can be read." in missing.stderr
+    assert 0 == doublet(tmp_path, *edit, "").returncode
+    assert "" == catalog.app_secret(account_id)
+    catalog.close()
+
+
 def test_a_filter_that_matches_nothing_is_named(tmp_path: Path, pixel_id: str) -> None:
     done = doublet(tmp_path, "report", "overview", "--pixel", pixel_id, "--since", "2026-01-01")
     assert (0, "") == (done.returncode, done.stdout)
@@ -118,10 +135,10 @@ def _append(folder: Path, pixel_id: str, **fields: Any) -> None:
 
 def test_names_that_others_chose_are_printed_as_they_are(tmp_path: Path, pixel_id: str) -> None:
     _append(tmp_path, pixel_id, event_name=HOSTILE, event_id="1")
-    done = doublet(tmp_path, "account", "create", HOSTILE)
-    assert 0 == done.returncode
+    assert OPERATOR == doublet(tmp_path, "account", "create", HOSTILE).returncode
+    assert 0 == doublet(tmp_path, "account", "create", "[/b][red]").returncode
+    assert "[/b][red]" in doublet(tmp_path, "account", "list").stdout
     names = [
-        doublet(tmp_path, "account", "list"),
         doublet(tmp_path, "report", "overview", "--account", "Shop"),
         doublet(tmp_path, "report", "coverage", "--account", "Shop"),
         doublet(tmp_path, "explain", "1", "--account", "Shop"),

@@ -16,6 +16,7 @@ import pytest
 from doublet.client import (
     ASGIMiddleware,
     Client,
+    Event,
     GivenUp,
     Reader,
     WSGIMiddleware,
@@ -121,6 +122,59 @@ def test_personal_data_is_hashed_before_it_leaves() -> None:
 def test_raw_personal_data_is_never_spooled(tmp_path: Path) -> None:
     with pytest.raises(SettingsError):
         make_client("http://localhost", hash_personal=False, spool=tmp_path)
+
+
+def test_personal_data_in_the_wrong_place_is_neither_spooled_nor_sent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    far = Far((503, {"retry-after": "1"}, b"{}"))
+    event = Event(
+        event_name="Lead",
+        event_id="jo@example.com",
+        event_source_url="https://shop.example/?email=jo%40example.com&fbclid=IwAR2",
+        custom_data={"phone": "+44 20 7946 0000", "note": ("jo@example.com",)},
+    )
+    with served(far) as url:
+        client = make_client(url, spool=tmp_path)
+        assert sha256("jo@example.com") == client.track(
+            event, user_data={"email": "jo@example.com", "first_name": "Jo Doe", "fbp": FBP}
+        )
+        client.track("Lead", custom_data={"order_id": "jo@example.com/1"})
+        client.track(event, user_data={"email": "jo@example.com", "fbp": FBP})
+        assert not client.flush(timeout_s=0.1)
+        kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        assert client.flush()
+        client.close()
+    assert b"IwAR2" in kept
+    assert not [word for word in (b"jo@", b"jo%40", b"7946", b"Jo Doe") if word in kept]
+    sent = far.batches[-1][0]
+    assert {"fbp": FBP} == sent["user_data"]
+    assert sha256("jo@example.com/1") == far.batches[-1][1]["custom_data"]["order_id"]
+    assert {"phone": "_removed_", "note": ["_removed_"]} == sent["custom_data"]
+    assert "https://shop.example/?email=_removed_&fbclid=IwAR2" == sent["event_source_url"]
+    assert 1 == caplog.text.count("`email` is unknown")
+
+
+def test_other_names_of_store_events_are_hashed() -> None:
+    far = Far()
+    with served(far) as url:
+        client = make_client(url)
+        store = Event(event_name="Lead", action_source="physical_store")
+        client.track(store, user_data={"email": "Ada@Example.com", "zip": "12345"})
+        assert client.flush()
+        client.close()
+    hashed = {"em": [sha256("ada@example.com")], "zp": [sha256("12345")]}
+    assert hashed == far.batches[0][0]["user_data"]
+
+
+def test_half_a_surrogate_pair_from_a_visitor_is_no_error() -> None:
+    far = Far()
+    with served(far) as url:
+        client = make_client(url)
+        client.track("Search", user_data=EMAIL, custom_data={"search_string": "tea \ud83d"})
+        assert client.flush()
+        client.close()
+    assert "tea ?" == far.batches[0][0]["custom_data"]["search_string"]
 
 
 def test_events_of_a_killed_process_are_sent_by_another(tmp_path: Path) -> None:

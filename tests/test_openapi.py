@@ -39,6 +39,7 @@ FOR_PEOPLE = {
     "/quality",
     "/alerts",
     "/test_events",
+    "/refused",
     "/login",
     "/logout",
     "/static",

@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # ground
     (
         "errors",
+        "entries",
         "countries",
         "redact",
         "phone",

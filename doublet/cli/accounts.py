@@ -64,7 +64,7 @@ def account_edit(
     time_zone: Annotated[str | None, typer.Option(help="IANA name.")] = None,
     currency: Annotated[str | None, typer.Option(help="ISO 4217 code.")] = None,
     app_secret_file: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="File with the secret that makes appsecret_proof; empty: none."),
     ] = None,
     data: Data = None,
@@ -76,7 +76,7 @@ def account_edit(
     Example: doublet account edit "Corner Shop" --time-zone Europe/Berlin
     """
     catalog = open_catalog(read_kept_settings(data, pairs))
-    secret = _read_secret(app_secret_file) if app_secret_file else None
+    secret = _read_secret(app_secret_file) if app_secret_file is not None else None
     changed = catalog.edit_account(
         catalog.account(account).account_id,
         name=name,
@@ -93,11 +93,13 @@ def account_edit(
     print_json(row) if as_json else print_rows([row], as_json)
 
 
-def _read_secret(path: Path) -> str:
+def _read_secret(file: str) -> str:
     try:
-        return path.read_text("utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise OperatorError(f"{path} is not a text file.", "Put the secret alone in it.") from error
+        return Path(file).read_text("utf-8").strip() if file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(
+            f"{file} is no text file that can be read.", "Put the secret alone in it."
+        ) from error
 
 
 @pixel_app.command("create")
@@ -168,7 +170,8 @@ def pixel_edit(
         bool | None, typer.Option("--mark-bots/--keep-bots", help="Mark hits of known crawlers.")
     ] = None,
     hits_per_hour: Annotated[
-        int | None, typer.Option(min=0, help="Mark what exceeds it, per collector; 0: no limit.")
+        int | None,
+        typer.Option(min=0, max=10**9, help="Mark what exceeds it, per collector; 0: no limit."),
     ] = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -178,7 +181,7 @@ def pixel_edit(
 
     Example: doublet pixel edit 1234567890123456 --phone-country DE
     """
-    from doublet.catalog import check_domains, check_phone_country
+    from doublet.entries import check_domains, check_phone_country
 
     catalog = open_catalog(read_kept_settings(data, pairs))
     rules = catalog.pixel_rules(pixel)

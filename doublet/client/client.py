@@ -22,11 +22,14 @@ import httpx
 import msgspec
 
 from doublet import __version__
+from doublet.accept.user_data import with_wire_names
 from doublet.client.answers import Answer, Verdict, judge
-from doublet.client.events import Event, UserData, hash_user_data
+from doublet.client.events import Event, UserData, to_json, without_personal
 from doublet.client.queue import Queue, Row
 from doublet.client.visitor import Visitor, current_visitor
 from doublet.errors import ClosedError, SettingsError
+from doublet.normalize import HASHED_KEYS, PLAIN_KEYS
+from doublet.refusal import quote_name
 
 BATCH_EVENTS_MAX = 1000  # Meta, *Using the API*.
 BACKOFF_S_MAX = 300.0
@@ -34,6 +37,7 @@ _NAP_S = 0.02
 
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
+_KNOWN_KEYS = frozenset((*HASHED_KEYS, *PLAIN_KEYS))
 
 
 class GivenUp(msgspec.Struct, frozen=True):
@@ -92,6 +96,7 @@ class Client:
         folder = Path(spool) if spool is not None else None
         self._queue = Queue(folder, pixel_id, events_max)
         self._is_spooled = spool is not None
+        self._warned_of: set[str] = set()
         self._begin()
         me = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _begin_in_child(me))
@@ -120,13 +125,16 @@ class Client:
     ) -> str:
         """Keep an event for sending; its `event_id`, which the pixel needs for its own copy.
 
-        What is not given comes from the visitor, by default that of the request being answered
-        where a middleware is installed. Raises TypeError for what JSON cannot hold, ClosedError
-        after `close`, and OSError or sqlite3.Error when the spool's disk is full.
+        Nothing personal stays in it but hashes, unless `hash_personal` is off: an id that holds an
+        e-mail address becomes its SHA-256. What is not given comes from the visitor, by default
+        that of the request being answered where a middleware is installed. Raises TypeError for
+        what JSON cannot hold, ClosedError after `close`, and OSError or sqlite3.Error when the
+        spool's disk is full.
         """
         source = event if isinstance(event, Event) else Event(event_name=event)
         seen = visitor or current_visitor.get() or Visitor()
-        known = {**seen.user_data(), **(source.user_data or {}), **(user_data or {})}
+        given = {**(source.user_data or {}), **(user_data or {})}
+        known = {**seen.user_data(), **with_wire_names(given, source.action_source)}
         custom = {**(source.custom_data or {}), **(custom_data or {})}
         said = source.event_id if source.event_id is not None else ""
         identity = event_id or str(said) or uuid.uuid4().hex
@@ -138,10 +146,15 @@ class Client:
             action_source=source.action_source or "website",
             event_source_url=source.event_source_url or seen.event_source_url,
             referrer_url=source.referrer_url or seen.referrer_url,
-            user_data=hash_user_data(known) if self._hash_personal else known,
+            user_data=known,
             custom_data=custom or None,
         )
-        body = _encode(complete)
+        if self._hash_personal:
+            self._warn_of(known.keys() - _KNOWN_KEYS)
+            plain = without_personal(complete)
+            identity, body = plain["event_id"], _encode(plain)
+        else:
+            body = to_json(complete)
         with self._lock:
             if self._closed:
                 raise ClosedError("This client is closed.", "Track before it, or make another.")
@@ -155,6 +168,12 @@ class Client:
         if is_full:
             self._wake.set()
         return identity
+
+    def _warn_of(self, keys: set[str]) -> None:
+        """Say once of each key of `user_data` that nobody knows that it is left out."""
+        for key in keys - self._warned_of:
+            self._warned_of.add(key)
+            _log.warning("user_data %s is unknown and left out; is it em or ph?", quote_name(key))
 
     def _start(self) -> None:
         if self._thread is None and not self._closed:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypedDict
 
+import msgspec
+
+from doublet.accept.steps import stored_event_id
 from doublet.event import WireEvent
-from doublet.normalize import HASHED_KEYS, hash_user_value
+from doublet.normalize import HASHED_KEYS, PLAIN_KEYS, hash_user_value
+from doublet.redact import redact, redact_url
 
 
 class Event(WireEvent, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -61,7 +66,8 @@ class Content(TypedDict, total=False):
 def hash_user_data(user_data: UserData | dict[str, Any]) -> dict[str, Any]:
     """A copy in which all that identifies a person is SHA-256 of its canonical form.
 
-    What cannot identify anyone (an empty name, an address without @) is left out.
+    What cannot identify anyone (an empty name, an address without @) is left out, and so are keys
+    that Meta does not know (`email`): their values may be anything.
 
     >>> hash_user_data({"em": "nobody", "fbp": "fb.1.1596403881668.1116446470"})
     {'fbp': 'fb.1.1596403881668.1116446470'}
@@ -71,7 +77,8 @@ def hash_user_data(user_data: UserData | dict[str, Any]) -> dict[str, Any]:
         if value is None:
             continue
         if key not in HASHED_KEYS:
-            hashed[key] = value
+            if key in PLAIN_KEYS:
+                hashed[key] = redact(value)
             continue
         texts = value if isinstance(value, list | tuple) else [value]
         hashes = [hash_user_value(key, str(text)) for text in texts if text is not None]
@@ -79,6 +86,40 @@ def hash_user_data(user_data: UserData | dict[str, Any]) -> dict[str, Any]:
         if known:
             hashed[key] = known
     return hashed
+
+
+def to_json(event: Event) -> bytes:
+    """The event on the wire. Raises TypeError for what JSON cannot hold."""
+    try:
+        return msgspec.json.encode(event)
+    except UnicodeEncodeError:
+        # Half a surrogate pair, as a visitor may send it, must not end the visitor's request.
+        plain = msgspec.to_builtins(event, str_keys=True)
+        return json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def without_personal(event: Event) -> dict[str, Any]:
+    """The event as it goes to disk and wire, with nothing personal outside `user_data`: no e-mail
+    address, no value of a key such as `phone`, neither in addresses of pages nor in `custom_data`.
+    Two event or order ids that hold an address stay two: each becomes its SHA-256.
+
+    Raises TypeError for what JSON cannot hold.
+    """
+    # Through JSON, since tuples, structs and dates hide what is in them.
+    plain: dict[str, Any] = msgspec.json.decode(to_json(event))
+    user_data = plain.pop("user_data", None)
+    event_id = plain.pop("event_id", None)
+    order_id = plain.get("custom_data", {}).get("order_id")
+    plain = redact(plain)
+    if type(order_id) is str:
+        plain["custom_data"] = {**plain["custom_data"], "order_id": stored_event_id(order_id)}
+    for key in {"event_source_url", "referrer_url"} & plain.keys():
+        plain[key] = redact_url(plain[key])
+    if user_data is not None:
+        plain["user_data"] = hash_user_data(user_data)
+    if event_id is not None:
+        plain["event_id"] = stored_event_id(str(event_id))
+    return plain
 
 
 def purchase(value: float | str, currency: str, **custom_data: Any) -> Event:

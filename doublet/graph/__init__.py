@@ -23,6 +23,7 @@ from doublet.engine import Engine
 from doublet.graph.batch import answer_batch
 from doublet.graph.reader import Call, Reader
 from doublet.graph.refused import Refused
+from doublet.refusal import Reason, Refusal
 
 
 class _Path(PathConvertor):
@@ -61,9 +62,8 @@ def routes(catalog: Catalog, engine: Engine, public_url: str) -> list[Route]:
 
 async def _answer(request: Request, read: Callable[[Call], Any]) -> Response:
     """What a call gets; whatever is wrong with it is said as Graph says it."""
-    call = await _call(request)
     try:
-        found = await run_in_threadpool(read, call)
+        found = await run_in_threadpool(read, await _call(request))
     except Refused as refused:
         return refused.answer
     return Response(msgspec.json.encode(found), media_type="application/json")
@@ -82,17 +82,25 @@ async def _call(request: Request) -> Call:
 
 
 async def _body(request: Request) -> dict[str, str]:
-    """The parameters in a body: a form's fields, or the texts of a JSON object."""
+    """The parameters in a body: a form's fields, or the texts of a JSON object. Raises Refused."""
     if request.method in ("GET", "HEAD"):
         return {}
     if request.headers.get("content-type", "").startswith("application/json"):
         try:
             read = msgspec.json.decode(await request.body(), type=dict[str, Any])
-        except (msgspec.DecodeError, RecursionError):
-            raise HTTPException(400) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise _unreadable("no JSON object") from None
         return {
             name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
             for name, value in read.items()
         }
-    async with request.form(max_files=0, max_fields=100) as form:
-        return {name: value for name, value in form.items() if isinstance(value, str)}
+    try:
+        async with request.form(max_files=0, max_fields=100) as form:
+            return {name: value for name, value in form.items() if isinstance(value, str)}
+    except HTTPException as error:
+        # The library's words: too many fields, a part that is too large, no boundary.
+        raise _unreadable(error.detail) from None
+
+
+def _unreadable(why: str) -> Refused:
+    return Refused(Refusal(Reason.PARAMETER_INVALID, f"(#100) The body cannot be read: {why}"))

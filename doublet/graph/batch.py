@@ -55,7 +55,10 @@ def _single(call: Call, operation: _Operation) -> Call:
     """One call of the batch; it has the batch's token unless it bears its own."""
     if operation.depends_on is not None:
         raise invalid("depends_on", "(#100) depends_on is not supported")
-    address = urlsplit(operation.relative_url)
+    try:
+        address = urlsplit(operation.relative_url)
+    except ValueError:
+        raise invalid("relative_url", "(#100) relative_url is no address") from None
     own = dict(parse_qsl(address.query, keep_blank_values=True))
     shared = {
         name: call.parameters[name]

@@ -10,7 +10,8 @@ import pytest
 
 from doublet.accept import traffic
 from doublet.accept.traffic import MARKS, Networks, Quotas, host_of, marks, read_networks
-from doublet.catalog import Catalog, PixelRules, check_domains
+from doublet.catalog import Catalog, PixelRules
+from doublet.entries import check_domains
 from doublet.errors import OperatorError, SettingsError
 from tests.collector import Collector
 

@@ -79,7 +79,26 @@ def test_a_batch_needs_a_token(site: Site) -> None:
     assert (401, 190) == (found.status_code, found.json()["error"]["code"])
 
 
-def test_a_body_that_cannot_be_read_is_refused(site: Site) -> None:
-    headers = {**site.ours.headers, "content-type": "application/json"}
-    found = site.client.post("/v25.0", content=b"{", headers=headers)
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b"{"),
+        ("application/json", b"[]"),
+        ("application/x-www-form-urlencoded", b"a=1&" * 200),
+        ("multipart/form-data; boundary=x", b"not a part"),
+        ("multipart/form-data", b""),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/v25.0"])
+def test_a_body_that_cannot_be_read_is_refused(
+    site: Site, path: str, content_type: str, body: bytes
+) -> None:
+    headers = {**site.ours.headers, "content-type": content_type}
+    found = site.client.post(path, content=body, headers=headers)
     assert (400, 100) == (found.status_code, found.json()["error"]["code"])
+
+
+def test_an_address_that_is_none_is_refused_alone(site: Site) -> None:
+    bad, good = send(site, [get_of("//["), get_of("me?fields=name")]).json()
+    assert (400, 200) == (bad["code"], good["code"])
+    assert "relative_url" in json.loads(bad["body"])["error"]["message"]
