@@ -459,23 +459,40 @@ def test_hostile_values_cost_linear_time(unit: str) -> None:
     assert time.process_time() - begun < 3
 
 
-def test_home_numbers_are_read_as_the_numbering_plan_reads_them() -> None:
+def test_numbers_are_read_as_the_numbering_plan_reads_them() -> None:
     chance = random.Random(20_260_103)
     for region in sorted(phonenumbers.SUPPORTED_REGIONS):
-        mobile = phonenumbers.PhoneNumberType.MOBILE
-        example = phonenumbers.example_number_for_type(region, mobile)
-        if example is None:
-            continue
-        national = phonenumbers.national_significant_number(example)
-        for _ in range(8):
+        plan = phonenumbers.PhoneMetadata.metadata_for_region(region)
+        assert plan is not None
+        before = ["", "0", "8", "00", str(plan.country_code), plan.national_prefix or "0"]
+        for kind in phonenumbers.PhoneNumberType.values():
+            example = phonenumbers.example_number_for_type(region, kind)
+            if example is None:
+                continue
+            national = phonenumbers.national_significant_number(example)
             kept = chance.randrange(len(national) + 1)
             rest = "".join(chance.choices("0123456789", k=len(national) - kept))
-            dialled = f"0{national[:kept]}{rest}"
-            try:
-                parsed = phonenumbers.parse(dialled, region)
-            except phonenumbers.NumberParseException:
-                continue
-            if phonenumbers.is_valid_number(parsed):
-                digits = phonenumbers.national_significant_number(parsed)
-                expected = f"{parsed.country_code}{digits}"
-                assert expected == phone.normalize_phone(dialled, region.lower()), dialled
+            for digits in (national, national[:kept] + rest):
+                dialled = chance.choice(before) + chance.choice(before) + digits
+                expected = plan_reads(dialled, region, plan.national_prefix == "0")
+                if expected and phone.DIGITS_MIN <= len(expected) <= phone.DIGITS_MAX:
+                    assert expected == phone.normalize_phone(dialled, region.lower()), dialled
+
+
+def plan_reads(dialled: str, region: str, zero_first: bool) -> str | None:
+    """What the package phonenumbers makes of it, None for what it knows no valid number for."""
+    forms: list[tuple[str, str | None]] = [(dialled, region)]
+    if zero_first and dialled[0] != "0":
+        code = str(phonenumbers.country_code_for_region(region))
+        if dialled.startswith(code) and len(dialled) >= 10:
+            return None
+        forms.insert(0, ("+" + dialled, None))
+    for form, country in forms:
+        try:
+            parsed = phonenumbers.parse(form, country)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_valid_number(parsed):
+            digits = phonenumbers.national_significant_number(parsed)
+            return f"{parsed.country_code}{digits}".lstrip("0")
+    return None
