@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import doctest
 import ipaddress
 import random
@@ -457,6 +458,18 @@ def test_hostile_values_cost_linear_time(unit: str) -> None:
         clean(text)
     # Quadratic work would take minutes here, linear work takes some tens of milliseconds.
     assert time.process_time() - begun < 3
+
+
+@given(st.dates(dt.date(1900, 1, 1), dt.date(2099, 12, 31)), st.sampled_from(["", "-", "/", "."]))
+@example(dt.date(2000, 2, 29), "-")
+def test_dates_are_read_with_and_without_separators(born: dt.date, by: str) -> None:
+    text = born.strftime(f"%Y{by}%m{by}%d")
+    assert born.strftime("%Y%m%d") == normalize.normalize("db", text)
+
+
+def test_days_that_no_calendar_has_are_no_birth_dates() -> None:
+    for text in ("2001-02-29", "2001-13-01", "1875-01-01", "2001-0214", "2001-00-10"):
+        assert normalize.normalize("db", text) is None, text
 
 
 def test_numbers_are_read_as_the_numbering_plan_reads_them() -> None:
