@@ -3,7 +3,8 @@
 The same events three ways: accepted in this process, sent to collectors by wrk with every answer
 durable, and built and hashed by the official SDK for Python as a shop would do it. Phone numbers
 come once in E.164 form and once as people dial them at home, which only the numbering plan of
-their country can complete.
+their country can complete. In process, time is that of the processor, so that other work on the
+machine counts little.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from collect import Case, Tally, check_log, check_tools, measure, post, run_wrk, write_script
+from facebook_business.adobjects.serverside.action_source import ActionSource
 from facebook_business.adobjects.serverside.content import Content
 from facebook_business.adobjects.serverside.custom_data import CustomData
 from facebook_business.adobjects.serverside.event import Event
+from facebook_business.adobjects.serverside.gender import Gender
 from facebook_business.adobjects.serverside.user_data import UserData
 from measure import collectors, events, print_table, say, wait_until_idle
 
@@ -36,29 +40,38 @@ _CONNECTIONS = 8
 _BODIES = 6
 _CITIES = ("Berlin", "São Paulo", "St. Louis", "New York", "Zürich", "Lyon")
 _STATES = ("California", "Bavaria", "NY", "Ontario", "Québec")
+# Country, its numbers in E.164 form, and as dialled at home; each # is a digit.
+_PHONES = (
+    ("DE", "+49170#######", "0170 #######"),
+    ("US", "+1415555####", "(415) 555-####"),
+    ("GB", "+4474009#####", "07400 9#####"),
+    ("FR", "+336########", "06########"),
+    ("BR", "+5511961######", "(11) 961######"),
+)
 _NAMES = ("Anna", "Chloé", "O'Brien", "Van der Berg", "Müller", "Haddad")
 
 
 def raw_events(kind: str) -> list[dict[str, Any]]:
-    """The fixed payload with its customers in plain words. `kind` is `E.164` or `national`, the
-    form of the German phone numbers."""
+    """The fixed payload with its customers in plain words. `kind` is the form of their phone
+    numbers, `E.164` or `national`."""
     chance = random.Random(_SEED)
     made = events()
     for number, event in enumerate(made):
-        digits = f"{chance.choice((151, 160, 170, 176))}{chance.randrange(10**7, 10**8)}"
+        country, *forms = chance.choice(_PHONES)
+        phone = forms[kind == "national"]
         known = event["user_data"]
         first, last = chance.choice(_NAMES), chance.choice(_NAMES)
         event["user_data"] = {
             "em": f"{first[:3]}.{last[-3:]}{number}@Mail.example".replace("'", "").replace(
                 "é", "e"
             ),
-            "ph": f"+49{digits}" if kind == "E.164" else f"0{digits[:3]} {digits[3:]}",
+            "ph": "".join([chance.choice("0123456789") if c == "#" else c for c in phone]),
             "fn": first,
             "ln": last,
             "ct": chance.choice(_CITIES),
             "st": chance.choice(_STATES),
             "zp": f"{chance.randrange(10_000, 99_999)}",
-            "country": "DE",
+            "country": country,
             "db": f"19{chance.randrange(50, 99)}-0{chance.randrange(1, 9)}-1{chance.randrange(9)}",
             "ge": chance.choice("fm"),
             "external_id": f"customer-{number}",
@@ -77,14 +90,14 @@ def batches(made: list[dict[str, Any]], count: int) -> list[list[dict[str, Any]]
 
 
 def rate(work: Callable[[], int], seconds: float) -> float:
-    """Events per second of this process: the best of several rounds."""
-    best = 0.0
+    """Events per second of processor time: the median of several rounds."""
+    found: list[float] = []
     ends_at = time.perf_counter() + seconds
     while time.perf_counter() < ends_at:
-        started_at = time.perf_counter()
+        started_at = time.process_time()
         done = work()
-        best = max(best, done / (time.perf_counter() - started_at))
-    return best
+        found.append(done / (time.process_time() - started_at))
+    return statistics.median(found)
 
 
 def accept_rate(batch: list[dict[str, Any]], seconds: float) -> float:
@@ -124,7 +137,7 @@ def _sdk_event(event: dict[str, Any]) -> Event:
         event_time=event["event_time"],
         event_id=event["event_id"],
         event_source_url=event["event_source_url"],
-        action_source=None,
+        action_source=ActionSource(event["action_source"]),
         user_data=UserData(
             email=user["em"],
             phone=user["ph"],
@@ -135,6 +148,7 @@ def _sdk_event(event: dict[str, Any]) -> Event:
             zip_code=user["zp"],
             country_code=user["country"],
             date_of_birth=user["db"],
+            gender=Gender(user["ge"]),
             external_id=user["external_id"],
             client_ip_address=user["client_ip_address"],
             client_user_agent=user["client_user_agent"],

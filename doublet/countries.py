@@ -318,7 +318,7 @@ def country_code(text: str) -> str | None:
     >>> country_code("U.S.A."), country_code("Deutschland"), country_code("UK")
     ('us', 'de', 'gb')
     """
-    return _COUNTRY_CODES.get(_fold(text))
+    return _COUNTRY_CODES.get(text.lower()) or _COUNTRY_CODES.get(_fold(text))
 
 
 def state_code(text: str) -> str | None:

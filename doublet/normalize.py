@@ -53,6 +53,8 @@ _email = re.compile(
 _OUTSIDE_ALPHANUMERIC = re.compile(r"[^a-z0-9]+")
 _ZIP_PLUS_4 = re.compile(r"[0-9]{9}").fullmatch
 
+# Nearly every birth date, and all that need no calendar.
+_iso_date = re.compile(r"((?:19|20)[0-9]{2})(-?)(0[1-9]|1[0-2])\2(0[1-9]|1[0-9]|2[0-8])").fullmatch
 _TIME_OF_DAY = r"(?:[t ][0-9:.]+(?:z|[+-][0-9:]+)?)?"
 _DATE_FORMS = (
     re.compile(r"(?P<y>[0-9]{4})(?P<m>[0-9]{2})(?P<d>[0-9]{2})"),
@@ -264,6 +266,8 @@ def _letters_and_digits(text: str) -> str:
     lower = text.lower()
     if lower.isascii():
         return lower if lower.isalnum() else _OUTSIDE_ALPHANUMERIC.sub("", lower)
+    if lower.isalnum():
+        return unicodedata.normalize("NFC", lower)
     kept = [c for c in lower if c.isalnum() or _is_accent(c)]
     # Accents before any letter are what remains of an emoji or of damaged text.
     start = next((i for i, c in enumerate(kept) if c.isalnum()), len(kept))
@@ -298,6 +302,9 @@ def _normalize_zip(text: str) -> str | None:
 
 
 def _normalize_birth_date(text: str) -> str | None:
+    plain = _iso_date(text)
+    if plain:
+        return plain[1] + plain[3] + plain[4]
     lower = _western_digits(text).strip().lower()
     for form in _DATE_FORMS:
         found = form.fullmatch(lower)

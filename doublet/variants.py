@@ -44,13 +44,14 @@ def other_forms(key: str, text: str, plain: str) -> set[str]:
 
 def other_hashes(key: str, text: str, plain: str) -> list[str]:
     """SHA-256 of the other forms of a raw value, sorted; mostly none."""
-    if key in _CLEAN_AS_PLAIN and text.lower().strip() == plain:
+    lower = text.lower().strip()
+    if text == plain if key in _AS_THEY_ARE else lower == plain and key in _CLEAN_AS_PLAIN:
         return []
-    if key in _AS_THEY_ARE:
-        if text == plain:
-            return []
-        if key == "ph" and text[1:] == plain:  # E.164, which only keeps its plus.
+    if key == "ph":
+        if text[1:] == plain:  # E.164, which only keeps its plus.
             return [sha256_hex(text)]
+    elif key not in _RULES and (text == lower or key not in _AS_THEY_ARE):
+        return [sha256_hex(lower)]
     return sorted(map(sha256_hex, other_forms(key, text, plain)))
 
 

@@ -169,6 +169,7 @@ def test_a_server_event_just_within_the_rules_is_taken(fields: dict[str, Any]) -
         ({"action_source": "shop"}, ["invalid_action_source"]),
         ({"event_source_url": None}, ["missing_event_source_url"]),
         ({"user_data": {"em": "a@b.example", "ph": "x"}}, ["invalid_ph"]),
+        ({"user_data": {"em": "a@b.example", "ph": [""]}}, ["invalid_ph"]),
         ({"user_data": {"em": "a@b.example", "x": 1, "y": 1}}, ["unknown_user_data"]),
         ({"user_data": {"external_id": list(range(1, 102))}}, ["too_many_external_id"]),
         ({"event_name": "Lead", "custom_data": {"value": "x"}}, ["invalid_value"]),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import doctest
 import ipaddress
-import random
 import time
 from hashlib import md5
 
-import phonenumbers
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -459,23 +458,13 @@ def test_hostile_values_cost_linear_time(unit: str) -> None:
     assert time.process_time() - begun < 3
 
 
-def test_home_numbers_are_read_as_the_numbering_plan_reads_them() -> None:
-    chance = random.Random(20_260_103)
-    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
-        mobile = phonenumbers.PhoneNumberType.MOBILE
-        example = phonenumbers.example_number_for_type(region, mobile)
-        if example is None:
-            continue
-        national = phonenumbers.national_significant_number(example)
-        for _ in range(8):
-            kept = chance.randrange(len(national) + 1)
-            rest = "".join(chance.choices("0123456789", k=len(national) - kept))
-            dialled = f"0{national[:kept]}{rest}"
-            try:
-                parsed = phonenumbers.parse(dialled, region)
-            except phonenumbers.NumberParseException:
-                continue
-            if phonenumbers.is_valid_number(parsed):
-                digits = phonenumbers.national_significant_number(parsed)
-                expected = f"{parsed.country_code}{digits}"
-                assert expected == phone.normalize_phone(dialled, region.lower()), dialled
+@given(st.dates(dt.date(1900, 1, 1), dt.date(2099, 12, 31)), st.sampled_from(["", "-", "/", "."]))
+@example(dt.date(2000, 2, 29), "-")
+def test_dates_are_read_with_and_without_separators(born: dt.date, by: str) -> None:
+    text = born.strftime(f"%Y{by}%m{by}%d")
+    assert born.strftime("%Y%m%d") == normalize.normalize("db", text)
+
+
+def test_days_that_no_calendar_has_are_no_birth_dates() -> None:
+    for text in ("2001-02-29", "2001-13-01", "1875-01-01", "2001-0214", "2001-00-10"):
+        assert normalize.normalize("db", text) is None, text

@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 
 from doublet import redact as module
 from doublet import refusal as refusal_module
-from doublet.accept import Arrival, accept_hit, hashed_payload, read_hit, read_request
+from doublet.accept import (
+    Arrival,
+    accept_events,
+    accept_hit,
+    hashed_payload,
+    is_suspect,
+    read_hit,
+    read_request,
+)
+from doublet.event import EventsRequest
 from doublet.redact import REMOVED, SENSITIVE_KEYS, redact, redact_text, redact_url
 from doublet.refusal import Refusal
 from tests.factories import ACCOUNT, NOON, PIXEL, make_event
@@ -428,3 +437,26 @@ def test_examples_in_the_docstrings_hold(examined: ModuleType) -> None:
     outcome = doctest.testmod(examined)
     assert outcome.attempted > 0
     assert outcome.failed == 0
+
+
+SIGNS = ("jo@shop.example", "jo&#64;shop.example", "jo\\u0040shop.example", "jo＠shop.example")
+MORE_SIGNS = ("jo%40shop.example", "email=jo", '{"email":"jo"}', "Kissen", "Fußmatte", " ", "&")
+WITH_SIGNS = st.lists(st.sampled_from((*SIGNS, *MORE_SIGNS)), max_size=3).map("".join)
+
+
+@given(WITH_SIGNS, WITH_SIGNS)
+def test_what_is_passed_over_in_custom_data_would_not_have_changed(one: str, other: str) -> None:
+    custom: dict[str, Any] = {
+        "content_name": one,
+        "content_ids": [other],
+        "contents": [{"id": one, "title": other, "quantity": 1}],
+    }
+    event = make_event(event_name="ViewContent", custom_data=custom)
+    body = json.dumps({"data": [event]}, ensure_ascii=False).encode()
+    arrival = Arrival(ACCOUNT, PIXEL, "server", NOON, 0)
+    arrival.suspect = is_suspect(body)
+    request = read_request(body)
+    assert isinstance(request, EventsRequest)
+    records = accept_events(request, arrival)
+    assert isinstance(records, list), records
+    assert redact(custom) == json.loads(records[0])["custom_data"]

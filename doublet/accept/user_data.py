@@ -136,10 +136,10 @@ def _clean_any(
             continue
         if key in HASHED:
             country = ""
-            if key == "ph":
-                country = _country(user_data) or phone_country
             if type(value) is list and len(value) == 1:
                 value = value[0]
+            if key == "ph" and not (type(value) is str and value[:1] == "+"):
+                country = _country(user_data) or phone_country
             if type(value) is str:
                 _keep_one(kept, flags, key, value, country, variants)
             elif value != []:
