@@ -91,10 +91,6 @@ inner join sides
   and events_deduplicated.anchor_at = sides.anchor_at
 where account_id = $account_id
   and not is_test
-  and (
-    events_deduplicated.server_copies > 0
-    or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'datacenter', 'over_quota']), false)
-  )
   and event_time >= $since
   and ($until is null or event_time < $until)
 group by event_name

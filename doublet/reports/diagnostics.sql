@@ -75,10 +75,6 @@ seen as (
     and events_deduplicated.anchor_at = without_id_once.anchor_at
   where account_id = $account_id
     and not is_test
-    and (
-      server_copies > 0
-      or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'datacenter', 'over_quota']), false)
-    )
     and ($pixel_id is null or events_deduplicated.pixel_id = $pixel_id)
     and ($event_name is null or event_name = $event_name)
     and event_time >= $since

@@ -2,8 +2,7 @@
 -- how many bear each key of a person, once the copies are one. A pair counts when both are there;
 -- a hash of nothing ("null", "test@test.com", …) is no key. Source: events_deduplicated.
 -- Parameters: $account_id, $pixel_id (null: all pixels), $event_name (null: all), $since and $until
--- (Unix seconds, half-open, by event_time; a null $until: unbounded), $duds (such hashes). Our own checks are left out,
--- and what only a browser reported whose hits the rules of its pixel mark.
+-- (Unix seconds, half-open, by event_time; a null $until: unbounded), $duds (such hashes). Our own checks are left out.
 with
 seen as (
   select
@@ -41,10 +40,6 @@ seen as (
   from events_deduplicated
   where account_id = $account_id
     and not is_test
-    and (
-      server_copies > 0
-      or not coalesce(list_has_any(flags, ['blocked_domain', 'bot', 'datacenter', 'over_quota']), false)
-    )
     and ($pixel_id is null or pixel_id = $pixel_id)
     and ($event_name is null or event_name = $event_name)
     and event_time >= $since
