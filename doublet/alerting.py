@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from doublet.alerts.book import note
-from doublet.alerts.tell import Channel, email, tell, webhook
+from doublet.alerts.tell import Channel, Delivered, email, tell, webhook
 from doublet.alerts.watch import look, read_shares, read_volumes
 from doublet.catalog import Catalog
 from doublet.engine import Engine
@@ -39,6 +39,7 @@ class Watch:
         self._engine = engine
         self._settings = settings
         self._channels = channels_of(settings)
+        self._delivered: Delivered = set()
         self._catalog = Catalog(settings.catalog_url)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
@@ -57,7 +58,7 @@ class Watch:
         """One look at everything, and what is new of it told."""
         findings = look(read_volumes(self._engine, now), read_shares(self._engine, now), now)
         note(self._catalog, findings, self._catalog.directory().account_of_pixel, now)
-        tell(self._catalog, self._channels)
+        tell(self._catalog, self._channels, self._delivered)
 
     def _watch(self) -> None:
         while not self._stop.wait(self._settings.alert_interval_s):

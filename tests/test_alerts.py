@@ -20,7 +20,7 @@ import pytest
 
 from doublet.alerting import Watch
 from doublet.alerts.book import BACK_FOR, Alert, as_alert, note
-from doublet.alerts.tell import email, tell, webhook
+from doublet.alerts.tell import Delivered, email, tell, webhook
 from doublet.alerts.watch import (
     STEP_S,
     Finding,
@@ -38,6 +38,7 @@ from doublet.errors import SettingsError
 from doublet.settings import Settings
 from tests.dashboard import Site
 from tests.factories import Pipeline, make_record
+from tests.server import free_port
 
 SERIES = Series("volume", "1", "Purchase", "browser")
 WEEK = 7 * 86_400 // STEP_S
@@ -241,6 +242,26 @@ def test_what_cannot_be_delivered_is_tried_again(book: Book) -> None:
     assert 1 == len(got)
 
 
+def test_a_channel_that_is_away_repeats_nothing_to_the_others(book: Book) -> None:
+    away = email(f"smtp://127.0.0.1:{free_port()}", "d@shop", "ops@shop")
+    delivered: Delivered = set()
+    book.note(NOW, "Purchase", "Lead")
+    with receiving() as (url, got):
+        channels = [away, webhook(url, None)]
+        assert (0, 0) == tuple(tell(book.catalog, channels, delivered) for _ in range(2))
+        assert 2 == len(got)
+        assert 2 == tell(book.catalog, channels[1:], delivered)
+    assert 2 == len(got)
+    assert set() == delivered
+
+
+def test_a_message_that_is_refused_holds_up_no_other(book: Book) -> None:
+    book.note(NOW, "Purchase", "Lead")
+    with receiving(400) as (url, got):
+        assert 0 == tell(book.catalog, [webhook(url, None)])
+    assert 2 == len(got)
+
+
 class Mailbox(socketserver.StreamRequestHandler):
     """Enough of a mail server (RFC 5321) to take messages."""
 
@@ -285,6 +306,9 @@ def test_an_e_mail_says_what_is_unusual_and_no_name_becomes_a_header(book: Book)
 def test_settings_that_name_no_mail_server_or_secret_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no address of a mail server"):
         email("mail.example", "a@b", "c@d")
+    for url in ("chat.example/hook", "ftp://chat.example", "http://[::1", "https://a:port/"):
+        with pytest.raises(SettingsError, match="alert_webhook_url is no address"):
+            webhook(url, None)
     with pytest.raises(SettingsError, match="cannot be read"):
         webhook("http://127.0.0.1/", tmp_path / "missing")
 

@@ -442,30 +442,6 @@ def share(part: int, whole: int) -> float:
     return round(part / whole, 6)
 
 
-def _marked(n: int) -> bytes:
-    """A browser's hit by a crawler, without a page's address."""
-    record = msgspec.json.decode(
-        make_record(**{**clean(n), "event_source_url": None}, source="browser")
-    )
-    return msgspec.json.encode({**record, "flags": ["bot", *record["flags"]]})
-
-
-def test_marked_hits_are_left_out_unless_the_server_sent_them_too(pipeline: Pipeline) -> None:
-    clean_ones = [
-        make_record(**clean(n), source=s) for n in range(4) for s in ("browser", "server")
-    ]
-    seen_by_both = make_record(**{**clean(5), "event_source_url": None}, source="server")
-    pipeline.append([*clean_ones, *map(_marked, range(10, 90)), _marked(5), seen_by_both])
-    pipeline.refresh()
-    (row,) = quality(pipeline.engine, OWNER, **WINDOW)
-    assert (5, 5, 1.0) == (row.events, row.browser_events, row.event_coverage_share)
-    assert 1.0 == row.dedupe_keys["event_id"].covered_share
-    found = diagnostics(pipeline.engine, OWNER, **WINDOW)
-    assert [("s2s_missing_event_source_url", 1)] == [
-        (row.diagnostic, row.affected) for row in found
-    ]
-
-
 def test_nothing_crosses_accounts(pipeline: Pipeline) -> None:
     send(pipeline, FAULTS["s2s_missing_ip"])
     other = Account("act_100000000000002", "Other", "UTC", "USD")
