@@ -203,6 +203,15 @@ def test_half_an_emoji_does_not_cost_the_request(server: Collector, form: str) -
     assert expected == server.new_record()["custom_data"]
 
 
+def test_a_refused_request_with_half_an_emoji_can_be_replayed(server: Collector) -> None:
+    bad = event(custom_data={"content_name": "tea \ud83d"})
+    for data in ([bad], [json.dumps(bad)], json.dumps([bad])):
+        assert 400 == server.post(json.dumps({"data": data}).encode()).status_code
+        (payload,) = server.new_record()["payload"]
+        expected = {"content_name": "tea \N{REPLACEMENT CHARACTER}"}
+        assert expected == payload["custom_data"]
+
+
 def test_a_time_may_be_written_as_iso_8601(server: Collector) -> None:
     now = int(time.time())
     utc = datetime.fromtimestamp(now, UTC)
