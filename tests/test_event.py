@@ -9,8 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from doublet import event
-from doublet.accept import decoding
+from doublet import decoding, event
 from doublet.event import money
 
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from doublet.accept.decoding import decoder
 from doublet.accept.record import event_record
 from doublet.accept.steps import Arrival
+from doublet.decoding import decoder
 from doublet.event import EventsRequest, WireEvent
 from doublet.refusal import Reason, Refusal, unexpected_key
 
