@@ -10,10 +10,10 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
+from doublet import decoding
 from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE
 from doublet.accept.steps import Arrival
 from doublet.accept.user_data import clean_user_data
-from doublet.decoding import decoder
 from doublet.event import Refused, WireEvent, encode
 from doublet.redact import redact, redact_url
 from doublet.refusal import Refusal, quote_name
@@ -43,7 +43,7 @@ def refused_record(refusal: Refusal, arrival: Arrival, body: bytes, payload: Any
     )
 
 
-_decode: Callable[[bytes], Any] = decoder(object)
+_decode: Callable[[bytes], Any] = decoding.decoder(object)
 
 
 def hashed_payload(body: bytes, phone_country: str = "") -> Any:
