@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from doublet import event
+from doublet import decoding, event
 from doublet.event import money
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    assert 0 == doctest.testmod(event).failed
+    assert 0 == doctest.testmod(event).failed + doctest.testmod(decoding).failed
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "errors",
         "entries",
+        "decoding",
         "countries",
         "redact",
         "phone",

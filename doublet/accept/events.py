@@ -10,6 +10,7 @@ import msgspec
 
 from doublet.accept.record import REPLAY_OF, event_record
 from doublet.accept.steps import Arrival
+from doublet.decoding import decoder
 from doublet.event import EventsRequest, WireEvent
 from doublet.refusal import Reason, Refusal, unexpected_key
 
@@ -25,9 +26,9 @@ _unknown_field = re.compile(
 
 _names = re.compile(r"\.?([a-z_]+)").sub
 
-_decode_request = msgspec.json.Decoder(EventsRequest).decode
-_decode_event = msgspec.json.Decoder(WireEvent).decode
-_decode_events = msgspec.json.Decoder(list[WireEvent | str]).decode
+_decode_request = decoder(EventsRequest)
+_decode_event = decoder(WireEvent)
+_decode_events = decoder(list[WireEvent | str])
 _decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -35,7 +36,7 @@ class _LooseRequest(EventsRequest, kw_only=True):
     data: msgspec.Raw = msgspec.Raw(b"null")  # type: ignore[assignment]
 
 
-_decode_loosely = msgspec.json.Decoder(_LooseRequest).decode
+_decode_loosely = decoder(_LooseRequest)
 
 
 def read_request(body: bytes, *, loosely: bool = False) -> EventsRequest | Refusal:

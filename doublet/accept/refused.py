@@ -6,11 +6,11 @@ personal value in it is hashed. Otherwise size, digest and reason remain.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-import msgspec
-
+from doublet import decoding
 from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE
 from doublet.accept.steps import Arrival, stored_event_id
 from doublet.accept.user_data import clean_user_data, with_wire_names
@@ -44,6 +44,9 @@ def refused_record(refusal: Refusal, arrival: Arrival, body: bytes, payload: Any
     )
 
 
+_decode: Callable[[bytes], Any] = decoding.decoder(object)
+
+
 def hashed_payload(body: bytes, phone_country: str = "") -> Any:
     """The events of a JSON body, or of a form's `data`, with every personal value hashed; None
     when they are unreadable.
@@ -51,9 +54,9 @@ def hashed_payload(body: bytes, phone_country: str = "") -> Any:
     Keys that are not in Meta's tables lose their values, and their names unless they are plain.
     """
     try:
-        data = msgspec.json.decode(body)
+        data = _decode(body)
         data = data.get("data") if isinstance(data, dict) else data
-        data = msgspec.json.decode(data) if isinstance(data, str) else data
+        data = _decode(data.encode()) if isinstance(data, str) else data
         if not isinstance(data, list):
             return None
         payload = [
@@ -65,7 +68,7 @@ def hashed_payload(body: bytes, phone_country: str = "") -> Any:
 
 
 def _hashed_event(element: Any, phone_country: str) -> Any:
-    event = msgspec.json.decode(element) if isinstance(element, str) else element
+    event = _decode(element.encode()) if isinstance(element, str) else element
     if not isinstance(event, dict):
         return None
     if isinstance(event.get("user_data"), dict):

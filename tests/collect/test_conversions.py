@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -175,6 +176,40 @@ def test_lists_that_came_as_text_are_lists(server: Collector) -> None:
     server.post(body_of(event(custom_data=custom)))
     stored = server.new_record()["custom_data"]
     assert (["a", "b"], [{"id": "a", "quantity": 1}]) == (stored["content_ids"], stored["contents"])
+
+
+@pytest.mark.parametrize("form", ["objects", "strings", "text", "form", "partial"])
+def test_half_an_emoji_does_not_cost_the_request(server: Collector, form: str) -> None:
+    """JSON as JavaScript and Python write it where a text was cut within an emoji."""
+    half = "\ud83d"
+    texts = {"a": f"tea {half}", "b": f"\U0001f375\udf75{half}", "c": f"C:\\ud83d\\{half}\\"}
+    data: Any = [event(event_name="Lead", custom_data=texts)]
+    if form == "strings":
+        data = [json.dumps(one) for one in data]
+    elif form in ("text", "form"):
+        data = json.dumps(data)
+    kind, body = "application/json", json.dumps({"data": data})
+    if form == "form":
+        kind, body = "application/x-www-form-urlencoded", urlencode({"data": data})
+    parameters = {"access_token": server.token}
+    if form == "partial":
+        parameters["validation"] = "partial"
+    answer = server.client.post(
+        server.events_path(), params=parameters, content=body, headers={"content-type": kind}
+    )
+    assert (200, 1) == (answer.status_code, answer.json()["events_received"])
+    cut = "\N{REPLACEMENT CHARACTER}"
+    expected = {"a": f"tea {cut}", "b": f"\U0001f375{cut}{cut}", "c": f"C:\\ud83d\\{cut}\\"}
+    assert expected == server.new_record()["custom_data"]
+
+
+def test_a_refused_request_with_half_an_emoji_can_be_replayed(server: Collector) -> None:
+    bad = event(custom_data={"content_name": "tea \ud83d"})
+    for data in ([bad], [json.dumps(bad)], json.dumps([bad])):
+        assert 400 == server.post(json.dumps({"data": data}).encode()).status_code
+        (payload,) = server.new_record()["payload"]
+        expected = {"content_name": "tea \N{REPLACEMENT CHARACTER}"}
+        assert expected == payload["custom_data"]
 
 
 def test_a_time_may_be_written_as_iso_8601(server: Collector) -> None:
