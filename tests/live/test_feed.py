@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import doctest
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from doublet import accept
 from doublet.accept import MARKS
 from doublet.accept.flags import FLAGS, advise
 from doublet.live.feed import (
@@ -137,6 +139,7 @@ def test_every_flag_has_words() -> None:
     assert "missing_ts" in flags
     assert "unknown_user_data" in flags
     assert set() == flags - FLAGS.keys()
+    assert 0 == doctest.testmod(accept.flags).failed
 
 
 def test_a_listener_is_told_when_the_log_was_freed_meanwhile(pipeline: Pipeline) -> None:
