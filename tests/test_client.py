@@ -26,7 +26,7 @@ from doublet.client import (
 from doublet.client.answers import Verdict, judge
 from doublet.client.queue import Queue
 from doublet.client.visitor import current_visitor
-from doublet.errors import ClosedError, SettingsError
+from doublet.errors import ClosedError, OperatorError, SettingsError
 from tests.factories import sha256
 from tests.server import RunningServer, free_port, served
 
@@ -378,6 +378,22 @@ def test_a_closed_client_says_so() -> None:
     client.close()
     with pytest.raises(ClosedError, match="is closed"):
         client.track("Lead", user_data=EMAIL)
+
+
+def test_a_phone_number_without_country_code_is_read_by_its_country() -> None:
+    full = [sha256("491701234567")]
+    assert full == hash_user_data({"ph": "0170 1234567", "country": "de"})["ph"]
+    assert full == hash_user_data({"ph": "0170 1234567"}, "DE")["ph"]
+    assert full == hash_user_data({"ph": "+49 170 1234567", "country": ["fr"]}, "US")["ph"]
+    far = Far()
+    with served(far) as url:
+        client = make_client(url, phone_country="de")
+        client.track("Lead", user_data={"ph": "0170 1234567"})
+        assert client.flush()
+        client.close()
+    assert full == far.batches[0][0]["user_data"]["ph"]
+    with pytest.raises(OperatorError, match="Unknown country"):
+        make_client("http://localhost", phone_country="XX")
 
 
 def test_hashing_twice_changes_nothing() -> None:
