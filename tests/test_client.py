@@ -263,6 +263,18 @@ def test_a_click_seen_before_keeps_its_time() -> None:
     assert (f"fb.1.5.{CLICK_ID}", FBP, {}) == (seen.fbc, seen.fbp, seen.new_cookies)
 
 
+@pytest.mark.parametrize("click_id", ["IwAR1%FF", "IwAR1%C3%A9", "a%0D%0AX:%20y", "%00"])
+def test_a_click_id_that_fits_no_cookie_does_not_break_the_page(click_id: str) -> None:
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    with served(ASGIMiddleware(page, cookie_domain="shop.example")) as url:
+        answer = httpx.get(f"{url}/?fbclid={click_id}")
+    assert (200, "fine") == (answer.status_code, answer.text)
+    assert ["_fbp"] == [each.partition("=")[0] for each in answer.headers.get_list("set-cookie")]
+
+
 def flask_app(client: Client) -> Any:
     from flask import Flask
 
