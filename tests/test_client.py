@@ -119,6 +119,30 @@ def test_personal_data_is_hashed_before_it_leaves() -> None:
     assert {"em": [sha256("ada@example.com")], "fbp": FBP} == far.batches[0][0]["user_data"]
 
 
+def test_a_token_as_read_from_a_file_works(server: RunningServer) -> None:
+    client = Client(f"{server.pixel_id}\n", f"{server.access_token}\n", base_url=server.url)
+    client.track("Contact", user_data=EMAIL)
+    assert client.flush()
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("pixel_id", "token", "said"),
+    [
+        ("", "dbl_x", "pixel_id"),
+        ("act_1", "dbl_x", "pixel_id"),
+        ("1", " ", "access_token"),
+        ("1", "two words", "access_token"),
+        ("1", "dbl_é", "access_token"),
+    ],
+)
+def test_what_can_be_no_pixel_or_token_is_refused_at_once(
+    pixel_id: str, token: str, said: str
+) -> None:
+    with pytest.raises(SettingsError, match=said):
+        Client(pixel_id, token, base_url="http://localhost")
+
+
 def test_raw_personal_data_is_never_spooled(tmp_path: Path) -> None:
     with pytest.raises(SettingsError):
         make_client("http://localhost", hash_personal=False, spool=tmp_path)

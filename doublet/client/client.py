@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import random
+import re
 import threading
 import time
 import uuid
@@ -38,6 +39,8 @@ _NAP_S = 0.02
 
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
+_is_number = re.compile(r"[0-9]{1,20}").fullmatch
+_is_word = re.compile(r"[!-~]+").fullmatch
 _KNOWN_KEYS = frozenset((*HASHED_KEYS, *PLAIN_KEYS))
 
 
@@ -51,7 +54,7 @@ class GivenUp(msgspec.Struct, frozen=True):
 
 
 class Client:
-    """Sends the events of one pixel.
+    """Sends the events of one pixel. Raises SettingsError for what cannot be meant.
 
     `base_url` is a Doublet server or `https://graph.facebook.com`. With a folder `spool` each event
     is on disk when `track` returns, and is sent by whichever process of the site is there; without,
@@ -82,6 +85,14 @@ class Client:
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise SettingsError(f"base_url {base_url!r} is no address.", "Begin it with https://.")
+        # As read from a file or the environment: a line's end would stop every request.
+        pixel_id, access_token = str(pixel_id).strip(), access_token.strip()
+        if not _is_number(pixel_id):
+            raise SettingsError("pixel_id is no number.", "`doublet pixel list` shows them.")
+        if not _is_word(access_token):
+            raise SettingsError(
+                "access_token is empty or not one word.", "Give it as `doublet pixel create` did."
+            )
         if not hash_personal and spool is not None:
             raise SettingsError(
                 "Personal data would be written to disk.", "Hash it, or leave out the spool."
