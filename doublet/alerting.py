@@ -12,6 +12,7 @@ from doublet.alerts.tell import Channel, Delivered, email, tell, webhook
 from doublet.alerts.watch import look, read_shares, read_volumes
 from doublet.catalog import Catalog
 from doublet.engine import Engine
+from doublet.errors import SettingsError
 from doublet.health import health
 from doublet.settings import Settings
 
@@ -26,7 +27,12 @@ def channels_of(settings: Settings) -> list[Channel]:
     if settings.alert_webhook_url:
         secret = settings.alert_webhook_secret_file
         found.append(webhook(settings.alert_webhook_url, Path(secret) if secret else None))
-    if settings.alert_smtp_url and settings.alert_email_to:
+    if bool(settings.alert_smtp_url) != bool(settings.alert_email_to):
+        raise SettingsError(
+            "Of alert_smtp_url and alert_email_to only one is set: no e-mail could be sent.",
+            "Set both, or neither.",
+        )
+    if settings.alert_smtp_url:
         sender = settings.alert_email_from
         found.append(email(settings.alert_smtp_url, sender, settings.alert_email_to))
     return found

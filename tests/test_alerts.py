@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
+import msgspec
 import pytest
 
-from doublet.alerting import Watch
+from doublet.alerting import Watch, channels_of
 from doublet.alerts.book import BACK_FOR, Alert, as_alert, note
 from doublet.alerts.tell import Delivered, email, tell, webhook
 from doublet.alerts.watch import (
@@ -309,6 +310,9 @@ def test_settings_that_name_no_mail_server_or_secret_are_refused(tmp_path: Path)
     for url in ("chat.example/hook", "ftp://chat.example", "http://[::1", "https://a:port/"):
         with pytest.raises(SettingsError, match="alert_webhook_url is no address"):
             webhook(url, None)
+    for half in ({"alert_smtp_url": "smtp://mail.example"}, {"alert_email_to": "ops@shop"}):
+        with pytest.raises(SettingsError, match="only one is set"):
+            channels_of(msgspec.structs.replace(Settings(data=tmp_path), **half))
     with pytest.raises(SettingsError, match="cannot be read"):
         webhook("http://127.0.0.1/", tmp_path / "missing")
 

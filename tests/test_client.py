@@ -26,7 +26,7 @@ from doublet.client import (
 from doublet.client.answers import Verdict, judge
 from doublet.client.queue import Queue
 from doublet.client.visitor import current_visitor
-from doublet.errors import ClosedError, SettingsError
+from doublet.errors import ClosedError, OperatorError, SettingsError
 from tests.factories import sha256
 from tests.server import RunningServer, free_port, served
 
@@ -117,6 +117,30 @@ def test_personal_data_is_hashed_before_it_leaves() -> None:
         assert client.flush()
         client.close()
     assert {"em": [sha256("ada@example.com")], "fbp": FBP} == far.batches[0][0]["user_data"]
+
+
+def test_a_token_as_read_from_a_file_works(server: RunningServer) -> None:
+    client = Client(f"{server.pixel_id}\n", f"{server.access_token}\n", base_url=server.url)
+    client.track("Contact", user_data=EMAIL)
+    assert client.flush()
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("pixel_id", "token", "said"),
+    [
+        ("", "dbl_x", "pixel_id"),
+        ("act_1", "dbl_x", "pixel_id"),
+        ("1", " ", "access_token"),
+        ("1", "two words", "access_token"),
+        ("1", "dbl_é", "access_token"),
+    ],
+)
+def test_what_can_be_no_pixel_or_token_is_refused_at_once(
+    pixel_id: str, token: str, said: str
+) -> None:
+    with pytest.raises(SettingsError, match=said):
+        Client(pixel_id, token, base_url="http://localhost")
 
 
 def test_raw_personal_data_is_never_spooled(tmp_path: Path) -> None:
@@ -263,6 +287,18 @@ def test_a_click_seen_before_keeps_its_time() -> None:
     assert (f"fb.1.5.{CLICK_ID}", FBP, {}) == (seen.fbc, seen.fbp, seen.new_cookies)
 
 
+@pytest.mark.parametrize("click_id", ["IwAR1%FF", "IwAR1%C3%A9", "a%0D%0AX:%20y", "%00"])
+def test_a_click_id_that_fits_no_cookie_does_not_break_the_page(click_id: str) -> None:
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    with served(ASGIMiddleware(page, cookie_domain="shop.example")) as url:
+        answer = httpx.get(f"{url}/?fbclid={click_id}")
+    assert (200, "fine") == (answer.status_code, answer.text)
+    assert ["_fbp"] == [each.partition("=")[0] for each in answer.headers.get_list("set-cookie")]
+
+
 def flask_app(client: Client) -> Any:
     from flask import Flask
 
@@ -378,6 +414,22 @@ def test_a_closed_client_says_so() -> None:
     client.close()
     with pytest.raises(ClosedError, match="is closed"):
         client.track("Lead", user_data=EMAIL)
+
+
+def test_a_phone_number_without_country_code_is_read_by_its_country() -> None:
+    full = [sha256("491701234567")]
+    assert full == hash_user_data({"ph": "0170 1234567", "country": "de"})["ph"]
+    assert full == hash_user_data({"ph": "0170 1234567"}, "DE")["ph"]
+    assert full == hash_user_data({"ph": "+49 170 1234567", "country": ["fr"]}, "US")["ph"]
+    far = Far()
+    with served(far) as url:
+        client = make_client(url, phone_country="de")
+        client.track("Lead", user_data={"ph": "0170 1234567"})
+        assert client.flush()
+        client.close()
+    assert full == far.batches[0][0]["user_data"]["ph"]
+    with pytest.raises(OperatorError, match="Unknown country"):
+        make_client("http://localhost", phone_country="XX")
 
 
 def test_hashing_twice_changes_nothing() -> None:

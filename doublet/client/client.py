@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import random
+import re
 import threading
 import time
 import uuid
@@ -27,6 +28,7 @@ from doublet.client.answers import Answer, Verdict, judge
 from doublet.client.events import Event, UserData, to_json, without_personal
 from doublet.client.queue import Queue, Row
 from doublet.client.visitor import Visitor, current_visitor
+from doublet.entries import check_phone_country
 from doublet.errors import ClosedError, SettingsError
 from doublet.normalize import HASHED_KEYS, PLAIN_KEYS
 from doublet.refusal import quote_name
@@ -37,6 +39,8 @@ _NAP_S = 0.02
 
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
+_is_number = re.compile(r"[0-9]{1,20}").fullmatch
+_is_word = re.compile(r"[!-~]+").fullmatch
 _KNOWN_KEYS = frozenset((*HASHED_KEYS, *PLAIN_KEYS))
 
 
@@ -50,12 +54,14 @@ class GivenUp(msgspec.Struct, frozen=True):
 
 
 class Client:
-    """Sends the events of one pixel.
+    """Sends the events of one pixel. Raises SettingsError for what cannot be meant.
 
     `base_url` is a Doublet server or `https://graph.facebook.com`. With a folder `spool` each event
     is on disk when `track` returns, and is sent by whichever process of the site is there; without,
     events wait in memory. At most `events_max` wait; beyond, the oldest are given up.
-    `on_given_up` is called from the sending thread, for each event that is lost for good.
+    `phone_country` (ISO 3166) is that of phone numbers that neither bear a country code nor stand
+    beside a `country`. `on_given_up` is called from the sending thread, for each event that is lost
+    for good.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class Client:
         version: str = "v25.0",
         spool: str | os.PathLike[str] | None = None,
         hash_personal: bool = True,
+        phone_country: str = "",
         test_event_code: str | None = None,
         token_in: Literal["header", "query"] = "header",
         batch_events: int = BATCH_EVENTS_MAX,
@@ -78,6 +85,14 @@ class Client:
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise SettingsError(f"base_url {base_url!r} is no address.", "Begin it with https://.")
+        # As read from a file or the environment: a line's end would stop every request.
+        pixel_id, access_token = str(pixel_id).strip(), access_token.strip()
+        if not _is_number(pixel_id):
+            raise SettingsError("pixel_id is no number.", "`doublet pixel list` shows them.")
+        if not _is_word(access_token):
+            raise SettingsError(
+                "access_token is empty or not one word.", "Give it as `doublet pixel create` did."
+            )
         if not hash_personal and spool is not None:
             raise SettingsError(
                 "Personal data would be written to disk.", "Hash it, or leave out the spool."
@@ -89,6 +104,7 @@ class Client:
         self._params = {} if in_header else {"access_token": access_token}
         self._envelope = {"test_event_code": test_event_code} if test_event_code else {}
         self._hash_personal = hash_personal
+        self._phone_country = check_phone_country(phone_country)
         self._batch_events = min(max(batch_events, 1), BATCH_EVENTS_MAX)
         self._interval_s, self._timeout_s = interval_s, timeout_s
         self._close_timeout_s = close_timeout_s
@@ -151,7 +167,7 @@ class Client:
         )
         if self._hash_personal:
             self._warn_of(known.keys() - _KNOWN_KEYS)
-            plain = without_personal(complete)
+            plain = without_personal(complete, self._phone_country)
             identity, body = plain["event_id"], _encode(plain)
         else:
             body = to_json(complete)

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from doublet.accept.steps import stored_event_id
+from doublet.countries import country_code
 from doublet.event import WireEvent
 from doublet.normalize import HASHED_KEYS, PLAIN_KEYS, hash_user_value
 from doublet.redact import redact, redact_url
@@ -63,16 +64,19 @@ class Content(TypedDict, total=False):
     delivery_category: str
 
 
-def hash_user_data(user_data: UserData | dict[str, Any]) -> dict[str, Any]:
+def hash_user_data(user_data: UserData | dict[str, Any], phone_country: str = "") -> dict[str, Any]:
     """A copy in which all that identifies a person is SHA-256 of its canonical form.
 
     What cannot identify anyone (an empty name, an address without @) is left out, and so are keys
-    that Meta does not know (`email`): their values may be anything.
+    that Meta does not know (`email`): their values may be anything. Phone numbers without a country
+    code are of the `country` beside them where that is plain, otherwise of `phone_country` (ISO
+    3166, empty for none).
 
     >>> hash_user_data({"em": "nobody", "fbp": "fb.1.1596403881668.1116446470"})
     {'fbp': 'fb.1.1596403881668.1116446470'}
     """
     hashed: dict[str, Any] = {}
+    country = _country(user_data) or phone_country
     for key, value in user_data.items():
         if value is None:
             continue
@@ -81,11 +85,17 @@ def hash_user_data(user_data: UserData | dict[str, Any]) -> dict[str, Any]:
                 hashed[key] = redact(value)
             continue
         texts = value if isinstance(value, list | tuple) else [value]
-        hashes = [hash_user_value(key, str(text)) for text in texts if text is not None]
+        hashes = [hash_user_value(key, str(text), country) for text in texts if text is not None]
         known = list(dict.fromkeys(text for text in hashes if text))
         if known:
             hashed[key] = known
     return hashed
+
+
+def _country(user_data: UserData | dict[str, Any]) -> str:
+    value = user_data.get("country")
+    first = value[0] if isinstance(value, list | tuple) and value else value
+    return country_code(first) or "" if isinstance(first, str) else ""
 
 
 def to_json(event: Event) -> bytes:
@@ -98,7 +108,7 @@ def to_json(event: Event) -> bytes:
         return json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def without_personal(event: Event) -> dict[str, Any]:
+def without_personal(event: Event, phone_country: str = "") -> dict[str, Any]:
     """The event as it goes to disk and wire, with nothing personal outside `user_data`: no e-mail
     address, no value of a key such as `phone`, neither in addresses of pages nor in `custom_data`.
     Two event or order ids that hold an address stay two: each becomes its SHA-256.
@@ -116,7 +126,7 @@ def without_personal(event: Event) -> dict[str, Any]:
     for key in {"event_source_url", "referrer_url"} & plain.keys():
         plain[key] = redact_url(plain[key])
     if user_data is not None:
-        plain["user_data"] = hash_user_data(user_data)
+        plain["user_data"] = hash_user_data(user_data, phone_country)
     if event_id is not None:
         plain["event_id"] = stored_event_id(str(event_id))
     return plain

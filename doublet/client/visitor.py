@@ -162,11 +162,14 @@ def urlsplit_query(url: str) -> str:
 
 
 def _click_id(query: str) -> str:
-    """The `fbclid` exactly as received, case kept; empty when absent, too long or not one word."""
+    """The `fbclid` exactly as received, case kept; empty when absent, too long or not one word of
+    ASCII: it goes into a cookie, and a header holds nothing else."""
     if "fbclid=" not in query:
         return ""
     click_id = parse_qs(query).get("fbclid", [""])[0]
-    if len(click_id) > CLICK_ID_LENGTH_MAX or clean_fbc(f"fb.1.1.{click_id}") is None:
+    if len(click_id) > CLICK_ID_LENGTH_MAX or not click_id.isascii():
+        return ""
+    if clean_fbc(f"fb.1.1.{click_id}") is None:
         return ""
     return click_id
 
