@@ -117,6 +117,8 @@ def test_bodies_arrays_single_events_and_lines_are_read() -> None:
         json.dumps({"data": json.dumps([GOOD, GOOD])}),
         f"[{event},{event}]",
         f"{event}\n\n{event}\n",
+        # An emoji that was cut in two, as JavaScript writes it.
+        f'[{event},{event[:-1]},"event_source_url":"https://shop.example/\\ud83d"}}]',
     )
     for form in forms:
         checked = check_payload(form.encode(), NOW * 1_000_000)
