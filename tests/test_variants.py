@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from doublet import variants
 from doublet.accept.user_data import clean_user_data
+from doublet.normalize import DUDS
 from tests.factories import sha256
 
 OTHERS = [
@@ -147,8 +148,9 @@ _PLAIN = {
 def test_the_sdks_own_hash_is_among_them(pair: tuple[str, str]) -> None:
     key, text = pair
     kept = clean_user_data({key: text}, [])
-    if key in kept:
-        assert Normalize.normalize_field(key, text) in all_hashes(key, text)
+    # Of a town that is a number the SDK leaves nothing, and hashes that.
+    if key in kept and (digest := Normalize.normalize_field(key, text)) not in DUDS:
+        assert digest in all_hashes(key, text)
 
 
 def test_values_that_were_hashed_have_no_other_forms() -> None:
