@@ -222,7 +222,7 @@ def test_flags_are_told_in_words_with_the_fix(server: RunningServer) -> None:
         send(server, "ODD", action_source=None, user_data={**USER_DATA, "em": sha256("null")})
         advice = {entry["flag"]: entry for entry in stream.next("event")["warnings"]}
     assert {"dud_em", "missing_action_source"} == advice.keys()
-    assert "Leave em out when it is not known." == advice["dud_em"]["fix"]
+    assert "Leave em out when there is none." == advice["dud_em"]["fix"]
 
 
 def test_a_page_opened_late_sees_what_came_before(server: RunningServer) -> None:
