@@ -14,12 +14,15 @@ from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE, unreadable
 from doublet.accept.flags import advise
 from doublet.accept.steps import STEPS, Arrival, Draft
 from doublet.accept.user_data import HASHED, with_wire_names
+from doublet.decoding import decoder
 from doublet.event import WireEvent
 from doublet.normalize import HASHED_KEYS, PLAIN_KEYS, is_sha256
 from doublet.refusal import Reason, Refusal, quote_name, unexpected_key
 
 _KNOWN = frozenset(WireEvent.__struct_fields__)
 _USER_DATA = frozenset((*HASHED_KEYS, *PLAIN_KEYS))
+
+_decode = decoder(object)
 
 
 class Finding(msgspec.Struct):
@@ -83,15 +86,15 @@ def read_payload(payload: bytes) -> list[Any] | Refusal:
     """The events of a body `{"data": […]}`, of one event, an array of events, or JSON lines."""
     try:
         try:
-            found = msgspec.json.decode(payload)
+            found = _decode(payload)
         except msgspec.DecodeError:
             lines = [line for line in payload.splitlines() if line.strip()]
             if len(lines) < 2:
                 raise
-            found = [msgspec.json.decode(line) for line in lines]
+            found = [_decode(line) for line in lines]
         if isinstance(found, dict):
             found = found.get("data", [found])
-        found = msgspec.json.decode(found) if isinstance(found, str) else found
+        found = _decode(found.encode()) if isinstance(found, str) else found
     except UNREADABLE as error:
         return unreadable(error)
     if not isinstance(found, list):
@@ -138,7 +141,7 @@ def _checked(element: Any, index: int, arrival: Arrival) -> CheckedEvent:
 def _read(element: Any) -> tuple[WireEvent | None, list[Refusal]]:
     """As much of an event as can be read, and what is wrong with the fields left out."""
     try:
-        fields = msgspec.json.decode(element) if isinstance(element, str) else element
+        fields = _decode(element.encode()) if isinstance(element, str) else element
     except UNREADABLE as error:
         return None, [unreadable(error)]
     if not isinstance(fields, dict):

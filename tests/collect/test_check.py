@@ -125,6 +125,17 @@ def test_bodies_arrays_single_events_and_lines_are_read() -> None:
         assert check_payload(form.encode(), NOW * 1_000_000).errors == 1, form
 
 
+def test_half_an_emoji_is_no_fault() -> None:
+    event = json.dumps({**GOOD, "custom_data": {**GOOD["custom_data"], "content_name": "\ud83d"}})
+    for form in (
+        event,
+        json.dumps([event]),
+        json.dumps({"data": f"[{event}]"}),
+        f"{event}\n{event}",
+    ):
+        assert 0 == check_payload(form.encode(), NOW * 1_000_000).errors, form
+
+
 def test_milliseconds_are_recognised() -> None:
     (finding,) = check_event(event_time=NOW * 1000).events[0].findings
     assert "milliseconds" in finding.message
