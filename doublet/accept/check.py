@@ -6,6 +6,7 @@ No value of user data is told, only its key and what is made of it.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
@@ -23,6 +24,8 @@ _KNOWN = frozenset(WireEvent.__struct_fields__)
 _USER_DATA = frozenset((*HASHED_KEYS, *PLAIN_KEYS))
 
 _decode = decoder(object)
+
+_UNKNOWN_KEYS_MAX = 100
 
 
 class Finding(msgspec.Struct):
@@ -63,10 +66,13 @@ class Check(msgspec.Struct):
         return sum(finding.severity == "error" for finding in (*self.findings, *of_events))
 
 
-def check_payload(payload: bytes, received_at: int, phone_country: str = "") -> Check:
+def check_payload(
+    payload: bytes, received_at: int, phone_country: str = "", *, events_max: int | None = None
+) -> Check:
     """Check a body `{"data": […]}`, one event, an array of events, or JSON lines, as if it arrived
     through the Conversions API at `received_at` (µs since 1970, UTC) for a pixel whose phone
-    numbers are of `phone_country` (ISO 3166, empty for none)."""
+    numbers are of `phone_country` (ISO 3166, empty for none). At most the first `events_max` events
+    are looked at."""
     elements = read_payload(payload)
     if isinstance(elements, Refusal):
         return Check([], [_error(elements)])
@@ -78,7 +84,8 @@ def check_payload(payload: bytes, received_at: int, phone_country: str = "") -> 
         findings.append(_error(Refusal(Reason.TOO_MANY_EVENTS, message, "data")))
     arrival = Arrival("", "", "server", received_at, 0, phone_country=phone_country)
     return Check(
-        [_checked(element, index, arrival) for index, element in enumerate(elements)], findings
+        [_checked(element, index, arrival) for index, element in enumerate(elements[:events_max])],
+        findings,
     )
 
 
@@ -152,7 +159,7 @@ def _read(element: Any) -> tuple[WireEvent | None, list[Refusal]]:
             unexpected_key(key, "$"),
             quote_name(key).strip("`"),
         )
-        for key in fields.keys() - _KNOWN
+        for key in islice((key for key in fields if key not in _KNOWN), _UNKNOWN_KEYS_MAX)
     ]
     refusals.sort(key=lambda refusal: refusal.field)
     fields = {key: value for key, value in fields.items() if key in _KNOWN}

@@ -136,6 +136,11 @@ def test_half_an_emoji_is_no_fault() -> None:
         assert 0 == check_payload(form.encode(), NOW * 1_000_000).errors, form
 
 
+def test_an_event_of_nothing_but_unknown_keys_has_a_hundred_findings_of_them() -> None:
+    checked = check_event(**{f"key{number}": 1 for number in range(5000)})
+    assert 100 == checked.errors
+
+
 def test_milliseconds_are_recognised() -> None:
     (finding,) = check_event(event_time=NOW * 1000).events[0].findings
     assert "milliseconds" in finding.message
@@ -197,4 +202,7 @@ def test_a_payload_is_checked_over_http(tmp_path: Path) -> None:
     assert 401 == site.client.post("/v1/check", content=payload).status_code
     large = site.client.post("/v1/check", content=bytes(9 << 20), headers=site.ours.headers)
     assert 413 == large.status_code
+    many = site.client.post("/v1/check", content=b"{}\n" * 200_000, headers=site.ours.headers)
+    (finding,) = many.json()["findings"]
+    assert ("too_many_events", 1000) == (finding["code"], len(many.json()["events"]))
     site.close()
