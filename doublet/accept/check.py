@@ -16,7 +16,7 @@ from doublet.accept.flags import advise
 from doublet.accept.steps import STEPS, Arrival, Draft
 from doublet.accept.user_data import HASHED, with_wire_names
 from doublet.decoding import decoder
-from doublet.event import WireEvent
+from doublet.event import EventsRequest, WireEvent
 from doublet.normalize import HASHED_KEYS, PLAIN_KEYS, is_sha256
 from doublet.refusal import Reason, Refusal, quote_name, unexpected_key
 
@@ -73,10 +73,10 @@ def check_payload(
     through the Conversions API at `received_at` (µs since 1970, UTC) for a pixel whose phone
     numbers are of `phone_country` (ISO 3166, empty for none). At most the first `events_max` events
     are looked at."""
-    elements = read_payload(payload)
+    elements, beside = _read_body(payload)
     if isinstance(elements, Refusal):
         return Check([], [_error(elements)])
-    findings: list[Finding] = []
+    findings = _wrong_parameters(beside)
     if not elements:
         findings.append(_error(Refusal(Reason.NO_EVENTS, "There are no events.", "data")))
     elif len(elements) > EVENTS_PER_REQUEST_MAX:
@@ -91,6 +91,12 @@ def check_payload(
 
 def read_payload(payload: bytes) -> list[Any] | Refusal:
     """The events of a body `{"data": […]}`, of one event, an array of events, or JSON lines."""
+    return _read_body(payload)[0]
+
+
+def _read_body(payload: bytes) -> tuple[list[Any] | Refusal, dict[str, Any]]:
+    """The same, and what stands beside `data` in a body."""
+    beside: dict[str, Any] = {}
     try:
         try:
             found = _decode(payload)
@@ -99,14 +105,27 @@ def read_payload(payload: bytes) -> list[Any] | Refusal:
             if len(lines) < 2:
                 raise
             found = [_decode(line) for line in lines]
-        if isinstance(found, dict):
-            found = found.get("data", [found])
+        if isinstance(found, dict) and "data" in found:
+            beside = {key: value for key, value in found.items() if key != "data"}
+            found = found["data"]
+        elif isinstance(found, dict):
+            found = [found]
         found = _decode(found.encode()) if isinstance(found, str) else found
     except UNREADABLE as error:
-        return unreadable(error)
+        return unreadable(error), beside
     if not isinstance(found, list):
-        return Refusal(Reason.NO_EVENTS, "The parameter data is not an array of events.", "data")
-    return found
+        message = "The parameter data is not an array of events."
+        return Refusal(Reason.NO_EVENTS, message, "data"), beside
+    return found, beside
+
+
+def _wrong_parameters(beside: dict[str, Any]) -> list[Finding]:
+    """What of a body has the wrong type, besides the events."""
+    try:
+        msgspec.convert(beside, EventsRequest)
+    except UNREADABLE as error:
+        return [_error(unreadable(error))]
+    return []
 
 
 class _Gathering(Draft):

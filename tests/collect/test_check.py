@@ -141,6 +141,15 @@ def test_an_event_of_nothing_but_unknown_keys_has_a_hundred_findings_of_them() -
     assert 100 == checked.errors
 
 
+@pytest.mark.parametrize("value", [5, None, "TEST1", ["TEST1"]])
+def test_what_stands_beside_the_events_is_checked_too(value: Any) -> None:
+    body = json.dumps({"data": [GOOD], "test_event_code": value, "upload_tag": 7}).encode()
+    is_refused = isinstance(read_request(body), Refusal)
+    found = check_payload(body, NOW * 1_000_000).findings
+    expected = [("invalid_event", "test_event_code")] if is_refused else []
+    assert expected == [(finding.code, finding.field) for finding in found]
+
+
 def test_milliseconds_are_recognised() -> None:
     (finding,) = check_event(event_time=NOW * 1000).events[0].findings
     assert "milliseconds" in finding.message
