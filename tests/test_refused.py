@@ -275,7 +275,8 @@ def test_a_replay_that_is_killed_can_be_repeated(tmp_path: Path) -> None:
 
 
 def test_the_command_says_what_a_wish_lacks(shop: Shop) -> None:
-    for wish in ({}, {"reason": "x", "patch": {"event_id": "1"}}, {"nonsense": 1}):
+    wrong = {"reason": "currency_missing", "patch": {"event_id": "1"}}
+    for wish in ({}, wrong, {"nonsense": 1}, {"reason": "curency_missing"}):
         answer = httpx.post(
             f"{shop.url}/v1/refused/replay", json=wish, headers=shop.headers, timeout=30
         )

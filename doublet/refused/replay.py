@@ -17,7 +17,7 @@ import msgspec
 
 from doublet.accept import HASH_VARIANTS, Arrival, accept_replayed
 from doublet.catalog import Account
-from doublet.refusal import Refusal
+from doublet.refusal import Reason, Refusal
 from doublet.refused import Refusals, RefusedRequest, fix_of, sql
 
 _GROUP_EVENTS = 5000
@@ -80,6 +80,9 @@ def what_is_wrong(wish: Wish) -> str:
     """Why a wish cannot be fulfilled; empty when it can."""
     if not wish.ids and not wish.reason:
         return "Name requests by id, or a reason."
+    reasons = sorted(reason.label for reason in Reason)
+    if wish.reason and wish.reason not in reasons:
+        return f"reason must be one of {', '.join(reasons)}."
     if "event_id" in wish.patch:
         return "A patch with event_id would make one event of all."
     return ""
