@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -126,6 +126,10 @@ class Freshener:
                 more = step.more
                 self.problem = step.problem
         return loaded, modelled
+
+    def when_erased(self, tell: Callable[[Collection[tuple[int, int]]], object]) -> None:
+        """Let somebody who remembers records know which of them are nobody's any more."""
+        self._eraser.on_erased = tell
 
     @property
     def copies(self) -> int:

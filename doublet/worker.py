@@ -107,12 +107,14 @@ async def _stop_without(paths: Sequence[Path], stop: Callable[[], None]) -> None
 
 def feed_of(settings: Settings, catalog: Catalog, freshener: Freshener) -> Feed:
     """What has just arrived, for all who listen; it begins with `start`."""
-    return Feed(
+    feed = Feed(
         settings.log_folder,
         lambda: catalog.directory().account_of_pixel,
         partial(statuses, freshener.engine),
         lambda: freshener.modelled,
     )
+    freshener.when_erased(feed.forget)
+    return feed
 
 
 def application(

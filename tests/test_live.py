@@ -381,12 +381,13 @@ def test_the_terminal_shows_the_same(server: RunningServer) -> None:
             assert line
             refused -= 1
         assert 0 == refused
-        send(server, "TAIL", event_id="[bold]tail.2")
+        # A line separator (U+2028) is an ordinary character of JSON and ends no line of the stream.
+        send(server, "TAIL", event_id="[bold]tail.2", action_source="a\u2028b\x85c")
         told = tail.stdout.read()
         assert "event_id=[bold]tail.2" in told
         assert 0 == tail.wait(PATIENCE_S)
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    rows = [json.loads(line) for line in done.stdout.strip().split("\n")]
     assert {"tail.1", "[bold]tail.2"} == {r["event_id"] for r in rows if r["kind"] == "event"}
     assert not any(value in told + done.stdout for value in PLANTED)
 

@@ -23,6 +23,7 @@ import pytest
 from deltalake import DeltaTable
 
 from doublet import models
+from doublet.accept import Arrival, hashed_payload, refused_record
 from doublet.errors import CorruptError
 from doublet.log import rewriting, segment
 from doublet.person import (
@@ -36,12 +37,14 @@ from doublet.person import (
     unite,
 )
 from doublet.person.anonymous import anonymous_record
-from doublet.person.identifiers import STRONG_KEYS, kind_of
+from doublet.person.find import resolve
+from doublet.person.identifiers import STRONG_KEYS, Digests, kind_of
 from doublet.person.rewrite import Rewriter
+from doublet.refusal import Reason, Refusal
 from doublet.rounds import Freshener
 from doublet.settings import Settings
 from tests import person
-from tests.factories import ACCOUNT, HOUR, Pipeline, make_record, sha256
+from tests.factories import ACCOUNT, HOUR, NOON, PIXEL, Pipeline, make_event, make_record, sha256
 from tests.killing import victims
 from tests.person import FBP, TRACES, files, post, send_person, server_event, traces
 from tests.server import RunningServer, wait_for
@@ -296,6 +299,36 @@ def test_exact_follows_nothing(tmp_path: Path) -> None:
     pipeline.refresh()
     assert 2 == len(look(pipeline, f"em={sha256('a')}").copies)
     assert 1 == len(look(pipeline, f"em={sha256('a')}", exact=True).copies)
+    pipeline.close()
+
+
+def test_a_hash_that_another_client_makes_leads_to_all_of_a_person(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    pipeline.append(
+        [
+            make_record(event_id="a", user_data={"em": sha256("a"), "external_id": "Cust-77"}),
+            make_record(event_id="b", user_data={"em": sha256("a")}),
+            make_record(event_id="c", user_data={"ph": sha256("c"), "external_id": "Cust-78"}),
+        ]
+    )
+    bad = make_event(event_id="d", user_data={"em": "d@shop.example", "external_id": "Cust-79"})
+    payload = hashed_payload(json.dumps([bad]).encode())
+    arrival = Arrival(ACCOUNT, PIXEL, "server", NOON, 0)
+    pipeline.append(
+        [
+            refused_record(Refusal(Reason.CURRENCY_MISSING, "Missing."), arrival, b"", payload),
+            make_record(event_id="e", user_data={"em": "d@shop.example"}),
+        ]
+    )
+    pipeline.refresh()
+    for given, copies, refused in (("Cust-77", 2, 0), ("Cust-78", 1, 0), ("Cust-79", 1, 1)):
+        wanted = f"external_id={sha256(given)}"
+        found = look(pipeline, wanted)
+        assert (copies, refused) == (len(found.copies), len(found.refused)), given
+        digests = Digests(b"key")
+        records = Records(duckdb.connect(), pipeline.lake, ACCOUNT)
+        sought = {digests.of(ACCOUNT, wanted)}
+        assert {wanted} == resolve(records, digests, sought, datetime(2100, 1, 1, tzinfo=UTC))
     pipeline.close()
 
 

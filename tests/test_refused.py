@@ -26,7 +26,18 @@ from doublet.accept import (
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
 from doublet.refusal import Reason, Refusal
-from tests.factories import ACCOUNT, HOUR, NOON, PIXEL, SECOND, Pipeline, make_event, make_record
+from doublet.refused.replay import patched
+from tests.factories import (
+    ACCOUNT,
+    HOUR,
+    NOON,
+    PIXEL,
+    SECOND,
+    Pipeline,
+    make_event,
+    make_record,
+    sha256,
+)
 from tests.server import DoubletProcess, RunningServer
 
 MARY = "mary.planted@private-mail.example"
@@ -264,7 +275,8 @@ def test_a_replay_that_is_killed_can_be_repeated(tmp_path: Path) -> None:
 
 
 def test_the_command_says_what_a_wish_lacks(shop: Shop) -> None:
-    for wish in ({}, {"reason": "x", "patch": {"event_id": "1"}}, {"nonsense": 1}):
+    wrong = {"reason": "currency_missing", "patch": {"event_id": "1"}}
+    for wish in ({}, wrong, {"nonsense": 1}, {"reason": "curency_missing"}):
         answer = httpx.post(
             f"{shop.url}/v1/refused/replay", json=wish, headers=shop.headers, timeout=30
         )
@@ -294,3 +306,25 @@ def test_kept_events_can_be_told_apart_like_accepted_ones() -> None:
     for name in ("event_key", "event_id", "order_id", "user_data", "event_time", "received_at"):
         assert told[0][name] == told[1][name], name
     assert "jo@shop" not in json.dumps(kept)
+
+
+def test_hashes_of_other_clients_are_kept_of_refused_events_and_replayed() -> None:
+    user_data = {"external_id": "Cust-77", "em": MARY, "ln": "O'Neil"}
+    (kept,) = hashed_payload(json.dumps([purchase("a", user_data=user_data)]).encode())
+    variants = {"external_id": [sha256("Cust-77")], "ln": [sha256("o'neil")]}
+    assert variants == kept["hash_variants"]
+    assert variants == replayed(kept, {})["hash_variants"]
+    others = replayed(kept, {"user_data": {"ln": "D'Arcy"}, "hash_variants": {"em": [MARY]}})
+    variants["ln"] = [sha256("d'arcy")]
+    assert variants == others["hash_variants"]
+    without = replayed(kept, {"user_data": {"ln": None, "external_id": None}})
+    assert {"replay_of": "0-1-0"} == without
+    assert "hash_variants" not in hashed_payload(json.dumps([purchase("b")]).encode())[0]
+
+
+def replayed(kept: dict[str, Any], patch: dict[str, Any]) -> Any:
+    """The field `extra` of a refused event that is replayed with a patch."""
+    arrival = Arrival(ACCOUNT, PIXEL, "server", time.time_ns() // 1000, 0)
+    record = accept_replayed(patched(kept, patch), arrival, "0-1-0")
+    assert isinstance(record, bytes), record
+    return msgspec.json.decode(record)["extra"]

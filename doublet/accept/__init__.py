@@ -22,11 +22,19 @@ from doublet.accept.order_file import OrderFile
 from doublet.accept.orders import KINDS, accept_orders, kept_orders, order_record, read_orders
 from doublet.accept.record import event_key
 from doublet.accept.refused import hashed_payload, refused_record
-from doublet.accept.steps import STEPS, Arrival, is_suspect, is_suspect_hit, stored_event_id
+from doublet.accept.steps import (
+    HASH_VARIANTS,
+    STEPS,
+    Arrival,
+    is_suspect,
+    is_suspect_hit,
+    stored_event_id,
+)
 from doublet.accept.traffic import MARKS, Quotas, marks, read_networks
 
 __all__ = [
     "EVENTS_PER_REQUEST_MAX",
+    "HASH_VARIANTS",
     "KINDS",
     "MARKS",
     "STEPS",

@@ -6,7 +6,7 @@ No value of user data is told, only its key and what is made of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
@@ -16,13 +16,16 @@ from doublet.accept.flags import advise
 from doublet.accept.steps import STEPS, Arrival, Draft
 from doublet.accept.user_data import HASHED, with_wire_names
 from doublet.decoding import decoder
-from doublet.event import WireEvent
+from doublet.event import EventsRequest, WireEvent
 from doublet.normalize import HASHED_KEYS, PLAIN_KEYS, is_sha256
 from doublet.refusal import Reason, Refusal, quote_name, unexpected_key
 
-_decode: Callable[[bytes], Any] = decoder(object)
 _KNOWN = frozenset(WireEvent.__struct_fields__)
 _USER_DATA = frozenset((*HASHED_KEYS, *PLAIN_KEYS))
+
+_decode = decoder(object)
+
+_UNKNOWN_KEYS_MAX = 100
 
 
 class Finding(msgspec.Struct):
@@ -63,14 +66,17 @@ class Check(msgspec.Struct):
         return sum(finding.severity == "error" for finding in (*self.findings, *of_events))
 
 
-def check_payload(payload: bytes, received_at: int, phone_country: str = "") -> Check:
+def check_payload(
+    payload: bytes, received_at: int, phone_country: str = "", *, events_max: int | None = None
+) -> Check:
     """Check a body `{"data": […]}`, one event, an array of events, or JSON lines, as if it arrived
     through the Conversions API at `received_at` (µs since 1970, UTC) for a pixel whose phone
-    numbers are of `phone_country` (ISO 3166, empty for none)."""
-    elements = read_payload(payload)
+    numbers are of `phone_country` (ISO 3166, empty for none). At most the first `events_max` events
+    are looked at."""
+    elements, beside = _read_body(payload)
     if isinstance(elements, Refusal):
         return Check([], [_error(elements)])
-    findings: list[Finding] = []
+    findings = _wrong_parameters(beside)
     if not elements:
         findings.append(_error(Refusal(Reason.NO_EVENTS, "There are no events.", "data")))
     elif len(elements) > EVENTS_PER_REQUEST_MAX:
@@ -78,12 +84,19 @@ def check_payload(payload: bytes, received_at: int, phone_country: str = "") -> 
         findings.append(_error(Refusal(Reason.TOO_MANY_EVENTS, message, "data")))
     arrival = Arrival("", "", "server", received_at, 0, phone_country=phone_country)
     return Check(
-        [_checked(element, index, arrival) for index, element in enumerate(elements)], findings
+        [_checked(element, index, arrival) for index, element in enumerate(elements[:events_max])],
+        findings,
     )
 
 
 def read_payload(payload: bytes) -> list[Any] | Refusal:
     """The events of a body `{"data": […]}`, of one event, an array of events, or JSON lines."""
+    return _read_body(payload)[0]
+
+
+def _read_body(payload: bytes) -> tuple[list[Any] | Refusal, dict[str, Any]]:
+    """The same, and what stands beside `data` in a body."""
+    beside: dict[str, Any] = {}
     try:
         try:
             found = _decode(payload)
@@ -92,14 +105,27 @@ def read_payload(payload: bytes) -> list[Any] | Refusal:
             if len(lines) < 2:
                 raise
             found = [_decode(line) for line in lines]
-        if isinstance(found, dict):
-            found = found.get("data", [found])
+        if isinstance(found, dict) and "data" in found:
+            beside = {key: value for key, value in found.items() if key != "data"}
+            found = found["data"]
+        elif isinstance(found, dict):
+            found = [found]
         found = _decode(found.encode()) if isinstance(found, str) else found
     except UNREADABLE as error:
-        return unreadable(error)
+        return unreadable(error), beside
     if not isinstance(found, list):
-        return Refusal(Reason.NO_EVENTS, "The parameter data is not an array of events.", "data")
-    return found
+        message = "The parameter data is not an array of events."
+        return Refusal(Reason.NO_EVENTS, message, "data"), beside
+    return found, beside
+
+
+def _wrong_parameters(beside: dict[str, Any]) -> list[Finding]:
+    """What of a body has the wrong type, besides the events."""
+    try:
+        msgspec.convert(beside, EventsRequest)
+    except UNREADABLE as error:
+        return [_error(unreadable(error))]
+    return []
 
 
 class _Gathering(Draft):
@@ -152,7 +178,7 @@ def _read(element: Any) -> tuple[WireEvent | None, list[Refusal]]:
             unexpected_key(key, "$"),
             quote_name(key).strip("`"),
         )
-        for key in fields.keys() - _KNOWN
+        for key in islice((key for key in fields if key not in _KNOWN), _UNKNOWN_KEYS_MAX)
     ]
     refusals.sort(key=lambda refusal: refusal.field)
     fields = {key: value for key, value in fields.items() if key in _KNOWN}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from doublet.accept.record import REPLAY_OF, event_record
-from doublet.accept.steps import Arrival
+from doublet.accept.steps import HASH_VARIANTS, Arrival
 from doublet.decoding import decoder
 from doublet.event import EventsRequest, WireEvent
 from doublet.refusal import Reason, Refusal, unexpected_key
@@ -29,7 +29,8 @@ _names = re.compile(r"\.?([a-z_]+)").sub
 _decode_request = decoder(EventsRequest)
 _decode_event = decoder(WireEvent)
 _decode_events = decoder(list[WireEvent | str])
-_decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_raw = decoder(list[msgspec.Raw])
+_decode_text = decoder(str)
 
 
 class _LooseRequest(EventsRequest, kw_only=True):
@@ -94,7 +95,7 @@ def accept_good_events(request: EventsRequest, arrival: Arrival) -> Accepted | R
     try:
         data = request.data if isinstance(request.data, str) else ""
         if data.lstrip().startswith('"'):
-            data = msgspec.json.decode(data, type=str)
+            data = _decode_text(data.encode())
         events = _decode_raw(data.encode()) if data.strip() not in ("", "null") else []
     except UNREADABLE as error:
         return unreadable(error)
@@ -113,7 +114,7 @@ def accept_good_events(request: EventsRequest, arrival: Arrival) -> Accepted | R
 def _accept_raw(element: bytes, arrival: Arrival, index: int) -> bytes | Refusal:
     try:
         if element.lstrip().startswith(b'"'):
-            element = msgspec.json.decode(element, type=str).encode()
+            element = _decode_text(element).encode()
         record = event_record(_decode_event(element), arrival, index, None)
     except UNREADABLE as error:
         record = unreadable(error)
@@ -122,9 +123,13 @@ def _accept_raw(element: bytes, arrival: Arrival, index: int) -> bytes | Refusal
 
 def accept_replayed(event: dict[str, Any], arrival: Arrival, replay_of: str) -> bytes | Refusal:
     """The record of a refused event that is accepted after all; see `REPLAY_OF`."""
+    extra: dict[str, Any] = {REPLAY_OF: replay_of}
+    variants = event.get(HASH_VARIANTS)
+    if isinstance(variants, dict):
+        event = {key: value for key, value in event.items() if key != HASH_VARIANTS}
+        extra |= {HASH_VARIANTS: variants} if variants else {}
     try:
-        wire = msgspec.convert(event, WireEvent)
-        return event_record(wire, arrival, 0, {REPLAY_OF: replay_of})
+        return event_record(msgspec.convert(event, WireEvent), arrival, 0, extra)
     except UNREADABLE as error:
         return unreadable(error)
 

@@ -62,6 +62,10 @@ _RARE_KEYS = (
     "customer_segmentation",
 )
 _rare = attrgetter(*_RARE_KEYS)
+HASH_VARIANTS = "hash_variants"
+"""Field of a record's `extra`, and of a refused event: by key of user_data, the hashes that other
+clients make of a value that came raw."""
+
 _SWITCHES = (None, False, True, "0", "1", "false", "true")
 _NOTHING_RARE = (None,) * len(_RARE_KEYS)
 
@@ -241,7 +245,8 @@ def _user_data(draft: Draft) -> Refusal | None:
     variants: dict[str, list[str]] = {}
     draft.user_data = clean_user_data(named, draft.flags, draft.arrival.phone_country, variants)
     if variants:
-        draft.extra = {**(draft.extra or {}), "hash_variants": variants}
+        known = (draft.extra or {}).get(HASH_VARIANTS, {})
+        draft.extra = {**(draft.extra or {}), HASH_VARIANTS: {**known, **variants}}
     if is_too_broad(draft.user_data):
         if any(flag.startswith("dud_") for flag in draft.flags):
             return None  # It was sent; its neighbours must not be refused for what it is worth.

@@ -174,6 +174,8 @@ def _patch(text: str | None) -> dict[str, Any]:
 
 def _print_replay(outcome: Replay, dry_run: bool) -> None:
     out.print(f"{outcome.replayed:,} events {'would be ' if dry_run else ''}replayed.")
+    if outcome == type(outcome)(failing=[]):
+        err.print("There is no such refused request; `doublet refused list` shows what there is.")
     if outcome.known:
         out.print(f"{outcome.known:,} were there already: replayed before, or sent by the server.")
     if outcome.without_event_id:

@@ -109,13 +109,14 @@ def _tell(answers: list[dict[str, Any]], as_json: bool) -> None:
 def _body(payload: bytes) -> dict[str, Any]:
     """The payload as the body of a request. Raises SenderError when it holds no events."""
     from doublet.accept import read_payload
+    from doublet.decoding import decoder
     from doublet.refusal import Refusal
 
     elements = read_payload(payload)
     if isinstance(elements, Refusal):
         raise SenderError(elements.message, elements.reason.row.hint)
     try:
-        whole = msgspec.json.decode(payload)
+        whole = decoder(object)(payload)
     except msgspec.DecodeError:
         whole = None  # JSON lines.
     kept = whole if isinstance(whole, dict) and "data" in whole else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -101,7 +101,7 @@ def _listen(chosen: Settings, asked: dict[str, str]) -> Iterator[dict[str, Any]]
                     if not answer.is_success:
                         answer.read()
                         raise OperatorError(_said(answer))
-                    for event_id, content in _events(answer.iter_lines()):
+                    for event_id, content in _events(_lines(answer.iter_bytes())):
                         last_id = event_id or last_id
                         if content:
                             yield msgspec.json.decode(content)
@@ -120,6 +120,20 @@ def _said(answer: Any) -> str:
         return str(answer.json()["error"]["error_user_msg"])
     except (ValueError, KeyError, TypeError):
         return f"The worker answered {answer.status_code}: {answer.text[:300]}"
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    r"""The lines of a stream. Unlike `httpx.Response.iter_lines` this ends none at the other line
+    breaks of Unicode, such as U+2028, which are ordinary characters inside JSON.
+
+    >>> list(_lines([b"data: a\xe2\x80", b"\xa8b\n", b"\nid: 0"]))
+    ['data: a\u2028b', '']
+    """
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode()
 
 
 def _events(lines: Iterator[str]) -> Iterator[tuple[str, str]]:

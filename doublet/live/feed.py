@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from doublet.errors import BusyError, CorruptError
-from doublet.live.rows import Place, Row, read_row
+from doublet.live.rows import Place, Row, nobodys, read_row
 from doublet.live.statuses import Status, received
 from doublet.log import Chunk, segment
 from doublet.log.disk import DiskLog
@@ -128,6 +128,12 @@ class _Shelf:
     def since(self, number: int) -> list[Entry]:
         """Those from a number on."""
         return list(islice(self.entries, max(0, number - self.first), None))
+
+    def forget(self, places: Collection[tuple[int, int]]) -> None:
+        """Make the records at these places nobody's; each stays where it is, with its number."""
+        for index, entry in enumerate(self.entries):
+            if entry.place in places:
+                self.entries[index] = entry._replace(line=nobodys(entry.row))
 
     def forget_before(self, moment: datetime) -> None:
         """Let those go that were received before."""
@@ -251,6 +257,13 @@ class Feed:
             entries = _young(shelf.entries) if shelf else []
         rows = [row for row in (entry.row for entry in entries) if wish.fits(row)]
         return sorted(rows, key=lambda row: (row.received_at, row.place), reverse=True)
+
+    def forget(self, places: Collection[tuple[int, int]]) -> None:
+        """Keep of these records only what names nobody; their person was erased."""
+        with self._lock:
+            for shelves in (self._all, self._tests):
+                for shelf in shelves.values():
+                    shelf.forget(places)
 
     def status_of(self, place: Place) -> Status:
         """The status of a copy that a listener watches, as far as it is known."""

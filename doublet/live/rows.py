@@ -127,6 +127,24 @@ def read_row(line: bytes, slot: int) -> Row:
     )
 
 
+def nobodys(row: Row) -> Row:
+    """What is left of a row whose person was erased."""
+    return Row(
+        row.kind,
+        row.log_slot,
+        row.log_offset,
+        row.received_at,
+        row.pixel_id,
+        row.source,
+        row.event_name,
+        row.event_time,
+        warnings=[advise("erased")] if row.kind == "event" else (),
+        reason=row.reason,
+        message=row.message,
+        fix=row.fix,
+    )
+
+
 def _fix(label: str) -> str:
     try:
         return Reason[label.upper()].row.hint

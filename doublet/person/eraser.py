@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from threading import Lock
 
@@ -17,7 +17,7 @@ from doublet.lake import Lake
 from doublet.log.disk import DiskLog
 from doublet.person.bonds import find_bonds
 from doublet.person.erasures import Erasure, Erasures
-from doublet.person.find import Found, Records, find, resolve
+from doublet.person.find import Found, Place, Records, find, resolve
 from doublet.person.identifiers import EVENT_KINDS, kind_of, texts_of
 from doublet.person.rewrite import Rewriter, rewrite_log
 
@@ -56,6 +56,8 @@ class Eraser:
         self._freshen = freshen
         self._forget_copies = forget_copies
         self._rewriter = Rewriter(connection, turn)
+        self.on_erased: Callable[[Collection[Place]], object] = lambda places: None
+        """Is told the places of records that the log holds of nobody any more."""
 
     def pending(self) -> list[Erasure]:
         """What is left to do; also what a restored table has not been through."""
@@ -135,6 +137,7 @@ class Eraser:
             found.identifiers,
             texts,
         )
+        self.on_erased({*copies, *erasure.refused})
         erasure.erased_refused += self._rewriter.refused(
             self._lake.refused, erasure.refused, found.identifiers, texts
         )

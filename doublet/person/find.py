@@ -21,7 +21,7 @@ from doublet.person.identifiers import (
     STRONG_KEYS,
     TEXT_LENGTH_MIN,
     Digests,
-    identifiers_of,
+    identifiers_in,
     kind_of,
     texts_of,
 )
@@ -186,7 +186,7 @@ class _Search:
             for element in elements(payload):
                 if carries(element, self.known, texts):
                     self.refused.add(place)
-                    found |= identifiers_of(element.get("user_data")) if self._follow else set()
+                    found |= identifiers_in(element) if self._follow else set()
         return found - self.known - self.shared.keys()
 
     def look_into_texts(self) -> None:
@@ -218,7 +218,7 @@ def elements(payload: Any) -> list[dict[str, Any]]:
 def carries(element: dict[str, Any], identifiers: Set[str], texts: Set[str]) -> bool:
     """Whether an event of a refused request carries one of the identifiers, or one of the texts
     anywhere in it."""
-    if not identifiers.isdisjoint(identifiers_of(element.get("user_data"))):
+    if not identifiers.isdisjoint(identifiers_in(element)):
         return True
     return not texts.isdisjoint(_pieces_of(msgspec.json.encode(element).decode()))
 
@@ -271,7 +271,7 @@ def resolve(
     sought = set(wanted)
     for _, payload in records.payloads(until):
         for element in elements(payload):
-            for identifier in identifiers_of(element.get("user_data")):
+            for identifier in identifiers_in(element):
                 if digests.of(records.account_id, identifier) in sought:
                     found.add(identifier)
     records.connection.execute("drop table person_wanted")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from doublet.accept import HASH_VARIANTS
 from doublet.accept.user_data import clean_user_data
 from doublet.errors import SenderError
 from doublet.normalize import HASHED_KEYS, PLAIN_KEYS
@@ -73,6 +74,11 @@ def identifiers_of(user_data: Mapping[str, Any] | None) -> set[str]:
         values = (user_data or {}).get(key)
         found.update(f"{key}={v}" for v in ([values] if isinstance(values, str) else values or ()))
     return found
+
+
+def identifiers_in(element: Mapping[str, Any]) -> set[str]:
+    """Those of an event of a refused request, also as other clients hash them."""
+    return identifiers_of(element.get("user_data")) | identifiers_of(element.get(HASH_VARIANTS))
 
 
 def kind_of(identifier: str) -> str:

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from doublet.accept import Arrival, accept_replayed
+from doublet.accept import HASH_VARIANTS, Arrival, accept_replayed
 from doublet.catalog import Account
-from doublet.refusal import Refusal
+from doublet.refusal import Reason, Refusal
 from doublet.refused import Refusals, RefusedRequest, fix_of, sql
 
 _GROUP_EVENTS = 5000
@@ -80,6 +80,9 @@ def what_is_wrong(wish: Wish) -> str:
     """Why a wish cannot be fulfilled; empty when it can."""
     if not wish.ids and not wish.reason:
         return "Name requests by id, or a reason."
+    reasons = sorted(reason.label for reason in Reason)
+    if wish.reason and wish.reason not in reasons:
+        return f"reason must be one of {', '.join(reasons)}."
     if "event_id" in wish.patch:
         return "A patch with event_id would make one event of all."
     return ""
@@ -193,7 +196,7 @@ class Replaying:
 
 
 def _mended(event: dict[str, Any], wish: Wish) -> dict[str, Any]:
-    mended: dict[str, Any] = merge_patch(event, wish.patch) if wish.patch else event
+    mended = patched(event, wish.patch) if wish.patch else event
     if wish.seconds:
         try:
             time = int(float(mended.get("event_time") or 0))
@@ -201,6 +204,19 @@ def _mended(event: dict[str, Any], wish: Wish) -> dict[str, Any]:
             return mended  # It is no number: accepting says so.
         if time >= _MILLISECONDS_MIN:
             mended = {**mended, "event_time": time // 1000}
+    return mended
+
+
+def patched(event: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """An event after a patch. Hashes of a value that the patch has replaced are nobody's."""
+    mended: dict[str, Any] = merge_patch(event, patch)
+    mended.pop(HASH_VARIANTS, None)
+    if isinstance(variants := event.get(HASH_VARIANTS), dict):
+        sent, kept = event.get("user_data") or {}, mended.get("user_data")
+        kept = kept if isinstance(kept, dict) else {}
+        mended[HASH_VARIANTS] = {
+            key: hashes for key, hashes in variants.items() if kept.get(key) == sent.get(key)
+        }
     return mended
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from doublet.accept import check_payload
+from doublet.accept import EVENTS_PER_REQUEST_MAX, check_payload
 from doublet.refusal import Reason, Refusal
 from doublet.web.access import Access
 from doublet.web.refused import Refused
@@ -32,7 +32,12 @@ class _Check:
             if len(payload) > PAYLOAD_SIZE_BYTES_MAX:
                 message = f"A payload has at most {PAYLOAD_SIZE_BYTES_MAX} bytes."
                 raise Refused(Refusal(Reason.TOO_LARGE, message))
-        checked = await run_in_threadpool(check_payload, bytes(payload), time.time_ns() // 1000)
+        checked = await run_in_threadpool(
+            check_payload,
+            bytes(payload),
+            time.time_ns() // 1000,
+            events_max=EVENTS_PER_REQUEST_MAX,
+        )
         found = msgspec.to_builtins(checked) | {"errors": checked.errors}
         return Response(msgspec.json.encode(found), media_type="application/json")
 

@@ -127,6 +127,31 @@ def test_bodies_arrays_single_events_and_lines_are_read() -> None:
         assert check_payload(form.encode(), NOW * 1_000_000).errors == 1, form
 
 
+def test_half_an_emoji_is_no_fault() -> None:
+    event = json.dumps({**GOOD, "custom_data": {**GOOD["custom_data"], "content_name": "\ud83d"}})
+    for form in (
+        event,
+        json.dumps([event]),
+        json.dumps({"data": f"[{event}]"}),
+        f"{event}\n{event}",
+    ):
+        assert 0 == check_payload(form.encode(), NOW * 1_000_000).errors, form
+
+
+def test_an_event_of_nothing_but_unknown_keys_has_a_hundred_findings_of_them() -> None:
+    checked = check_event(**{f"key{number}": 1 for number in range(5000)})
+    assert 100 == checked.errors
+
+
+@pytest.mark.parametrize("value", [5, None, "TEST1", ["TEST1"]])
+def test_what_stands_beside_the_events_is_checked_too(value: Any) -> None:
+    body = json.dumps({"data": [GOOD], "test_event_code": value, "upload_tag": 7}).encode()
+    is_refused = isinstance(read_request(body), Refusal)
+    found = check_payload(body, NOW * 1_000_000).findings
+    expected = [("invalid_event", "test_event_code")] if is_refused else []
+    assert expected == [(finding.code, finding.field) for finding in found]
+
+
 def test_milliseconds_are_recognised() -> None:
     (finding,) = check_event(event_time=NOW * 1000).events[0].findings
     assert "milliseconds" in finding.message
@@ -188,4 +213,7 @@ def test_a_payload_is_checked_over_http(tmp_path: Path) -> None:
     assert 401 == site.client.post("/v1/check", content=payload).status_code
     large = site.client.post("/v1/check", content=bytes(9 << 20), headers=site.ours.headers)
     assert 413 == large.status_code
+    many = site.client.post("/v1/check", content=b"{}\n" * 200_000, headers=site.ours.headers)
+    (finding,) = many.json()["findings"]
+    assert ("too_many_events", 1000) == (finding["code"], len(many.json()["events"]))
     site.close()

@@ -96,6 +96,27 @@ def test_what_is_remembered_has_a_bound_for_many_accounts(pipeline: Pipeline) ->
     assert len(remembered) <= 120
 
 
+def test_of_an_erased_person_nothing_is_remembered_but_that_there_was_an_event(
+    pipeline: Pipeline,
+) -> None:
+    feed = _feed(pipeline)
+    wish = Wish(ACCOUNT, everything=True)
+    ear = Ear(wish, lambda: None)
+    feed.open(ear)
+    long = {"custom_data": {"value": 1, "currency": "EUR", "x": "y" * 20_000}}
+    for fields in (long, {}, {}):
+        pipeline.append(_records_now(2, **fields))
+    _look(feed)
+    places = [row.place for row in reversed(feed.recent(wish))]
+    feed.forget(set(places[1:4]))
+    rows = [entry.row for entry in feed.take(ear).entries]
+    assert ["00000", None, None, None, "00000", "00001"] == [row.event_id for row in rows]
+    assert places == [row.place for row in rows]
+    erased = rows[1]
+    assert (None, {}, ()) == (erased.event_source_url, erased.custom_data, erased.user_data_keys)
+    assert ["erased"] == [advice.flag for advice in erased.warnings]
+
+
 def test_large_custom_data_is_left_out_and_said(pipeline: Pipeline) -> None:
     (record,) = _records_now(1, custom_data={"value": 1, "currency": "EUR", "x": "y" * 20_000})
     pipeline.append([record])
