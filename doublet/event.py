@@ -52,11 +52,11 @@ class EventsRequest(msgspec.Struct, kw_only=True):
     """The body of `POST /vN.N/<pixel_id>/events`.
 
     Meta's Python SDK sends `data` as an array of JSON-encoded strings, its Node SDK as an array
-    of objects, and forms carry either as one JSON string. Clients of Meta's gateway name the token
-    `accessKey`.
+    of objects, and forms carry either as one JSON string. Events are decoded one by one, as
+    `WireEvent`. Clients of Meta's gateway name the token `accessKey`.
     """
 
-    data: list[WireEvent | str] | str | None = None
+    data: list[msgspec.Raw] | str | None = None
     access_token: str | None = None
     gateway_key: str | None = msgspec.field(default=None, name="accessKey")
     appsecret_proof: str | None = None

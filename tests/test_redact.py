@@ -412,9 +412,11 @@ def test_strange_keys_do_not_fill_the_memory() -> None:
 )
 def test_an_unknown_field_is_named_only_when_its_name_is_plain(name: str, shown: str) -> None:
     body = json.dumps({"data": [make_event() | {name: 1}]}).encode()
-    refusal = read_request(body)
+    request = read_request(body)
+    assert isinstance(request, EventsRequest)
+    refusal = accept_events(request, Arrival(ACCOUNT, PIXEL, "server", NOON, 0))
     assert isinstance(refusal, Refusal)
-    expected = f"Unexpected key{shown} on param \"$['data'][0]\"."
+    expected = f"Event 0: Unexpected key{shown} on param \"$['data'][0]\"."
     assert (expected, "data.0") == (refusal.message, refusal.field)
     (payload,) = hashed_payload(body)
     assert (name == "nickname") == (name in payload)

@@ -28,54 +28,30 @@ _names = re.compile(r"\.?([a-z_]+)").sub
 
 _decode_request = decoder(EventsRequest)
 _decode_event = decoder(WireEvent)
-_decode_events = decoder(list[WireEvent | str])
 _decode_raw = decoder(list[msgspec.Raw])
 _decode_text = decoder(str)
 
 
-class _LooseRequest(EventsRequest, kw_only=True):
-    data: msgspec.Raw = msgspec.Raw(b"null")  # type: ignore[assignment]
-
-
-_decode_loosely = decoder(_LooseRequest)
-
-
-def read_request(body: bytes, *, loosely: bool = False) -> EventsRequest | Refusal:
-    """A JSON body as a request, or why it cannot be read; `loosely` leaves the events as text, for
-    `accept_good_events`."""
+def read_request(body: bytes) -> EventsRequest | Refusal:
+    """A JSON body as a request, or why it cannot be read."""
     try:
-        if not loosely:
-            return _decode_request(body)
-        loose = _decode_loosely(body)
-        named = {
-            name: getattr(loose, name) for name in EventsRequest.__struct_fields__ if name != "data"
-        }
-        data = bytes(loose.data).decode()
-        return EventsRequest(data=data if data != "null" else None, **named)
+        return _decode_request(body)
     except UNREADABLE as error:
         return unreadable(error)
 
 
 def accept_events(request: EventsRequest, arrival: Arrival) -> list[bytes] | Refusal:
     """The records of one request, in its order; one bad event refuses all, as at Meta."""
-    arrival.test_event_code = request.test_event_code
-    arrival.partner_agent = request.partner_agent
-    try:
-        data = request.data
-        events = _read_events(data.encode()) if isinstance(data, str) else data
-        if isinstance(events, Refusal):
-            return events
-        refusal = _wrong_number(events)
-        return refusal or _accept_all(events or (), arrival)
-    except UNREADABLE as error:
-        return unreadable(error)
-
-
-def _read_events(text: bytes) -> list[WireEvent | str] | Refusal:
-    try:
-        return _decode_events(text)
-    except UNREADABLE as error:
-        return unreadable(error, "data")
+    elements = _elements(request, arrival)
+    if isinstance(elements, Refusal):
+        return elements
+    records: list[bytes] = []
+    for index, element in enumerate(elements):
+        record = _accept_raw(bytes(element), arrival, index)
+        if isinstance(record, Refusal):
+            return record
+        records.append(record)
+    return records
 
 
 class Accepted(NamedTuple):
@@ -87,33 +63,39 @@ class Accepted(NamedTuple):
 
 
 def accept_good_events(request: EventsRequest, arrival: Arrival) -> Accepted | Refusal:
-    """The records of all good events of a request that was read loosely, and what is wrong with
-    each other one; a refusal of all when there are none to be looked at."""
-    arrival.test_event_code = request.test_event_code
-    arrival.partner_agent = request.partner_agent
+    """The records of all good events of a request, and what is wrong with each other one; a refusal
+    of all when there are none to be looked at."""
+    elements = _elements(request, arrival)
+    if isinstance(elements, Refusal):
+        return elements
     accepted = Accepted([], [])
-    try:
-        data = request.data if isinstance(request.data, str) else ""
-        if data.lstrip().startswith('"'):
-            data = _decode_text(data.encode())
-        events = _decode_raw(data.encode()) if data.strip() not in ("", "null") else []
-    except UNREADABLE as error:
-        return unreadable(error)
-    refusal = _wrong_number(events)
-    if refusal is not None:
-        return refusal
-    for index, raw in enumerate(events):
-        record = _accept_raw(bytes(raw), arrival, index)
+    for index, element in enumerate(map(bytes, elements)):
+        record = _accept_raw(element, arrival, index)
         if isinstance(record, Refusal):
-            accepted.refused.append((index, record, bytes(raw)))
+            accepted.refused.append((index, record, element))
         else:
             accepted.records.append(record)
     return accepted
 
 
+def _elements(request: EventsRequest, arrival: Arrival) -> Sequence[msgspec.Raw] | Refusal:
+    """The JSON of each event, of which there are as many as a request may hold."""
+    arrival.test_event_code = request.test_event_code
+    arrival.partner_agent = request.partner_agent
+    elements = request.data
+    if isinstance(elements, str):
+        try:
+            elements = _decode_raw(elements.encode())
+        except UNREADABLE as error:
+            return unreadable(error, "data")
+    return _wrong_number(elements) or elements or ()
+
+
 def _accept_raw(element: bytes, arrival: Arrival, index: int) -> bytes | Refusal:
+    """The record of one event, which is an object or, as Meta's SDK for Python sends it, its JSON
+    as a text. Each is decoded on its own, so that a thousand are never in memory as objects."""
     try:
-        if element.lstrip().startswith(b'"'):
+        if element[:1] == b'"':
             element = _decode_text(element).encode()
         record = event_record(_decode_event(element), arrival, index, None)
     except UNREADABLE as error:
@@ -145,20 +127,6 @@ def _wrong_number(events: Sequence[object] | None) -> Refusal | None:
             "data",
         )
     return None
-
-
-def _accept_all(events: Sequence[WireEvent | str], arrival: Arrival) -> list[bytes] | Refusal:
-    records: list[bytes] = []
-    for index, element in enumerate(events):
-        try:
-            wire = _decode_event(element.encode()) if isinstance(element, str) else element
-        except UNREADABLE as error:
-            return _of_event(unreadable(error), index)
-        record = event_record(wire, arrival, index, None)
-        if isinstance(record, Refusal):
-            return _of_event(record, index)
-        records.append(record)
-    return records
 
 
 def _of_event(refusal: Refusal, index: int) -> Refusal:

@@ -80,7 +80,7 @@ async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> 
     parameters = dict(query)
     validation = parameters.get("validation", "")
     partly = validation == "partial"
-    request = _read(body, header(scope, b"content-type"), parameters, partly)
+    request = _read(body, header(scope, b"content-type"), parameters)
     if isinstance(request, Refusal):
         request = explain(request, scope)
     named = proof = None
@@ -146,9 +146,7 @@ async def _keep_good(intake: Intake, arrival: Arrival, accepted: Accepted) -> Ta
     return Taken(len(accepted.records), [entry[:2] for entry in accepted.refused])
 
 
-def _read(
-    body: bytes, content_type: str, parameters: dict[str, str], loosely: bool
-) -> EventsRequest | Refusal:
+def _read(body: bytes, content_type: str, parameters: dict[str, str]) -> EventsRequest | Refusal:
     """The request in a JSON body or a form; parameters in the query fill what is missing."""
     kind = content_type.lower()
     # `curl -d` calls a JSON body a form unless it is told otherwise; no form begins like this.
@@ -166,7 +164,7 @@ def _read(
             test_event_code=fields.get("test_event_code"),
             partner_agent=fields.get("partner_agent"),
         )
-    request = read_request(body, loosely=loosely)
+    request = read_request(body)
     if parameters and isinstance(request, EventsRequest):
         if request.data is None:
             request.data = parameters.get("data")

@@ -19,7 +19,7 @@ from doublet.refusal import Reason
 
 _PLACES = "#/components/schemas/{name}"
 _REQUIRED = {
-    "EventsRequest": ["data"],
+    "EventsBody": ["data"],
     "WireEvent": ["event_name", "event_time", "user_data"],
     "OrdersRequest": ["data"],
     "WireOrder": ["order_id", "kind", "changed_at"],

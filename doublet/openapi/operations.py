@@ -9,7 +9,7 @@ import msgspec
 
 from doublet.accept.check import Check
 from doublet.alerts.book import Alert
-from doublet.event import EventsRequest, OrdersRequest
+from doublet.event import EventsRequest, OrdersRequest, WireEvent
 from doublet.explain import Story
 from doublet.health import Health
 from doublet.refusal import Reason
@@ -27,6 +27,12 @@ STREAM = "text/event-stream"
 CSV = "text/csv; charset=utf-8"
 FORM = "application/x-www-form-urlencoded"
 PARTS = "multipart/form-data"
+
+
+class EventsBody(EventsRequest, kw_only=True):
+    """A request of the Conversions API; events as objects, or each as its JSON in a text."""
+
+    data: list[WireEvent | str] | str | None = None  # type: ignore[assignment]
 
 
 class Received(msgspec.Struct):
@@ -135,7 +141,7 @@ _ORDERS = ("account", "since", "until")
 _HIT = ("id", "ev", "eid", "ts", "dl", "rl", "fbp", "fbc")
 _DOOR = (400, 401, 413, 415, 503)
 _EVENTS = {
-    JSON: EventsRequest,
+    JSON: EventsBody,
     FORM: {"type": "object", "properties": {"data": _TEXT}, "required": ["data"]},
     PARTS: {"type": "object", "properties": {"data": _TEXT}, "required": ["data"]},
 }
