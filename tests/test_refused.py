@@ -276,7 +276,13 @@ def test_a_replay_that_is_killed_can_be_repeated(tmp_path: Path) -> None:
 
 def test_the_command_says_what_a_wish_lacks(shop: Shop) -> None:
     wrong = {"reason": "currency_missing", "patch": {"event_id": "1"}}
-    for wish in ({}, wrong, {"nonsense": 1}, {"reason": "curency_missing"}):
+    for wish in (
+        {},
+        wrong,
+        {"nonsense": 1},
+        {"reason": "curency_missing"},
+        {"ids": ["0-1"], "pixel": "1"},
+    ):
         answer = httpx.post(
             f"{shop.url}/v1/refused/replay", json=wish, headers=shop.headers, timeout=30
         )
