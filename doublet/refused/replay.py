@@ -70,6 +70,8 @@ class _Candidate(NamedTuple):
     received_at: datetime
     event_key: int
     record: bytes
+    is_own: bool
+    """It has no key of its sender's, so that nobody knows whether it came again."""
 
 
 class _Keyed(msgspec.Struct):
@@ -140,11 +142,9 @@ class Replaying:
             record = accept_replayed(mended, arrival, name)
             if isinstance(record, Refusal):
                 self._fail(record, request.id)
-            elif is_own and not self._wish.without_event_id:
-                self.outcome.without_event_id += 1
             else:
                 key = msgspec.json.decode(record, type=_Keyed).event_key
-                yield _Candidate(name, request.received_at, key, record)
+                yield _Candidate(name, request.received_at, key, record, is_own)
 
     def _fail(self, refusal: Refusal, request_id: str) -> None:
         label = refusal.reason.label
@@ -160,12 +160,15 @@ class Replaying:
         """The records of those that are not there yet."""
         names, copies = self._known(candidates)
         records = []
-        for name, received_at, event_key, record in candidates:
+        for name, received_at, event_key, record, is_own in candidates:
             latest = max(
                 filter(None, (copies.get(event_key), self._latest.get(event_key))), default=None
             )
             if name in names or (latest is not None and latest >= received_at - _WINDOW):
                 self.outcome.known += 1
+                continue
+            if is_own and not self._wish.without_event_id:
+                self.outcome.without_event_id += 1
                 continue
             self._latest[event_key] = received_at
             self.outcome.replayed += 1
