@@ -160,8 +160,9 @@ class _Search:
         beside: dict[str, dict[str, int]] = {}
         for identifier, kind, count, values in self._records.rows(
             self._records.events,
-            "select identifier, split_part(other, '=', 1) as kind, count(*), "
-            "approx_count_distinct(other) from (select identifier, unnest(identifiers) as other "
+            "select identifier, split_part(other, '=', 1) as kind, "
+            "count(*) filter (other = identifier), approx_count_distinct(other) "
+            "from (select identifier, unnest(identifiers) as other "
             "from (select identifiers, unnest(identifiers) as identifier from @records) as carried "
             "semi join person_wanted using (identifier)) as pairs group by all",
             until=self._until,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from doublet.accept import HASH_VARIANTS, Arrival, accept_replayed
+from doublet.accept import HASH_VARIANTS, USER_DATA_FLAGS, Arrival, accept_replayed
 from doublet.catalog import Account
 from doublet.refusal import Reason, Refusal
 from doublet.refused import Refusals, RefusedRequest, fix_of, sql
@@ -70,6 +70,8 @@ class _Candidate(NamedTuple):
     received_at: datetime
     event_key: int
     record: bytes
+    is_own: bool
+    """It has no key of its sender's, so that nobody knows whether it came again."""
 
 
 class _Keyed(msgspec.Struct):
@@ -140,11 +142,9 @@ class Replaying:
             record = accept_replayed(mended, arrival, name)
             if isinstance(record, Refusal):
                 self._fail(record, request.id)
-            elif is_own and not self._wish.without_event_id:
-                self.outcome.without_event_id += 1
             else:
                 key = msgspec.json.decode(record, type=_Keyed).event_key
-                yield _Candidate(name, request.received_at, key, record)
+                yield _Candidate(name, request.received_at, key, record, is_own)
 
     def _fail(self, refusal: Refusal, request_id: str) -> None:
         label = refusal.reason.label
@@ -160,12 +160,15 @@ class Replaying:
         """The records of those that are not there yet."""
         names, copies = self._known(candidates)
         records = []
-        for name, received_at, event_key, record in candidates:
+        for name, received_at, event_key, record, is_own in candidates:
             latest = max(
                 filter(None, (copies.get(event_key), self._latest.get(event_key))), default=None
             )
             if name in names or (latest is not None and latest >= received_at - _WINDOW):
                 self.outcome.known += 1
+                continue
+            if is_own and not self._wish.without_event_id:
+                self.outcome.without_event_id += 1
                 continue
             self._latest[event_key] = received_at
             self.outcome.replayed += 1
@@ -208,9 +211,14 @@ def _mended(event: dict[str, Any], wish: Wish) -> dict[str, Any]:
 
 
 def patched(event: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """An event after a patch. Hashes of a value that the patch has replaced are nobody's."""
+    """An event after a patch. What was noted of a value that the patch has replaced is gone."""
     mended: dict[str, Any] = merge_patch(event, patch)
-    mended.pop(HASH_VARIANTS, None)
+    for noted in (HASH_VARIANTS, USER_DATA_FLAGS):
+        mended.pop(noted, None)
+    if isinstance(flags := event.get(USER_DATA_FLAGS), list):
+        replaced = patch.get("user_data", {})
+        keys = tuple(f"_{key}" for key in replaced) if isinstance(replaced, dict) else ("",)
+        mended[USER_DATA_FLAGS] = [flag for flag in flags if not flag.endswith(keys)]
     if isinstance(variants := event.get(HASH_VARIANTS), dict):
         sent, kept = event.get("user_data") or {}, mended.get("user_data")
         kept = kept if isinstance(kept, dict) else {}

@@ -80,7 +80,7 @@ def _read(request: Request, visitor: Visitor, catalog: Catalog) -> Question:
     return Question(
         account,
         pixels,
-        _pixel_id(given.get("pixel") or None, pixels),
+        own_pixel_id(given.get("pixel") or None, pixels),
         since,
         until,
         visitor.is_operator,
@@ -127,7 +127,7 @@ def account_of(account_id: str | None, visitor: Visitor, catalog: Catalog) -> Ac
     raise _invalid("account", message)
 
 
-def _pixel_id(pixel_id: str | None, pixels: list[Pixel]) -> str | None:
+def own_pixel_id(pixel_id: str | None, pixels: list[Pixel]) -> str | None:
     """A pixel of another account is answered like one that nobody has."""
     if pixel_id is None or any(pixel.pixel_id == pixel_id for pixel in pixels):
         return pixel_id

@@ -19,7 +19,7 @@ from doublet.refused.replay import Replay, Wish, what_is_wrong
 from doublet.reports import as_csv, as_json
 from doublet.web import page
 from doublet.web.access import Access, Visitor
-from doublet.web.parameters import Question, account_of, read_question
+from doublet.web.parameters import Question, account_of, own_pixel_id, read_question
 from doublet.web.refused import Refused
 
 _REQUESTS_MAX = 100
@@ -97,6 +97,7 @@ def replay_routes(
         wish = _wish(await _body(request))
         account = await run_in_threadpool(account_of, wish.account, visitor, catalog)
         pixels = await run_in_threadpool(catalog.pixels, account.account_id)
+        own_pixel_id(wish.pixel, pixels)
         ids = [pixel.pixel_id for pixel in pixels]
         try:
             outcome = await run_in_threadpool(replay_wish, account, ids, wish)
