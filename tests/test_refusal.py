@@ -133,6 +133,7 @@ _BAD_EVENTS: list[tuple[str, Callable[[], bytes], int, str]] = [
     ("bytes that grow", lambda: body_of(event(event_source_url="\0" * 2**18)), 413, "too_large"),
     ("bad UTF-8", lambda: body_of(event()).replace(b"Purchase", b"\xff\xfe"), 400, "bad_encoding"),
     ("UTF-8 of a surrogate", _event_with('"event_id":"\ud800"'), 400, "bad_encoding"),
+    ("half an escape", _event_with(r'"event_id":"\ud80"'), 400, "malformed_body"),
     ("a raw newline", _event_with('"event_id":"a\nb"'), 400, "malformed_body"),
     ("1000 levels", lambda: b"[" * 1000 + b"]" * 1000, 400, "invalid_event"),
     ("1000 open levels", lambda: b'{"data":' * 1000, 400, "invalid_event"),
