@@ -23,6 +23,7 @@ from doublet.accept import (
     read_request,
     refused_record,
 )
+from doublet.event import EventsRequest
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
 from doublet.refusal import Reason, Refusal
@@ -328,6 +329,23 @@ def test_hashes_of_other_clients_are_kept_of_refused_events_and_replayed() -> No
     without = replayed(kept, {"user_data": {"ln": None, "external_id": None}})
     assert {"replay_of": "0-1-0"} == without
     assert "hash_variants" not in hashed_payload(json.dumps([purchase("b")]).encode())[0]
+
+
+def test_what_was_flagged_of_user_data_holds_for_a_replayed_event() -> None:
+    user_data = {"em": "test@example.com", "ph": "none", "client_user_agent": "Firefox"}
+    (kept,) = hashed_payload(json.dumps([purchase("a", user_data=user_data)]).encode())
+    arrival = Arrival(ACCOUNT, PIXEL, "server", time.time_ns() // 1000, 0)
+    taken = accept_events(
+        EventsRequest(data=json.dumps([purchase("a", user_data=user_data)])), arrival
+    )
+    for patch, gone in (({}, ""), ({"user_data": {"ph": "+49 170 1234567"}}, "invalid_ph")):
+        arrival = Arrival(ACCOUNT, PIXEL, "server", time.time_ns() // 1000, 0)
+        record = accept_replayed(patched(kept, patch), arrival, "0-1-0")
+        assert isinstance(record, bytes), record
+        assert isinstance(taken, list)
+        flags = msgspec.json.decode(taken[0])["flags"]
+        assert {"dud_em", "invalid_ph"} <= {*flags}
+        assert {*flags} - {gone} == {*msgspec.json.decode(record)["flags"]}
 
 
 def replayed(kept: dict[str, Any], patch: dict[str, Any]) -> Any:

@@ -25,6 +25,7 @@ from doublet.accept.refused import hashed_payload, refused_record
 from doublet.accept.steps import (
     HASH_VARIANTS,
     STEPS,
+    USER_DATA_FLAGS,
     Arrival,
     is_suspect,
     is_suspect_hit,
@@ -39,6 +40,7 @@ __all__ = [
     "MARKS",
     "STEPS",
     "UNREADABLE",
+    "USER_DATA_FLAGS",
     "Accepted",
     "Arrival",
     "Check",

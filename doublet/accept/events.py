@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from doublet.accept.record import REPLAY_OF, event_record
-from doublet.accept.steps import HASH_VARIANTS, Arrival
+from doublet.accept.steps import HASH_VARIANTS, USER_DATA_FLAGS, Arrival
 from doublet.decoding import decoder
 from doublet.event import EventsRequest, WireEvent
 from doublet.refusal import Reason, Refusal, unexpected_key
@@ -124,10 +124,12 @@ def _accept_raw(element: bytes, arrival: Arrival, index: int) -> bytes | Refusal
 def accept_replayed(event: dict[str, Any], arrival: Arrival, replay_of: str) -> bytes | Refusal:
     """The record of a refused event that is accepted after all; see `REPLAY_OF`."""
     extra: dict[str, Any] = {REPLAY_OF: replay_of}
-    variants = event.get(HASH_VARIANTS)
-    if isinstance(variants, dict):
-        event = {key: value for key, value in event.items() if key != HASH_VARIANTS}
+    event = dict(event)
+    if isinstance(event.get(HASH_VARIANTS), dict):
+        variants = event.pop(HASH_VARIANTS)
         extra |= {HASH_VARIANTS: variants} if variants else {}
+    if isinstance(event.get(USER_DATA_FLAGS), list):
+        arrival.marks = event.pop(USER_DATA_FLAGS)
     try:
         return event_record(msgspec.convert(event, WireEvent), arrival, 0, extra)
     except UNREADABLE as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from doublet import decoding
 from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE
-from doublet.accept.steps import HASH_VARIANTS, Arrival, stored_event_id
+from doublet.accept.steps import HASH_VARIANTS, USER_DATA_FLAGS, Arrival, stored_event_id
 from doublet.accept.user_data import clean_user_data, with_wire_names
 from doublet.event import Refused, WireEvent, encode
 from doublet.normalize import sha256_hex
@@ -72,12 +72,17 @@ def _hashed_event(element: Any, phone_country: str) -> Any:
     if not isinstance(event, dict):
         return None
     variants: dict[str, list[str]] = {}
+    flags: list[str] = []
     if isinstance(event.get("user_data"), dict):
         named = with_wire_names(event["user_data"], event.get("action_source"))
-        event = {**event, "user_data": clean_user_data(named, [], phone_country, variants)}
-    kept = {quote_name(key).strip("`"): None for key in event if key not in _KNOWN}
+        event = {**event, "user_data": clean_user_data(named, flags, phone_country, variants)}
+    kept: dict[str, Any] = {quote_name(key).strip("`"): None for key in event if key not in _KNOWN}
     kept |= {key: _hashed_field(key, value) for key, value in event.items() if key in _KNOWN}
-    return kept | {HASH_VARIANTS: variants} if variants else kept
+    if variants:
+        kept[HASH_VARIANTS] = variants
+    if flags:
+        kept[USER_DATA_FLAGS] = flags
+    return kept
 
 
 def _hashed_field(key: str, value: Any) -> Any:

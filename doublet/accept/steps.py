@@ -66,6 +66,9 @@ HASH_VARIANTS = "hash_variants"
 """Field of a record's `extra`, and of a refused event: by key of user_data, the hashes that other
 clients make of a value that came raw."""
 
+USER_DATA_FLAGS = "user_data_flags"
+"""Field of a refused event: what was flagged when its user_data was hashed."""
+
 _SWITCHES = (None, False, True, "0", "1", "false", "true")
 _NOTHING_RARE = (None,) * len(_RARE_KEYS)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from doublet.accept import HASH_VARIANTS, Arrival, accept_replayed
+from doublet.accept import HASH_VARIANTS, USER_DATA_FLAGS, Arrival, accept_replayed
 from doublet.catalog import Account
 from doublet.refusal import Reason, Refusal
 from doublet.refused import Refusals, RefusedRequest, fix_of, sql
@@ -211,9 +211,14 @@ def _mended(event: dict[str, Any], wish: Wish) -> dict[str, Any]:
 
 
 def patched(event: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """An event after a patch. Hashes of a value that the patch has replaced are nobody's."""
+    """An event after a patch. What was noted of a value that the patch has replaced is gone."""
     mended: dict[str, Any] = merge_patch(event, patch)
-    mended.pop(HASH_VARIANTS, None)
+    for noted in (HASH_VARIANTS, USER_DATA_FLAGS):
+        mended.pop(noted, None)
+    if isinstance(flags := event.get(USER_DATA_FLAGS), list):
+        replaced = patch.get("user_data", {})
+        keys = tuple(f"_{key}" for key in replaced) if isinstance(replaced, dict) else ("",)
+        mended[USER_DATA_FLAGS] = [flag for flag in flags if not flag.endswith(keys)]
     if isinstance(variants := event.get(HASH_VARIANTS), dict):
         sent, kept = event.get("user_data") or {}, mended.get("user_data")
         kept = kept if isinstance(kept, dict) else {}
