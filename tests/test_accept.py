@@ -331,7 +331,7 @@ def test_a_refused_request_keeps_its_events_hashed() -> None:
         "user_data": {"em": [sha256(EMAIL)]},
         "custom_data": {"email": "_removed_", "value": 1},
         "event_source_url": "https://shop.example/?email=_removed_",
-    } | {"nickname": None}
+    } | {"nickname": None, "user_data_flags": ["unknown_user_data"]}
     for data in ([bad], [json.dumps(bad)], json.dumps([bad]), json.dumps([json.dumps(bad)])):
         assert [expected] == hashed_payload(json.dumps({"data": data}).encode())
     assert [expected] == hashed_payload(json.dumps([bad]).encode())

@@ -123,7 +123,8 @@ def test_what_is_shown_before_and_exported_is_all_there_is(tmp_path: Path) -> No
         post(server, server_event(event_id="bob"))
         send_person(server)
         planned = server.run("person", "erase", "--email", person.EMAIL, "--dry-run")
-        assert {"em": 1, "ph": 1, "external_id": 1, "fbp": 1, "fbc": 1} == planned["identifiers"]
+        # A phone number has a hash more: the one of a client that keeps the blanks.
+        assert {"em": 1, "ph": 2, "external_id": 1, "fbp": 1, "fbc": 1} == planned["identifiers"]
         assert (7, 1, []) == (planned["copies"], planned["refused"], planned["not_followed"])
         file = tmp_path / "ada.jsonl"
         command = ["person", "export", "--phone", person.PHONE, f"--output={file}"]
