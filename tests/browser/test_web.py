@@ -135,7 +135,7 @@ def test_the_page_on_quality_fits_and_is_reached_from_the_first_page(
         expect(page.get_by_role("heading", name="Quality")).to_be_visible()
         assert width == page.evaluate("document.documentElement.scrollWidth")
         page.get_by_role("link", name="Purchase").first.click()
-        expect(page.locator("[aria-current]")).to_have_text("Purchase")
+        expect(page.locator("main [aria-current]")).to_have_text("Purchase")
         assert [] == said
 
 
