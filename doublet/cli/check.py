@@ -78,8 +78,7 @@ def _print_event(event: CheckedEvent) -> None:
 
 def _print_finding(finding: Finding) -> None:
     style = "bold red" if finding.severity == "error" else "yellow"
-    numbers = "" if finding.error_code is None else f" ({finding.error_code}"
-    if finding.error_code is not None:
-        numbers += f"/{finding.error_subcode})" if finding.error_subcode else ")"
-    said = literal(f"{finding.code}{numbers}: {finding.message} {finding.fix}")
+    codes = (finding.error_code, finding.error_subcode)
+    numbers = "/".join(str(number) for number in codes if number)
+    said = literal(f"{finding.code}{numbers and f' ({numbers})'}: {finding.message} {finding.fix}")
     out.print(f"  [{style}]{finding.severity}[/] {said}", soft_wrap=True)
