@@ -29,10 +29,10 @@ test-cluster: $(VENV)/installed-test
 browser:
 	@command -v chromium >/dev/null || scripts/install_package chromium || true
 
-# Meta's SDK for Node, likewise.
+# Clients from npm, likewise.
 node: $(VENV)/installed-test
 	@command -v npm >/dev/null || scripts/install_package npm || true
-	@test -d $(VENV)/node/node_modules || ! command -v npm >/dev/null || \
+	@test -d $(VENV)/node/node_modules/react-facebook-pixel || ! command -v npm >/dev/null || \
 		{ mkdir -p $(VENV)/node && cp tests/node/package.json $(VENV)/node && \
 		npm install --silent --no-package-lock --no-audit --no-fund --prefix $(VENV)/node; } || true
 

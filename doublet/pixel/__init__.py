@@ -1,17 +1,40 @@
-"""The browser pixel: the script that collectors serve, and the base code that a site pastes."""
+"""The browser pixel: the scripts that collectors serve, and the base code that a site pastes."""
 
 from __future__ import annotations
 
 import html
 import json
+import subprocess
+import sys
 from functools import cache
 from importlib.resources import files
 
+SCRIPTS = {"/px.js": "pixel.js", "/px-core.js": "pixel.js", "/px-debug.js": "debug.js"}
+"""The file of each script by the path that serves it; `/px.js` has `automatic.js` in it too."""
+
+_PLACE = "  // @automatic\n"
+
+
+def source(path: str = "/px.js") -> str:
+    """A script as it was written."""
+    folder = files("doublet.pixel")
+    text = folder.joinpath(SCRIPTS[path]).read_text("utf-8")
+    automatic = folder.joinpath("automatic.js").read_text("utf-8") if path == "/px.js" else ""
+    return text.replace(_PLACE, automatic)
+
 
 @cache
-def script() -> bytes:
-    """The script, served as `/px.js`."""
-    return files("doublet.pixel").joinpath("pixel.js").read_bytes()
+def script(path: str = "/px.js") -> bytes:
+    """A script as it is served: without comments and blanks, and with short names."""
+    done = subprocess.run(
+        [sys.executable, "-m", "doublet.pixel.minify"],
+        input=source(path),
+        capture_output=True,
+        check=True,
+        text=True,
+        encoding="utf-8",
+    )
+    return done.stdout.encode()
 
 
 def snippet(pixel_id: str, public_url: str) -> str:
@@ -22,14 +45,14 @@ def snippet(pixel_id: str, public_url: str) -> str:
     are.
     """
     address = public_url.rstrip("/")
-    image = html.escape(f"{address}/tr?id={pixel_id}&ev=PageView&noscript=1")
+    image = html.escape(f"{address}/px?id={pixel_id}&noscript=1&ev=PageView")
     return f"""<!-- Doublet pixel -->
 <script>
 (function (w, d, address) {{
   if (w.fbq) return;
   var fbq = w.fbq = function () {{
-    if (fbq.callMethod) fbq.callMethod.apply(fbq, arguments);
-    else fbq.queue.push(arguments);
+    if (fbq.callMethod) return fbq.callMethod.apply(fbq, arguments);
+    fbq.queue.push(arguments);
   }};
   if (!w._fbq) w._fbq = fbq;
   fbq.push = fbq;

@@ -1,101 +1,119 @@
 /*
  * Doublet's browser pixel. It takes over the fbq() calls that the base code has queued, keeps the
- * _fbp and _fbc cookies, and sends each event to the /tr/ beside the address it was loaded from.
+ * _fbp and _fbc cookies, and posts each event to its own address without the `.js`.
  * It never throws into the page: what is wrong is said on the console and nothing else happens.
  */
-(function (window, document, navigator) {
+(function (window, document, navigator, location) {
   "use strict";
 
-  const VERSION = "0.1.0";
-  const COOKIE_DAYS = 90;
+  const VERSION = "0.2.0";
+  const COOKIE_S = 90 * 86400;
   const URL_LENGTH_MAX = 2048;
   const KEEPALIVE_LENGTH_MAX = 60000;
   const CLICK_ID_LENGTH_MAX = 500;
-  const STANDARD_EVENTS = new Set(
-    ("AddPaymentInfo AddToCart AddToWishlist CompleteRegistration Contact CustomizeProduct Donate " +
-      "FindLocation InitiateCheckout Lead PageView Purchase Schedule Search StartTrial " +
-      "SubmitApplication Subscribe ViewContent").split(" ")
-  );
-
-  const fbq = window.fbq || (window.fbq = function () { fbq.callMethod.apply(fbq, arguments); });
+  const QUEUE_MAX = 100;
+  // Copies join for 48 hours: a later one would count as another event.
+  const QUEUE_AGE_MS_MAX = 47 * 3600000;
+  const RETRY_MS_MAX = 600000;
+  const HELD_MAX = 200;
+  const ORDERS_MAX = 50;
+  // A page that calls PageView itself after a change of route does so within this time.
+  const ROUTE_MS = 150;
+  const STANDARD_EVENTS = (
+    "AddPaymentInfo AddToCart AddToWishlist CompleteRegistration Contact CustomEvent " +
+    "CustomizeProduct Donate FindLocation InitiateCheckout Lead PageView Purchase Schedule " +
+    "Search StartTrial SubmitApplication Subscribe ViewContent"
+  ).split(" ");
+  const script = document.currentScript || document.querySelector('script[src*="/px"]');
+  // Beside another library that owns fbq, data-name gives this one a name of its own.
+  const NAME = (script && script.dataset.name) || "fbq";
+  const fbq = window[NAME] || (window[NAME] = function () {
+    return fbq.callMethod.apply(fbq, arguments);
+  });
   if (fbq.instance) return;
-  if (!window._fbq) window._fbq = fbq;
+  if (NAME === "fbq") {
+    if (!window._fbq) window._fbq = fbq;
+    else if (window._fbq !== fbq) warn("CONFLICTING_VERSIONS", "_fbq");
+  }
+
+  // What the automatic parts do, where they are present.
+  let keyOf = (name) => name;
+  let hash = () => "";
+  let askTools = () => {};
+  let keepTouch = () => {};
+  let fieldsOf = () => ({});
+  let complete = () => {};
 
   const pixels = new Map();
-  const state = {
-    endpoint: besideScript(),
-    cookies: true,
-    revoked: false,
-    waiting: [],
-    dataProcessing: null,
-    leaving: false,
-  };
+  const listeners = [];
+  const debugging = /[?&]doublet_debug/.test(location.search);
+  let endpoint = new URL(
+    ((script && script.src) || "/px.js").replace(/(-core)?\.js([?#].*)?$/, ""),
+    location.href
+  ).href;
+  /** What fbq('set', …) says for all pixels; each inherits it. */
+  const defaults = { autoConfig: true, firstPartyCookies: true };
+  let dataProcessing = [];
+  let isLeaving = false;
+  if (debugging) fbq.log = [];
 
-  /** `tr/` in the folder that this script came from, so that a path prefix works too. */
-  function besideScript() {
-    const script = document.currentScript || document.querySelector('script[src*="/px.js"]');
-    return new URL("tr/", (script && script.src) || window.location.origin).href.split("?")[0];
-  }
-
-  function warn(type, text) {
-    if (window.console) window.console.warn("[Doublet pixel] " + type + ": " + text);
-  }
-
-  // --- cookies -------------------------------------------------------------------------------
-
-  function readCookie(name) {
-    const found = document.cookie.split("; ").find((pair) => pair.startsWith(name + "="));
+  function attempt(action, otherwise) {
     try {
-      return found ? decodeURIComponent(found.slice(name.length + 1)) : "";
+      return action();
     } catch (error) {
-      return "";
+      return otherwise;
     }
   }
 
+  function tell(record) {
+    record.at = Date.now();
+    if (debugging) fbq.log.push(record);
+    listeners.forEach((listener) => attempt(() => listener(record)));
+  }
+
+  function warn(type, text) {
+    attempt(() => window.console.warn("[Doublet] " + type + ": " + text));
+    tell({ type: "warning", id: type, text });
+  }
+
+  // --- cookies and storage -------------------------------------------------------------------
+
+  function readCookie(name) {
+    const start = name + "=";
+    return attempt(() => {
+      const found = document.cookie.split("; ").find((pair) => pair.startsWith(start));
+      return found ? decodeURIComponent(found.slice(start.length)) : "";
+    }, "");
+  }
+
   function setCookie(name, value, domain) {
-    document.cookie =
-      name + "=" + encodeURIComponent(value) + "; max-age=" + COOKIE_DAYS * 86400 +
-      "; path=/; samesite=lax" + (domain ? "; domain=." + domain : "");
+    attempt(() => {
+      document.cookie =
+        name + "=" + encodeURIComponent(value) + "; max-age=" + COOKIE_S +
+        "; path=/; samesite=lax" + (domain ? "; domain=." + domain : "");
+    });
     return readCookie(name) === value;
   }
 
   /**
    * Writes to the widest domain that the browser allows, trying `com`, then `example.com`, …
-   * `make` gets the number of dots in that domain, which is part of the value.
+   * The number of dots in that domain is part of the value.
    */
-  function writeCookie(name, make) {
-    const labels = window.location.hostname.split(".");
-    const isAddress = /^[\d.]+$|:/.test(window.location.hostname);
-    for (let index = 0; index < labels.length && !isAddress; index++) {
-      const value = make(index);
+  function writeCookie(name, parts) {
+    const host = location.hostname;
+    const labels = /^[\d.]+$|:/.test(host) ? [] : host.split(".");
+    const withIndex = (index) => ["fb", index].concat(parts.slice(2)).join(".");
+    for (let index = 0; index < labels.length; index++) {
+      const value = withIndex(index);
       if (setCookie(name, value, labels.slice(-1 - index).join("."))) return value;
     }
     // A bare host name or an address gets a cookie of its own.
-    const value = make(1);
-    return setCookie(name, value, "") ? value : "";
+    return setCookie(name, withIndex(1), "") ? withIndex(1) : "";
   }
 
   /** The 4 (or 5) parts of a stored value, null for anything else. */
   function parseId(text) {
-    const parts = text.split(".");
-    const known = parts[0] === "fb" && /^\d+$/.test(parts[1]) && /^\d+$/.test(parts[2]) && parts[3];
-    return known && parts.length < 6 ? parts : null;
-  }
-
-  function withIndex(parts) {
-    return (index) => ["fb", index].concat(parts.slice(2)).join(".");
-  }
-
-  function clickId() {
-    for (const address of [window.location.href, document.referrer]) {
-      try {
-        const id = new URL(address).searchParams.get("fbclid");
-        if (id) return id.length > CLICK_ID_LENGTH_MAX ? "" : id;
-      } catch (error) {
-        // An empty referrer is no address.
-      }
-    }
-    return "";
+    return /^fb(\.\d+){2}\.[^.]+(\.[^.]+)?$/.test(text) ? text.split(".") : null;
   }
 
   function randomDigits() {
@@ -103,184 +121,461 @@
     return String(half()) + half();
   }
 
+  const memory = new Map();
+
+  function storage(kind) {
+    return window[kind || "localStorage"];
+  }
+
+  function stored(name) {
+    return attempt(() => storage().getItem(name));
+  }
+
+  /** What this browser keeps under a name; what it cannot keep lasts as long as the page. */
+  function recall(name) {
+    return attempt(() => JSON.parse(stored(name) || memory.get(name)));
+  }
+
+  function remember(name, value) {
+    const text = JSON.stringify(value);
+    memory.set(name, text);
+    attempt(() => storage().setItem(name, text));
+  }
+
+  function forget(name) {
+    memory.delete(name);
+    attempt(() => storage().removeItem(name));
+  }
+
+  // --- ad clicks -----------------------------------------------------------------------------
+
+  const landing = attempt(() => new URL(location.href).searchParams, new URLSearchParams());
+  let clickId = attempt(
+    () => landing.get("fbclid") || new URL(document.referrer).searchParams.get("fbclid"), ""
+  ) || "";
+  const ids = {};
+
   /** Makes or prolongs `_fbp`; makes `_fbc` for a new click, otherwise prolongs it. */
-  function keepCookies() {
+  function keepIds() {
+    if (![...pixels.values()].some((pixel) => pixel.firstPartyCookies)) return;
     const browser = parseId(readCookie("_fbp")) || ["fb", 1, Date.now(), randomDigits()];
-    writeCookie("_fbp", withIndex(browser));
-    let click = parseId(readCookie("_fbc"));
+    ids.fbp = writeCookie("_fbp", browser);
+    let click = parseId(readCookie("_fbc") || ids.fbc || "");
     // The dot separates the parts, so inside the id it is written as a word.
-    const id = clickId().split(".").join("__DOT__");
+    const id = clickId.length > CLICK_ID_LENGTH_MAX ? "" : clickId.split(".").join("__DOT__");
     if (id && (!click || click[3] !== id)) click = ["fb", 1, Date.now(), id];
-    if (click) writeCookie("_fbc", withIndex(click));
+    // Where no cookie is possible, the click of this page is still known.
+    if (click) ids.fbc = writeCookie("_fbc", click) || click.join(".");
+    keepTouch();
+  }
+
+  // --- consent -------------------------------------------------------------------------------
+
+  const PURPOSES = ["ad_storage", "ad_user_data", "ad_personalization", "analytics_storage"];
+  /** What the site's consent tools have said: source → purpose → granted or denied. */
+  const tools = {};
+  let said = "";
+  let held = [];
+
+  function word(isGranted) {
+    return isGranted ? "granted" : "denied";
+  }
+
+  /** The state per purpose, in the words of Google Consent Mode; one tool's no outweighs. */
+  function consentState() {
+    const state = {};
+    const sources = Object.keys(tools);
+    PURPOSES.forEach((purpose) => {
+      const words = sources.map((source) => tools[source][purpose]).filter(Boolean);
+      if (words[0]) state[purpose] = word(!words.includes("denied"));
+    });
+    if (sources[0]) state.source = sources[0];
+    if (navigator.globalPrivacyControl) state.gpc = 1;
+    return state;
+  }
+
+  /** fbq('consent', …) is the site's own word; without it a tool's counts, if it has one. */
+  function isHeld() {
+    if (said) return said === "revoke";
+    return Object.values(tools).some((tool) => tool.isPending || tool.ad_storage === "denied");
+  }
+
+  function consentSaid(source, state) {
+    if (source) tools[source] = state;
+    if (isHeld() || !pixels.size) return;
+    keepIds();
+    held.splice(0).forEach((event) => event.targets.forEach((pixel) => emit(pixel, event)));
+    flush();
+  }
+
+  // --- user data -----------------------------------------------------------------------------
+
+
+  /** Plain values never leave the page: they are hashed, or dropped where that part is missing. */
+  function hashed(userData) {
+    const kept = {};
+    Object.keys(userData).forEach((name) => {
+      const key = keyOf(name.toLowerCase());
+      const text = (textOf(userData[name]) || "").trim().toLowerCase();
+      const digest = /^[0-9a-f]{64}$/.test(text) ? text : text && attempt(() => hash(key, text));
+      if (digest && !(kept[key] && key !== name)) kept[key] = digest;
+      else if (text) warn("PII_UNHASHED_PII", name);
+    });
+    return kept;
   }
 
   // --- one event → parameters ----------------------------------------------------------------
 
   function newEventId() {
-    if (window.crypto && window.crypto.randomUUID) return window.crypto.randomUUID();
-    return Date.now().toString(16) + "." + randomDigits();
-  }
-
-  function eventIdOf(options) {
-    const given = options && (options.eventID !== undefined ? options.eventID : options.event_id);
-    if (given === undefined || given === null || given === "") return newEventId();
-    if (typeof given !== "string") warn("INVALID_EVENT_ID_FORMAT", "eventID should be a string.");
-    return String(given);
+    return Date.now() + "." + randomDigits();
   }
 
   /** Text on the wire; undefined for what cannot be sent. */
   function textOf(value) {
-    if (value === null || value === undefined || typeof value === "function") return undefined;
-    if (typeof value !== "object") return String(value);
-    if (value instanceof Date) return value.toISOString();
-    try {
-      return JSON.stringify(value);
-    } catch (error) {
-      return undefined;
-    }
+    if (value === null || typeof value === "function") return undefined;
+    const text = attempt(() => JSON.stringify(value));
+    // Texts and dates go without the quotes.
+    return text && text[0] === '"' ? JSON.parse(text) : text;
   }
 
   /** A test_event_code in a page's address holds for the rest of the visit; an empty one ends it. */
   function testCode() {
     const name = "test_event_code";
-    const given = new URLSearchParams(window.location.search).get(name);
-    try {
-      if (given !== null) window.sessionStorage.setItem(name, given);
-      return window.sessionStorage.getItem(name);
-    } catch (error) {
-      return given;
-    }
+    const given = new URLSearchParams(location.search).get(name);
+    return attempt(() => {
+      if (given !== null) storage("sessionStorage").setItem(name, given);
+      return storage("sessionStorage").getItem(name);
+    }, given);
   }
 
-  function addGroup(list, group, values) {
-    for (const key of Object.keys(values || {})) {
-      const text = textOf(values[key]);
-      if (text !== undefined) list.push([group + "[" + key + "]", text]);
+  function parametersOf(pixel, event) {
+    const list = [];
+    const add = (name, value) => {
+      const text = textOf(value);
+      if (text !== undefined) list.push([name, text]);
+    };
+    const group = (name, values) =>
+      Object.keys(values || {}).forEach((key) => add(name + "[" + key + "]", values[key]));
+    add("id", pixel.id);
+    add("ev", event.name);
+    add("dl", event.href);
+    add("rl", document.referrer);
+    add("if", window.top !== window);
+    add("ts", event.at);
+    group("cd", event.params);
+    add("sw", window.screen.width);
+    add("sh", window.screen.height);
+    group("ud", pixel.userData);
+    group("udff", fieldsOf(pixel));
+    add("v", VERSION);
+    add("r", "stable");
+    add("a", pixel.agent || fbq.agent);
+    add("test_event_code", testCode() || null);
+    add("ec", pixel.eventCount++);
+    // What Meta's library nearly always sends; bit 4096 is for first-party cookies.
+    add("o", pixel.firstPartyCookies ? 4126 : 30);
+    if (pixel.firstPartyCookies) {
+      ["fbc", "fbp"].forEach((key) => {
+        const value = readCookie("_" + key) || ids[key];
+        if (value) add(key, value.split("__DOT__").join("."));
+      });
     }
-  }
-
-  function parametersOf(pixel, name, params, eventId) {
-    const list = [
-      ["id", pixel.id],
-      ["ev", name],
-      ["dl", window.location.href],
-      ["rl", document.referrer],
-      ["if", String(window.top !== window)],
-      ["ts", String(Date.now())],
-    ];
-    addGroup(list, "cd", params);
-    list.push(["sw", String(window.screen.width)], ["sh", String(window.screen.height)]);
-    addGroup(list, "ud", pixel.userData);
-    list.push(["v", VERSION], ["r", "stable"]);
-    const agent = pixel.agent || fbq.agent;
-    if (agent) list.push(["a", agent]);
-    const code = testCode();
-    if (code) list.push(["test_event_code", code]);
-    list.push(["ec", String(pixel.eventCount++)]);
-    // Bits: 8 defineProperty, 16 sendBeacon, 4096 first-party cookies.
-    list.push(["o", String(8 | (navigator.sendBeacon ? 16 : 0) | (state.cookies ? 4096 : 0))]);
-    for (const [key, cookie] of [["fbc", "_fbc"], ["fbp", "_fbp"]]) {
-      const value = state.cookies && readCookie(cookie);
-      if (value) list.push([key, value.split("__DOT__").join(".")]);
-    }
-    list.push(["eid", eventId], ["it", String(pixel.initializedAt)], ["coo", "false"]);
-    return list.concat(state.dataProcessing || []);
+    add("eid", event.eventID);
+    add("it", pixel.initializedAt);
+    add("coo", !pixel.autoConfig);
+    const isOptOut = defaults.globalPrivacyControl && navigator.globalPrivacyControl;
+    const limits = !dataProcessing.length && isOptOut ? [["LDU"], 0, 0] : dataProcessing;
+    if (limits.length) add("dpo", [].concat(limits[0] || []).join(","));
+    add("dpoco", limits[1]);
+    add("dpost", limits[2]);
+    add("es", event.category);
+    group("cs", consentState());
+    group("tp", recall("_dbt"));
+    return list;
   }
 
   // --- parameters → network ------------------------------------------------------------------
 
-  function encode(list) {
-    return list.map((pair) => pair.map(encodeURIComponent).join("=")).join("&");
+  /** Entries under way or waiting: in this page, and in the browser's storage for the next. */
+  const queue = new Map();
+  let timer = 0;
+  let isLoaded = false;
+
+  function enqueue(pixel, event) {
+    const list = parametersOf(pixel, event);
+    const key = "_dbq." + Date.now() + "." + randomDigits();
+    const body = String(new URLSearchParams(list));
+    const entry = { key, to: endpoint, body, at: event.at, tries: 0, next: 0 };
+    const about = { id: pixel.id, name: event.name, eventID: event.eventID, params: list };
+    entry.tell = (more) => tell({ ...about, ...more });
+    queue.set(key, entry);
+    send(entry);
   }
 
-  function beacon(list) {
-    if (!navigator.sendBeacon) return false;
-    const form = new FormData();
-    list.concat([["rqm", "SB"]]).forEach((pair) => form.append(pair[0], pair[1]));
-    return navigator.sendBeacon(state.endpoint, form);
+  /** Two tabs take turns: whoever is about to send says until when it may take. */
+  function claim(entry) {
+    entry.tries++;
+    const wait = Math.min(RETRY_MS_MAX, 1000 * 2 ** entry.tries);
+    entry.next = Date.now() + wait * (0.5 + Math.random());
+    const { key, to, body, at, tries, next } = entry;
+    if (body.length < KEEPALIVE_LENGTH_MAX) remember(key, { to, body, at, tries, next });
+    entry.isStored = !!stored(key);
   }
 
-  function post(list) {
-    const body = encode(list.concat([["rqm", "fetch"]]));
-    window.fetch(state.endpoint, {
-      method: "POST",
-      mode: "no-cors",
-      credentials: "include",
-      cache: "no-store",
-      keepalive: body.length < KEEPALIVE_LENGTH_MAX,
-      headers: { "Content-Type": "application/x-www-form-urlencoded" },
-      body: body,
-    }).catch((error) => warn("NOT_SENT", String(error)));
+  function settle(entry) {
+    entry.isBusy = false;
+    queue.delete(entry.key);
+    forget(entry.key);
   }
 
-  /** An image while the page stays; a beacon, which outlives the page, otherwise. */
-  function send(list) {
-    const url = state.endpoint + "?" + encode(list.concat([["rqm", "GET"]]));
-    const isLeaving = state.leaving || document.visibilityState === "hidden";
-    if (url.length < URL_LENGTH_MAX && !(isLeaving && navigator.sendBeacon)) {
-      new Image(1, 1).src = url;
-    } else if (!beacon(list)) {
-      post(list);
+  function later(entry) {
+    entry.isBusy = false;
+    schedule();
+  }
+
+  function schedule() {
+    const next = Math.min(...Array.from(queue.values(), (each) => (each.isBusy ? 1e15 : each.next)));
+    window.clearTimeout(timer);
+    if (next < 1e15) timer = window.setTimeout(flush, Math.max(0, next - Date.now()));
+  }
+
+  function answered(entry, transport, response) {
+    const refused = attempt(() => response.headers.get("X-Doublet-Refused")) || "";
+    entry.tell({ type: "answer", transport, status: response.status, refused });
+    if (/^(5..|408|429)$/.test(response.status)) return later(entry);
+    if (!response.ok) warn("REFUSED", response.status + " " + refused);
+    return settle(entry);
+  }
+
+  /** The last resort: a policy of the page may allow images where it allows no requests. */
+  function sendImage(entry) {
+    const url = entry.to + "?" + entry.body + "&rqm=GET";
+    const image = new window.Image();
+    image.onload = () => settle(entry);
+    image.onerror = () => later(entry);
+    if (url.length > URL_LENGTH_MAX) later(entry);
+    else image.src = url;
+  }
+
+  function send(entry) {
+    entry.isBusy = true;
+    claim(entry);
+    entry.tell({ type: "sent", transport: isLeaving ? "SB" : "fetch" });
+    const type = "application/x-www-form-urlencoded;charset=UTF-8";
+    const body = (form) => entry.body + "&rqm=" + form;
+    if (isLeaving && navigator.sendBeacon) {
+      // Whether it arrives is not told, so the entry stays for the next page, which says the same.
+      navigator.sendBeacon(entry.to, new window.Blob([body("SB")], { type }));
+      entry.isBusy = false;
+    } else if (navigator.onLine === false) {
+      later(entry);
+    } else {
+      // A page that is being left breaks its requests off, which the browser goes on sending.
+      const failed = () => (isLeaving ? later : sendImage)(entry);
+      const request = attempt(() => window.fetch(entry.to, {
+        method: "POST",
+        credentials: "include",
+        keepalive: entry.body.length < KEEPALIVE_LENGTH_MAX,
+        headers: { "Content-Type": type },
+        body: body("fetch"),
+      }));
+      if (request) request.then((response) => answered(entry, "fetch", response), failed);
+      else failed();
     }
   }
+
+  /** Takes over what earlier pages could not deliver. */
+  function load() {
+    isLoaded = true;
+    const keys = attempt(() => Object.keys(storage()), []).filter((key) => key.startsWith("_dbq."));
+    keys.sort().forEach((key) => {
+      const entry = recall(key);
+      if (entry && !queue.has(key)) queue.set(key, { ...entry, key, tell() {} });
+    });
+  }
+
+  function flush() {
+    if (isHeld()) return;
+    if (!isLoaded) load();
+    const entries = [...queue.values()];
+    entries.forEach((entry, at) => {
+      if (entry.isBusy) return;
+      const text = stored(entry.key);
+      // Too old, too many, or delivered by another tab.
+      if (
+        Date.now() - entry.at > QUEUE_AGE_MS_MAX || entries.length - at > QUEUE_MAX ||
+        (entry.isStored && !text)
+      ) {
+        settle(entry);
+      } else {
+        if (text) entry.next = JSON.parse(text).next;
+        if (entry.next <= Date.now()) send(entry);
+      }
+    });
+    schedule();
+  }
+
+  // --- events --------------------------------------------------------------------------------
+
+  function isPlain(value) {
+    return !!value && typeof value === "object" && !Array.isArray(value);
+  }
+
+  function eventIdOf(event, options) {
+    let given = options.eventID !== undefined ? options.eventID : options.event_id;
+    if (isPlain(given)) given = given.eventID || given.event_id;
+    if (given === undefined || given === null || given === "") {
+      // The order's own id: its confirmation page may be loaded again, and the server knows it too.
+      const order = event.name === "Purchase" && event.params.order_id;
+      return order ? String(order) : newEventId();
+    }
+    if (typeof given !== "string") warn("INVALID_EVENT_ID_FORMAT", given);
+    return String(given);
+  }
+
+  function check(name, params) {
+    if (params.eventID || params.event_id) warn("INVALID_PARAM", "eventID");
+    const rules = { value: /^[+-]?\d+(\.\d+)?$/, currency: /^[a-z]{3}$/i };
+    Object.keys(name === "Purchase" ? rules : {}).forEach((key) => {
+      if (params[key] === undefined) warn("REQUIRED_PARAM_MISSING", key);
+      else if (!rules[key].test(params[key])) warn("INVALID_PARAM_FORMAT", key);
+    });
+    if (params.value < 0) warn("NEGATIVE_EVENT_PARAM", "value");
+  }
+
+  /** The id of an order's first Purchase, when this browser has reported it before. */
+  function known(pixel, event) {
+    const order = event.name === "Purchase" && event.params.order_id;
+    if (!order) return "";
+    const orders = recall("_dbo") || [];
+    const mark = pixel.id + " " + order;
+    const found = orders.find((each) => each[0] === mark);
+    if (!found) remember("_dbo", orders.concat([[mark, event.eventID]]).slice(-ORDERS_MAX));
+    return found ? found[1] : "";
+  }
+
+  /** One event for one pixel: held, left out or sent. Gives the id that it has. */
+  function emit(pixel, event) {
+    const isView = event.name === "PageView";
+    const mayRepeat = event.mayRepeat || fbq.allowDuplicatePageViews;
+    if (isView && pixel.viewed === event.href && !mayRepeat) return event.eventID;
+    if (isView) pixel.viewed = event.href;
+    const first = known(pixel, event);
+    if (first) return first;
+    enqueue(pixel, event);
+    return event.eventID;
+  }
+
+  function track(targets, name, params, options, more) {
+    if (name === "CustomEvent" && isPlain(params) && params.event) name = params.event;
+    if (!name || typeof name === "object") return warn("NO_EVENT_NAME", name);
+    if (!targets.length) return warn("PIXEL_NOT_INITIALIZED", name);
+    const event = {
+      name: String(name),
+      params: isPlain(params) ? { ...params } : {},
+      at: Date.now(),
+      href: location.href,
+      targets,
+      ...more,
+    };
+    attempt(() => complete(event));
+    check(event.name, event.params);
+    // One id for all pixels: it names what happened, not the request.
+    event.eventID = eventIdOf(event, isPlain(options) ? options : {});
+    if (event.name === "PageView") {
+      window.clearTimeout(routeTimer);
+      routeTimer = 0;
+    }
+    askTools();
+    let id = event.eventID;
+    if (isHeld()) {
+      if (held.length < HELD_MAX) held.push(event);
+      tell({ type: "held", id: targets[0].id, name: event.name, eventID: id });
+    } else {
+      if (!isLoaded) consentSaid();
+      targets.forEach((pixel) => { id = emit(pixel, event); });
+    }
+    if (options && typeof options.callback === "function") attempt(() => options.callback(id));
+    return id;
+  }
+
+  // --- single-page sites ---------------------------------------------------------------------
+
+  let address = location.href;
+  let routeTimer = 0;
+
+  function everyPixel() {
+    return [...pixels.values()].filter((pixel) => !pixel.trackSingleOnly);
+  }
+
+  /** Reports the route that waits: the page's own call, which may bear an id, comes first. */
+  let reportNow = () => {};
+
+  function reportRoute() {
+    const href = location.href;
+    if (fbq.disablePushState === true || href === address) return;
+    if (routeTimer) reportNow();
+    address = href;
+    reportNow = () => {
+      if (everyPixel()[0]) track(everyPixel(), "PageView", {}, {}, { href });
+    };
+    routeTimer = window.setTimeout(reportNow, ROUTE_MS);
+  }
+
+  ["pushState", "replaceState"].forEach((name) => attempt(() => {
+    const original = window.history[name];
+    window.history[name] = function (...rest) {
+      const result = original.apply(this, rest);
+      attempt(reportRoute);
+      return result;
+    };
+  }));
+  window.addEventListener("popstate", () => attempt(reportRoute));
+  window.addEventListener("online", () => attempt(flush));
+  window.addEventListener("pagehide", () => {
+    isLeaving = true;
+    if (routeTimer) attempt(reportNow);
+    // What the next page could not know of goes now.
+    queue.forEach((entry) => {
+      if (!entry.isBusy && !stored(entry.key)) attempt(() => send(entry));
+    });
+  });
+  window.addEventListener("pageshow", (shown) => {
+    isLeaving = false;
+    if (!shown.persisted) return;
+    address = location.href;
+    attempt(() => everyPixel()[0] && track(everyPixel(), "PageView", {}, {}, { mayRepeat: true }));
+    attempt(flush);
+  });
 
   // --- verbs ---------------------------------------------------------------------------------
 
-  function isPlain(value) {
-    return Object.prototype.toString.call(value) === "[object Object]";
-  }
-
-  /** Only values that are SHA-256 already are sent; plain ones never leave the page. */
-  function hashedOnly(userData) {
-    const kept = {};
-    for (const key of Object.keys(userData)) {
-      const text = String(userData[key]).trim().toLowerCase();
-      if (/^[0-9a-f]{64}$/.test(text)) kept[key] = text;
-      else warn("PII_UNHASHED_PII", "'" + key + "' is not SHA-256 and is not sent.");
-    }
-    return kept;
-  }
-
   function init(id, userData, options) {
-    const key = String(id === undefined || id === null ? "" : id).trim();
-    if (!/^\d+$/.test(key) || (typeof id === "number" && !Number.isSafeInteger(id))) {
-      warn("INVALID_PIXEL_ID", "'" + key + "' is not a pixel id; give it as a string of digits.");
+    const key = String(id).trim();
+    if (!/^\d+$/.test(key) || id > Number.MAX_SAFE_INTEGER && typeof id === "number") {
+      warn("INVALID_PIXEL_ID", key);
       return;
     }
-    if (userData !== undefined && userData !== null && !isPlain(userData)) {
-      warn("PII_INVALID_TYPE", "User data of pixel " + key + " is not a plain object.");
-    }
-    const hashed = isPlain(userData) ? hashedOnly(userData) : {};
-    const known = pixels.get(key);
-    if (!known) {
-      const agent = options && options.agent;
-      pixels.set(key, { id: key, userData: hashed, agent, eventCount: 0, initializedAt: Date.now() });
-    } else if (Object.keys(known.userData).length === 0 && Object.keys(hashed).length > 0) {
-      known.userData = hashed;
+    if (userData && !isPlain(userData)) warn("PII_INVALID_TYPE", key);
+    const given = isPlain(userData) ? hashed(userData) : {};
+    const pixel = pixels.get(key);
+    if (!pixel) {
+      pixels.set(key, Object.assign(Object.create(defaults), {
+        id: key, userData: given, eventCount: 0, initializedAt: Date.now(), features: {},
+      }, options && options.agent && { agent: options.agent }));
+    } else if (!Object.keys(pixel.userData)[0] && Object.keys(given)[0]) {
+      pixel.userData = given;
     } else {
-      warn("DUPLICATE_PIXEL_ID", "Pixel " + key + " is initialised already.");
+      warn("DUPLICATE_PIXEL_ID", key);
     }
-    if (state.cookies) keepCookies();
-  }
-
-  function track(targets, name, params, options) {
-    if (typeof name !== "string" || !name) {
-      warn("NO_EVENT_NAME", "track needs the name of an event.");
-      return;
-    }
-    if (targets.length === 0) {
-      warn("PIXEL_NOT_INITIALIZED", "Call fbq('init', …) before '" + name + "'.");
-      return;
-    }
-    // One id for all pixels: it names what happened, not the request.
-    const eventId = eventIdOf(options);
-    const values = isPlain(params) ? params : {};
-    targets.forEach((pixel) => send(parametersOf(pixel, name, values, eventId)));
+    askTools();
+    consentSaid();
   }
 
   function standard(name) {
-    if (typeof name === "string" && name && !STANDARD_EVENTS.has(name)) {
-      warn("NONSTANDARD_EVENT", "'" + name + "' is not a standard event; use trackCustom.");
+    // An event of digits alone is the id of a conversion pixel of old.
+    if (name && !STANDARD_EVENTS.includes(name) && !/^\d+$/.test(name)) {
+      warn("NONSTANDARD_EVENT", name);
     }
   }
 
@@ -288,77 +583,94 @@
     return pixels.has(String(id)) ? [pixels.get(String(id))] : [];
   }
 
-  function set(key, value, id) {
-    const pixel = pixels.get(String(id));
-    if (key === "endpoint") state.endpoint = new URL(value, window.location.href).href;
-    else if (key === "firstPartyCookies") state.cookies = value !== false;
-    else if (key === "agent" && pixel) pixel.agent = String(value);
-    else if (key === "agent") warn("SET_METADATA_ON_UNINITIALIZED_PIXEL_ID", String(id));
-  }
+  const SETTINGS = /^(agent|autoConfig|firstPartyCookies|trackSingleOnly|globalPrivacyControl)$/;
 
-  function consent(action) {
-    if (action === "revoke") {
-      state.revoked = true;
-    } else if (action === "grant") {
-      state.revoked = false;
-      state.waiting.splice(0).forEach((call) => fbq.callMethod.apply(fbq, call));
+  function set(key, value, id) {
+    const targets = id === undefined ? [defaults] : one(id);
+    if (key === "endpoint") {
+      endpoint = new URL(value, location.href).href;
+    } else if (key === "userData" && isPlain(value)) {
+      pixels.forEach((pixel) => Object.assign(pixel.userData, hashed(value)));
+    } else if (SETTINGS.test(key)) {
+      if (!targets[0]) warn("SET_METADATA_ON_UNINITIALIZED_PIXEL_ID", id);
+      targets.forEach((target) => { target[key] = value; });
     } else {
-      warn("INVALID_CONSENT_ACTION", "'" + action + "' is neither 'revoke' nor 'grant'.");
+      warn("UNSUPPORTED_METADATA_ARGUMENT", key);
     }
   }
 
-  function dataProcessingOptions(options, country, region) {
-    const pairs = [["dpo", [].concat(options || []).join(",")], ["dpoco", country], ["dpost", region]];
-    state.dataProcessing = pairs
-      .filter((pair) => pair[1] !== undefined && pair[1] !== null)
-      .map((pair) => [pair[0], String(pair[1])]);
+  function feature(isOn) {
+    return (id, name) => {
+      one(id).forEach((pixel) => { pixel.features[name] = isOn; });
+      };
   }
 
   const VERBS = {
+    __proto__: null,
     init,
     set,
-    consent,
-    dataProcessingOptions,
+    addPixelId: init,
+    optIn: feature(true),
+    optOut: feature(false),
+    consent(action) {
+      if (!/^(revoke|grant)$/.test(action)) return warn("INVALID_CONSENT_ACTION", action);
+      said = action;
+      const [ad_storage, ad_user_data, ad_personalization] = Array(3).fill(word(said === "grant"));
+      return consentSaid("fbq", { ad_storage, ad_user_data, ad_personalization });
+    },
+    dataProcessingOptions(...limits) {
+      dataProcessing = limits;
+    },
+    on(name, listener) {
+      if (name === "doublet" && typeof listener === "function") listeners.push(listener);
+    },
     track(name, params, options) {
       standard(name);
-      track(Array.from(pixels.values()), name, params, options);
+      return track(everyPixel(), name, params, options);
     },
     trackCustom(name, params, options) {
-      track(Array.from(pixels.values()), name, params, options);
+      return track(everyPixel(), name, params, options);
     },
     trackSingle(id, name, params, options) {
       standard(name);
-      track(one(id), name, params, options);
+      return track(one(id), name, params, options);
     },
     trackSingleCustom(id, name, params, options) {
-      track(one(id), name, params, options);
+      return track(one(id), name, params, options);
+    },
+    trackSingleSystem(id, category, name, params, options) {
+      return track(one(id), name, params, options, { category });
+    },
+    trackShopify(id, name, params, options, extra) {
+      const { contents, order_id } = extra || {};
+      return track(one(id), name, { contents, order_id, ...params }, options);
+    },
+    setUserProperties(id, properties) {
+      if (String(dataProcessing[0]).includes("LDU")) return undefined;
+      return track(one(id), "UserProperties", properties, {}, { category: "user_properties" });
     },
   };
-
-  function callMethod(verb) {
+  function callMethod(verb, ...rest) {
     try {
-      const rest = Array.prototype.slice.call(arguments, 1);
-      if (!Object.prototype.hasOwnProperty.call(VERBS, verb)) {
-        warn("INVALID_FBQ_METHOD", "fbq('" + String(verb) + "', …) is not known.");
-      } else if (state.revoked && verb !== "consent") {
-        state.waiting.push(Array.prototype.slice.call(arguments));
-      } else {
-        VERBS[verb].apply(null, rest);
-      }
+      // The oldest form: _fbq.push(['track', name, params]).
+      if (Array.isArray(verb)) return callMethod(...verb);
+      const call = VERBS[/^report/.test(verb) ? "track" : verb];
+      if (call) return call(...rest);
+      warn("INVALID_FBQ_METHOD", verb);
     } catch (error) {
-      warn("INTERNAL", String(error));
+      warn("INTERNAL", error);
     }
   }
 
-  window.addEventListener("pagehide", () => { state.leaving = true; });
-  window.addEventListener("pageshow", () => { state.leaving = false; });
+  // @automatic
 
   fbq.instance = { pixelsByID: pixels };
   fbq.version = VERSION;
   fbq.loaded = true;
-  fbq.getState = () => ({ pixels: Array.from(pixels.values(), (pixel) => Object.assign({}, pixel)) });
+  fbq.getState = () => ({ pixels: Array.from(pixels.values(), (pixel) => ({ ...pixel })) });
   const queued = fbq.queue || [];
   fbq.queue = [];
   fbq.callMethod = callMethod;
-  Array.prototype.forEach.call(queued, (call) => callMethod.apply(fbq, call));
-})(window, document, navigator);
+  if (fbq.pixelId) callMethod("init", fbq.pixelId);
+  Array.from(queued).forEach((call) => callMethod(...call));
+})(window, document, navigator, location);
