@@ -7,11 +7,23 @@ import json
 from functools import cache
 from importlib.resources import files
 
+from rjsmin import jsmin
+
+SCRIPTS = {
+    "/px.js": ("pixel.js", "automatic.js"),
+    "/px-core.js": ("pixel.js",),
+    "/px-debug.js": ("debug.js",),
+}
+"""The files of each script by the path that serves it."""
+
 
 @cache
-def script() -> bytes:
-    """The script, served as `/px.js`."""
-    return files("doublet.pixel").joinpath("pixel.js").read_bytes()
+def script(path: str = "/px.js") -> bytes:
+    """A script as it is served: its files one after the other, without comments and indents."""
+    folder = files("doublet.pixel")
+    parts = [folder.joinpath(name).read_text("utf-8") for name in SCRIPTS[path]]
+    # A semicolon between two files, since what begins with a bracket would call what is before it.
+    return "\n;".join(filter(None, map(jsmin, parts))).encode()
 
 
 def snippet(pixel_id: str, public_url: str) -> str:

@@ -1,0 +1,4 @@
+/* What the pixel reports by itself. */
+(function () {
+  "use strict";
+})();
