@@ -220,6 +220,21 @@ def clean_fbc(text: str) -> str | None:
     return _rebuild(found) if found else None
 
 
+def fold_dots(text: str) -> str:
+    """A click id with the dots of its last part written as `__DOT__`, as the pixel writes them into
+    its cookie; a builder's appendix stays.
+
+    >>> fold_dots("fb.1.1596403881668.Iw.AR.AQ"), fold_dots("fb.1.1596403881668.IwAR")
+    ('fb.1.1596403881668.Iw__DOT__AR.AQ', 'fb.1.1596403881668.IwAR')
+    """
+    bare = strip_appendix(text)
+    parts = bare.split(".", 3)
+    return (
+        ".".join((*parts[:3], *(part.replace(".", "__DOT__") for part in parts[3:])))
+        + (text[len(bare) :])
+    )
+
+
 def clean_ip(text: str) -> str | None:
     """Canonical text of an IPv4 or IPv6 address, None for all else.
 

@@ -164,6 +164,14 @@ def assert_graph_error(content: bytes) -> None:
     assert len(error["error_user_msg"]) > 20
 
 
+async def blank_page(scope: Any, receive: Any, send: Any) -> None:
+    """ASGI: an empty page on every path, for a browser to be on."""
+    if scope["type"] == "http":
+        headers = [(b"content-type", b"text/html")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"<!doctype html><title>p</title>"})
+
+
 def assert_busy(answer: httpx.Response) -> None:
     """Nothing was stored, and the client is told to come again."""
     assert (503, "busy") == (answer.status_code, refusal_of(answer))

@@ -17,7 +17,7 @@ from doublet.accept.events import (
     accept_replayed,
     read_request,
 )
-from doublet.accept.hits import accept_hit, read_hit
+from doublet.accept.hits import Hit, accept_hit, read_hit
 from doublet.accept.order_file import OrderFile
 from doublet.accept.orders import KINDS, accept_orders, kept_orders, order_record, read_orders
 from doublet.accept.record import event_key
@@ -44,6 +44,7 @@ __all__ = [
     "Accepted",
     "Arrival",
     "Check",
+    "Hit",
     "OrderFile",
     "Quotas",
     "accept_events",

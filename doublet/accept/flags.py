@@ -14,6 +14,10 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 FLAGS: dict[str, tuple[str, str]] = {
+    "automatic": (
+        "The browser library reported it by itself, such as a click on a button.",
+        "Nothing; `fbq('set', 'autoConfig', false, PIXEL)` before `init` stops it.",
+    ),
     "blocked_domain": (
         "The page's domain is blocked for this pixel, or not among those allowed.",
         "`doublet pixel edit --allow-domain` if it is yours.",

@@ -19,7 +19,7 @@ from iso4217 import Currency
 from doublet.accept.kinds import check_contents, check_kind, read_lists
 from doublet.accept.user_data import clean_user_data, is_too_broad, with_wire_names
 from doublet.event import MONEY_MAX, Source, WireEvent, money
-from doublet.normalize import sha256_hex, strip_url_appendix
+from doublet.normalize import is_dud, sha256_hex, strip_url_appendix
 from doublet.redact import redact, redact_url
 from doublet.refusal import Reason, Refusal
 
@@ -213,7 +213,9 @@ def _event_time(draft: Draft) -> Refusal | None:
         )
     if seconds > received_s + FUTURE_S_FLAGGED:
         draft.flags.append("event_time_in_future")
-    draft.event_time = seconds
+    # A browser says when the event happened, which cannot be later than its report of it.
+    if seconds < received_s or draft.arrival.source == "server":
+        draft.event_time = seconds
     return None
 
 
@@ -247,6 +249,9 @@ def _user_data(draft: Draft) -> Refusal | None:
     named = with_wire_names(user_data, draft.wire.action_source)
     variants: dict[str, list[str]] = {}
     draft.user_data = clean_user_data(named, draft.flags, draft.arrival.phone_country, variants)
+    if draft.extra and HASH_VARIANTS in draft.extra and draft.arrival.source == "browser":
+        variants = _with_sent(variants, draft.extra.pop(HASH_VARIANTS), draft.user_data)
+        draft.extra = draft.extra or None
     if variants:
         known = (draft.extra or {}).get(HASH_VARIANTS, {})
         draft.extra = {**(draft.extra or {}), HASH_VARIANTS: {**known, **variants}}
@@ -260,6 +265,19 @@ def _user_data(draft: Draft) -> Refusal | None:
             "weak_user_data",
         )
     return None
+
+
+def _with_sent(
+    made: dict[str, list[str]], sent: dict[str, str], user_data: dict[str, Any]
+) -> dict[str, list[str]]:
+    """Variants that were made of raw values, and those that the hit itself bears for keys whose
+    value is kept; each only where it says something else than that value."""
+    found = dict(made)
+    for key, digest in sent.items():
+        kept = user_data.get(key)
+        if kept and digest not in kept and not is_dud(key, digest):
+            found[key] = sorted({*found.get(key, ()), digest})
+    return found
 
 
 def _custom_data(draft: Draft) -> Refusal | None:

@@ -19,8 +19,12 @@ from doublet.errors import SettingsError
 if TYPE_CHECKING:
     from doublet.catalog import PixelRules
 
-MARKS = ("blocked_domain", "bot", "datacenter", "over_quota")
-"""The flags that a pixel's rules give."""
+AUTOMATIC = "automatic"
+"""The flag of a hit that no line of the site's own code asked for."""
+
+MARKS = (AUTOMATIC, "blocked_domain", "bot", "datacenter", "over_quota")
+"""The flags of hits that reports leave out unless asked: those that a pixel's rules give, and that
+of what the browser library reports by itself."""
 
 _HOUR_US = 3_600_000_000
 _AGENT_LENGTH_MAX = 1024

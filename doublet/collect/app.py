@@ -6,25 +6,19 @@ import asyncio
 import logging
 import signal
 import threading
-from hashlib import sha256
 
 import msgspec
 
 from doublet import pixel
 from doublet.collect.events import answer_events, gateway_pixel_of, pixel_of
-from doublet.collect.hits import answer_hit
+from doublet.collect.hits import PATHS as HIT_PATHS
+from doublet.collect.hits import answer_hit, cors
 from doublet.collect.intake import Intake, refuse
 from doublet.collect.orders import ORDERS_PATH, answer_orders
 from doublet.collect.proxy import Proxy
-from doublet.collect.request import (
-    HeaderList,
-    Receive,
-    Scope,
-    Send,
-    header,
-    json_headers,
-    respond,
-)
+from doublet.collect.request import Receive, Scope, Send, json_headers, respond
+from doublet.collect.scripts import CONFIG_PATH, Scripts, answer_config
+from doublet.errors import BusyError
 from doublet.health import health
 from doublet.processes import private_socket
 from doublet.refusal import Reason, Refusal
@@ -40,28 +34,22 @@ class Collector:
         self._settings = settings
         self._intake: Intake
         self._proxy: Proxy
-        self._script = script = pixel.script()
-        self._etag = f'"{sha256(script).hexdigest()[:16]}"'
-        self._script_headers: HeaderList = [
-            (b"content-type", b"text/javascript; charset=utf-8"),
-            (b"content-length", b"%d" % len(script)),
-            (b"cache-control", b"public, max-age=3600"),
-            (b"access-control-allow-origin", b"*"),
-            (b"etag", self._etag.encode()),
-        ]
+        self._scripts = Scripts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "http":
             try:
-                if scope["path"] in ("/tr/", "/tr"):
+                if scope["path"] in HIT_PATHS:
                     await answer_hit(self._intake, scope, receive, send)
                 else:
                     await self._answer(scope, receive, send)
             except Exception:
                 # A bug of ours must not hang the client, and must not tell it anything either.
                 logger.exception("request-failed path=%s", scope["path"][:100])
-                await refuse(send, Refusal(Reason.INTERNAL, "An unknown error occurred."))
+                refusal = Refusal(Reason.INTERNAL, "An unknown error occurred.")
+                is_hit = scope["path"] in HIT_PATHS
+                await refuse(send, refusal, more=cors(dict(scope["headers"])) if is_hit else ())
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
 
@@ -73,8 +61,13 @@ class Collector:
             await answer_events(self._intake, scope, receive, send, pixel_id, 202)
         elif path == ORDERS_PATH:
             await answer_orders(self._intake, scope, receive, send)
-        elif path == "/px.js":
-            await self._pixel_script(scope, send)
+        elif path in pixel.SCRIPTS:
+            await self._scripts.answer(scope, send)
+        elif path.startswith(CONFIG_PATH):
+            try:
+                await answer_config(self._intake.accounts, scope, send)
+            except BusyError as error:
+                await refuse(send, Refusal(Reason.BUSY, error.message))
         elif path == "/health":
             body = msgspec.json.encode(
                 health(self._settings.run_folder, self._settings.disk_free_bytes_min)
@@ -82,13 +75,6 @@ class Collector:
             await respond(send, 200, json_headers(body), body, head=scope["method"] == "HEAD")
         else:
             await self._proxy.forward(scope, receive, send)
-
-    async def _pixel_script(self, scope: Scope, send: Send) -> None:
-        if header(scope, b"if-none-match") == self._etag:
-            await respond(send, 304, self._script_headers[2:])
-        else:
-            head = scope["method"] == "HEAD"
-            await respond(send, 200, self._script_headers, self._script, head=head)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """ASGI's lifespan: open before the first request, close after the last."""

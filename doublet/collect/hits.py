@@ -1,8 +1,11 @@
-"""`/tr`: the pixel's hits, by image, beacon, form or fetch."""
+"""`/tr` and `/px`: the pixel's hits, by image, beacon, form or fetch."""
 
 from __future__ import annotations
 
-from doublet.accept import Arrival, accept_hit, is_suspect_hit, marks, read_hit
+from collections.abc import Mapping
+
+from doublet.accept import Arrival, Hit, accept_hit, is_suspect_hit, marks, read_hit
+from doublet.collect.first_party import page_host, read_missing, written
 from doublet.collect.intake import Intake, refuse, unknown_pixel
 from doublet.collect.request import (
     HeaderList,
@@ -18,6 +21,8 @@ from doublet.collect.request import (
 )
 from doublet.errors import BusyError
 from doublet.refusal import Reason, Refusal
+
+PATHS = frozenset(("/tr/", "/tr", "/px"))
 
 # A transparent GIF of one pixel, as small as the format allows (GIF89a specification).
 _GIF = (
@@ -36,15 +41,47 @@ _EMPTY: HeaderList = [
 ]
 _IMAGE_START = {"type": "http.response.start", "status": 200, "headers": _IMAGE}
 _IMAGE_BODY = {"type": "http.response.body", "body": _GIF}
+_PREFLIGHT_AGE_S = 86_400
+_NOTHING: HeaderList = []
+
+
+def cors(headers: Mapping[bytes, bytes]) -> HeaderList:
+    """What lets the page that a hit comes from send cookies and read why it was refused."""
+    origin = headers.get(b"origin")
+    if origin is None:
+        return _NOTHING
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", b"x-doublet-refused"),
+        (b"vary", b"origin"),
+    ]
+
+
+async def _preflight(headers: Mapping[bytes, bytes], more: HeaderList, send: Send) -> None:
+    """Browsers ask first where a page's tools add headers of their own to its requests."""
+    wanted = headers.get(b"access-control-request-headers", b"content-type")
+    allowed = [
+        (b"allow", b"GET, HEAD, POST, OPTIONS"),
+        (b"access-control-allow-methods", b"GET, HEAD, POST"),
+        (b"access-control-allow-headers", wanted),
+        (b"access-control-max-age", b"%d" % _PREFLIGHT_AGE_S),
+    ]
+    await respond(send, 204, allowed + more)
 
 
 async def answer_hit(intake: Intake, scope: Scope, receive: Receive, send: Send) -> None:
     """Take one hit: parse, accept, append, answer. This is the hottest path of all."""
     method = scope["method"]
     raw: bytes = scope["query_string"]
+    headers = dict(scope["headers"])
+    more = cors(headers)
     pairs: Pairs | Refusal
     if method == "HEAD":
-        await respond(send, 200, _IMAGE)
+        await respond(send, 200, _IMAGE + more)
+        return
+    if method == "OPTIONS":
+        await _preflight(headers, more, send)
         return
     try:
         if method == "GET":
@@ -53,20 +90,29 @@ async def answer_hit(intake: Intake, scope: Scope, receive: Receive, send: Send)
             pairs, raw = await _posted(intake, scope, receive)
         else:
             pairs = Refusal(Reason.METHOD_NOT_ALLOWED, "Hits are sent with GET or POST.")
-        refusal = await _take(intake, scope, pairs, raw)
+        outcome = await _take(intake, scope, headers, pairs, raw)
     except BusyError as error:
-        refusal = Refusal(Reason.BUSY, error.message)
-    if refusal is not None:
-        await refuse(send, refusal)
-    elif method == "GET":
+        outcome = Refusal(Reason.BUSY, error.message)
+    if isinstance(outcome, Refusal):
+        await refuse(send, outcome, more=more)
+    elif method != "GET":
+        await respond(send, 200, _EMPTY + more + outcome)
+    elif more or outcome:
+        await respond(send, 200, _IMAGE + more + outcome, _GIF)
+    else:
         await send(_IMAGE_START)
         await send(_IMAGE_BODY)
-    else:
-        await respond(send, 200, _EMPTY)
 
 
-async def _take(intake: Intake, scope: Scope, pairs: Pairs | Refusal, raw: bytes) -> Refusal | None:
-    """Make one hit durable, or say why not. Raises BusyError when there is no room."""
+async def _take(
+    intake: Intake,
+    scope: Scope,
+    headers: Mapping[bytes, bytes],
+    pairs: Pairs | Refusal,
+    raw: bytes,
+) -> Refusal | HeaderList:
+    """Make one hit durable and say which cookies to set, or why it is refused. Raises BusyError
+    when there is no room."""
     arrival = Arrival("", "", "browser", 0, intake.appender.slot)
     if isinstance(pairs, Refusal):
         return await intake.set_aside(pairs, arrival, raw)
@@ -82,11 +128,11 @@ async def _take(intake: Intake, scope: Scope, pairs: Pairs | Refusal, raw: bytes
         arrival.phone_country = intake.accounts.phone_country_of(pixel_id)
     arrival.client_ip = intake.proxies.client_ip(scope)
     arrival.suspect = is_suspect_hit(pairs)
-    for name, value in scope["headers"]:
-        if name == b"user-agent":
-            arrival.user_agent = _text(value)
-        elif name == b"referer":
-            arrival.referer = _text(value)
+    if b"user-agent" in headers:
+        arrival.user_agent = _text(headers[b"user-agent"])
+    if b"referer" in headers:
+        arrival.referer = _text(headers[b"referer"])
+    cookies = _first_party(intake, scope, headers, hit)
     arrival.received_at = intake.appender.clock.stamp()
     rules = intake.accounts.rules_of_pixel(pixel_id)
     if rules is not None:
@@ -101,7 +147,26 @@ async def _take(intake: Intake, scope: Scope, pairs: Pairs | Refusal, raw: bytes
     if isinstance(record, Refusal):
         return await intake.set_aside(record, arrival, raw)
     await intake.appender.submit((record,))
-    return None
+    return cookies
+
+
+def _first_party(
+    intake: Intake, scope: Scope, headers: Mapping[bytes, bytes], hit: Hit
+) -> HeaderList:
+    """Cookies to set, once per page; those that came give the hit the ids that it lacks."""
+    fields = hit.fields
+    sent = headers.get(b"cookie", b"")
+    # What the request would have to hold is looked for first: most hits stop here.
+    is_first = fields.get("ec") == "0" and ("fbp" in fields or "fbc" in fields)
+    if not is_first and (b"_fb" not in sent or ("fbp" in fields and "fbc" in fields)):
+        return _NOTHING
+    if hit.groups and hit.groups.get("cs", {}).get("ad_storage") == "denied":
+        return _NOTHING
+    host, page = intake.proxies.host(scope), page_host(headers)
+    cookies = written(fields, host, page, intake.proxies.scheme(scope)) if is_first else _NOTHING
+    if b"_fb" in sent:
+        read_missing(fields, sent, host, page)
+    return cookies
 
 
 def _text(value: bytes) -> str:

@@ -108,11 +108,13 @@ def unknown_pixel(pixel_id: str) -> Refusal:
     )
 
 
-async def refuse(send: Send, refusal: Refusal, trace_id: str = "") -> None:
-    """Answer with the Graph error of a refusal."""
+async def refuse(
+    send: Send, refusal: Refusal, trace_id: str = "", more: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    """Answer with the Graph error of a refusal, and with `more` headers."""
     row = refusal.reason.row
     body = graph_error(refusal, trace_id)
-    extra: HeaderList = [(b"x-doublet-refused", refusal.reason.label.encode())]
+    extra: HeaderList = [(b"x-doublet-refused", refusal.reason.label.encode()), *more]
     if refusal.reason is Reason.BUSY:
         extra.append((b"retry-after", b"5"))
     await respond(send, row.http_status, json_headers(body, extra), body)

@@ -31,6 +31,7 @@ _FIELDS_MAX = 2000
 _BROKEN = "The compressed body ends early or is damaged."
 _GZIP_MEMBERS_MAX = 256
 
+_host_name = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|[0-9a-f:.]*:[0-9a-f:.]*").fullmatch
 _escape_beyond_ascii = re.compile(rb"%[89a-fA-F]").search
 
 
@@ -40,6 +41,18 @@ def header(scope: Scope, name: bytes) -> str:
         if key == name:
             return str(value.decode("latin-1"))
     return ""
+
+
+@lru_cache(maxsize=4096)
+def host_name(authority: bytes) -> str:
+    """The host of `host:port` in lower case, empty when it is no name and no address.
+
+    >>> host_name(b"Shop.example.:8443"), host_name(b"[::1]:8700"), host_name(b"a b")
+    ('shop.example', '::1', '')
+    """
+    text = authority.decode("latin-1").strip().lower()
+    host = text[1:].partition("]")[0] if text[:1] == "[" else text.partition(":")[0].rstrip(".")
+    return host if _host_name(host) else ""
 
 
 class Room:
@@ -268,6 +281,15 @@ class Proxies:
             if not self.trusts(entry):
                 break
         return address
+
+    def host(self, scope: Scope) -> str:
+        """The host that the client asked for, empty when it names none."""
+        peer = scope.get("client")
+        if self._networks and peer and self.trusts(peer[0]):
+            claimed = header(scope, b"x-forwarded-host").partition(",")[0]
+            if claimed:
+                return host_name(claimed.encode("latin-1"))
+        return host_name(header(scope, b"host").encode("latin-1"))
 
     def scheme(self, scope: Scope) -> str:
         """http or https as the client used it."""

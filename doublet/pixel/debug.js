@@ -1,0 +1,4 @@
+/* What the pixel does, shown on the page. */
+(function () {
+  "use strict";
+})();
