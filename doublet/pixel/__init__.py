@@ -19,8 +19,9 @@ def source(path: str = "/px.js") -> str:
     """A script as it was written."""
     folder = files("doublet.pixel")
     text = folder.joinpath(SCRIPTS[path]).read_text("utf-8")
-    automatic = folder.joinpath("automatic.js").read_text("utf-8") if path == "/px.js" else ""
-    return text.replace(_PLACE, automatic)
+    if path == "/px.js":
+        text = text.replace(_PLACE, folder.joinpath("automatic.js").read_text("utf-8"))
+    return text
 
 
 @cache

@@ -257,7 +257,6 @@
     const group = (name, values) =>
       Object.keys(values || {}).forEach((key) => add(name + "[" + key + "]", values[key]));
     add("id", pixel.id);
-    add("ev", event.name);
     add("dl", event.href);
     add("rl", document.referrer);
     add("if", window.top !== window);
@@ -291,6 +290,8 @@
     add("es", event.category);
     group("cs", consentState());
     group("tp", recall("_dbt"));
+    // At the end, since filter lists look for `&ev=PageView&` in addresses.
+    add("ev", event.name);
     return list;
   }
 
@@ -349,7 +350,7 @@
 
   /** The last resort: a policy of the page may allow images where it allows no requests. */
   function sendImage(entry) {
-    const url = entry.to + "?" + entry.body + "&rqm=GET";
+    const url = entry.to + "?rqm=GET&" + entry.body;
     const image = new window.Image();
     image.onload = () => settle(entry);
     image.onerror = () => later(entry);
@@ -360,13 +361,15 @@
   function send(entry) {
     entry.isBusy = true;
     claim(entry);
-    entry.tell({ type: "sent", transport: isLeaving ? "SB" : "fetch" });
     const type = "application/x-www-form-urlencoded;charset=UTF-8";
-    const body = (form) => entry.body + "&rqm=" + form;
-    if (isLeaving && navigator.sendBeacon) {
-      // Whether it arrives is not told, so the entry stays for the next page, which says the same.
-      navigator.sendBeacon(entry.to, new window.Blob([body("SB")], { type }));
-      entry.isBusy = false;
+    // Filter lists block beacons to other sites, so they are for browsers whose requests do not
+    // outlive the page. Whether one arrives is not told: the entry stays for the next page.
+    const isBeacon = isLeaving && !("keepalive" in window.Request.prototype);
+    const transport = isBeacon ? "SB" : "fetch";
+    const body = "rqm=" + transport + "&" + entry.body;
+    entry.tell({ type: "sent", transport });
+    if (isBeacon) {
+      navigator.sendBeacon(entry.to, new window.Blob([body], { type }));
     } else if (navigator.onLine === false) {
       later(entry);
     } else {
@@ -375,11 +378,11 @@
       const request = attempt(() => window.fetch(entry.to, {
         method: "POST",
         credentials: "include",
-        keepalive: entry.body.length < KEEPALIVE_LENGTH_MAX,
+        keepalive: body.length < KEEPALIVE_LENGTH_MAX,
         headers: { "Content-Type": type },
-        body: body("fetch"),
+        body,
       }));
-      if (request) request.then((response) => answered(entry, "fetch", response), failed);
+      if (request) request.then((response) => answered(entry, transport, response), failed);
       else failed();
     }
   }

@@ -14,9 +14,11 @@ pytestmark = pytest.mark.browser
 
 FORM = """<form action="/thanks" onsubmit="return false">
 <input name="customer[email]"><input type="tel" name="x"><input autocomplete="given-name" name="a">
-<input name="billing.last_name"><input type="password" name="email2" autocomplete="off"><input name="note">
+<input name="billing.last_name"><input type="password" name="email2" autocomplete="off">
+<input name="note">
 <input type="hidden" name="email3" value="hidden@shop.example">
-<select autocomplete="country"><option value="DE">Germany</option><option value="">-</option></select>
+<select autocomplete="country"><option value="DE">Germany</option><option value="">-</option>
+</select>
 <button id="send" class="big">Send to ada@shop.example</button></form>"""
 
 LINKED = {

@@ -1,4 +1,4 @@
-"""Nothing that the pixel was told is lost: outages, pages that are left, and policies in its way."""
+"""Nothing that the pixel was told is lost: outages, pages that are left, policies in its way."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ def waiting(page: Page) -> int:
 
 
 def test_an_event_on_leaving_the_page_outlives_it(site: ShopSite, context: BrowserContext) -> None:
+    page, _ = open_page(context, site.origin())
+    site.wait_for(1)
+    page.evaluate("addEventListener('pagehide', () => fbq('trackCustom', 'Left'))")
+    page.goto("about:blank")
+    row = site.wait_for(2)[1]
+    assert ("Left", "fetch") == (row["event_name"], row["extra"]["rqm"])
+
+
+def test_a_browser_whose_requests_end_with_the_page_sends_a_beacon(
+    site: ShopSite, context: BrowserContext
+) -> None:
+    context.add_init_script("delete Request.prototype.keepalive")
     page, _ = open_page(context, site.origin())
     site.wait_for(1)
     page.evaluate("addEventListener('pagehide', () => fbq('trackCustom', 'Left'))")
@@ -51,7 +63,7 @@ def test_what_could_not_be_sent_offline_is_sent_online_once(
     site: ShopSite, context: BrowserContext
 ) -> None:
     page, said = open_page(context, site.origin())
-    (view,) = site.wait_for(1)
+    (_,) = site.wait_for(1)
     context.set_offline(True)
     page.evaluate("fbq('track', 'Lead', {}, {eventID: 'offline'})")
     at = page.evaluate("Date.now()")
@@ -172,6 +184,8 @@ def test_where_only_images_may_be_loaded_an_image_reports(
 
 
 def test_without_fetch_an_image_reports(site: ShopSite, context: BrowserContext) -> None:
-    site.page = site.page_with("").replace("<!-- Doublet", "<script>delete window.fetch</script><!--")
+    site.page = site.page_with("").replace(
+        "<!-- Doublet", "<script>delete window.fetch</script><!--"
+    )
     open_page(context, site.origin())
     assert "GET" == site.wait_for(1)[0]["extra"]["rqm"]

@@ -100,7 +100,13 @@ def test_fbp_stays_and_fbc_changes_only_with_a_new_click(
     site: ShopSite, context: BrowserContext
 ) -> None:
     values = []
-    for path in ("/?fbclid=First", "/", "/?fbclid=First", "/?fbclid=FIRST", "/?fbclid=" + "x" * 501):
+    for path in (
+        "/?fbclid=First",
+        "/",
+        "/?fbclid=First",
+        "/?fbclid=FIRST",
+        "/?fbclid=" + "x" * 501,
+    ):
         open_page(context, site.origin() + path)
         values.append({name: cookie["value"] for name, cookie in cookies(context).items()})
     assert 1 == len({value["_fbp"] for value in values})
@@ -156,7 +162,9 @@ def test_other_clicks_and_campaigns_are_kept_for_later_events(
     rows = site.wait_for(2)
     touches = [row["extra"]["touch"] for row in rows]
     assert touches[0] == touches[1]
-    assert ("G1", "news", "7") == tuple(touches[0][key] for key in ("gclid", "utm_source", "utm_id"))
+    assert ("G1", "news", "7") == tuple(
+        touches[0][key] for key in ("gclid", "utm_source", "utm_id")
+    )
     assert "other" not in touches[0]
     assert abs(int(touches[0]["ts"]) / 1000 - rows[0]["event_time"]) < 5
     page.goto(f"{site.origin()}/?utm_source=mail")
@@ -164,9 +172,7 @@ def test_other_clicks_and_campaigns_are_kept_for_later_events(
     assert {"ts", "utm_source"} == touch.keys()
 
 
-def test_blocked_cookies_and_storage_lose_no_event(
-    site: ShopSite, context: BrowserContext
-) -> None:
+def test_blocked_cookies_and_storage_lose_no_event(site: ShopSite, context: BrowserContext) -> None:
     context.add_init_script(
         """const deny = () => { throw new DOMException('denied', 'SecurityError'); };
         for (const name of ['localStorage', 'sessionStorage', 'crypto'])
@@ -221,7 +227,8 @@ def test_react_facebook_pixel_works_unchanged(site: ShopSite, context: BrowserCo
     other = site.collector.catalog.create_pixel(site.collector.account, "Second")[0].pixel_id
     page.evaluate(
         f"""() => {{ const pixel = window.ReactPixel.default;
-        pixel.init('{site.pixel_id}', {{em: 'ada@shop.example'}}, {{autoConfig: true, debug: false}});
+        pixel.init('{site.pixel_id}', {{em: 'ada@shop.example'}},
+            {{autoConfig: true, debug: false}});
         pixel.pageView();
         pixel.track('AddToCart', {{value: 2, currency: 'EUR', content_ids: ['a']}});
         pixel.trackCustom('Mine', {{x: 1}});

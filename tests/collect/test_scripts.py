@@ -80,8 +80,12 @@ def test_a_script_that_the_browser_has_is_not_sent_again(server: Collector) -> N
 
 
 def test_the_whole_script_is_the_core_and_more() -> None:
-    assert pixel.script().startswith(pixel.script("/px-core.js"))
-    assert len(pixel.script()) > len(pixel.script("/px-core.js"))
+    before, place, after = pixel.source("/px-core.js").partition("  // @automatic\n")
+    whole = pixel.source()
+    assert place
+    assert whole.startswith(before)
+    assert whole.endswith(after)
+    assert "SubscribedButtonClick" in whole.removeprefix(before).removesuffix(after)
 
 
 def test_settings_say_which_user_data_plug_ins_may_send(server: Collector) -> None:
