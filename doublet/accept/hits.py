@@ -143,9 +143,12 @@ def accept_hit(hit: Hit, arrival: Arrival) -> bytes | Refusal:
 
 def _cut(texts: dict[str, str], arrival: Arrival, length_max: int) -> dict[str, str]:
     """Texts without personal values, none too long."""
-    if arrival.suspect or _may_hold_pairs("".join(texts.values())):
+    joined = "".join(texts.values())
+    if arrival.suspect or _may_hold_pairs(joined):
         # Before they are cut, since half an address no longer looks like one.
         texts = redact(texts)
+    elif len(joined) <= length_max:
+        return texts
     return {key: text[:length_max] for key, text in texts.items()}
 
 

@@ -162,7 +162,7 @@ def _first_party(
         return _NOTHING
     if hit.groups and hit.groups.get("cs", {}).get("ad_storage") == "denied":
         return _NOTHING
-    host, page = intake.proxies.host(scope), page_host(headers)
+    host, page = intake.proxies.host(scope, headers), page_host(headers)
     cookies = written(fields, host, page, intake.proxies.scheme(scope)) if is_first else _NOTHING
     if b"_fb" in sent:
         read_missing(fields, sent, host, page)

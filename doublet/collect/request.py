@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -282,14 +282,14 @@ class Proxies:
                 break
         return address
 
-    def host(self, scope: Scope) -> str:
+    def host(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
         """The host that the client asked for, empty when it names none."""
-        peer = scope.get("client")
-        if self._networks and peer and self.trusts(peer[0]):
-            claimed = header(scope, b"x-forwarded-host").partition(",")[0]
-            if claimed:
-                return host_name(claimed.encode("latin-1"))
-        return host_name(header(scope, b"host").encode("latin-1"))
+        asked = headers.get(b"host", b"")
+        if self._networks and b"x-forwarded-host" in headers:
+            peer = scope.get("client")
+            if peer and self.trusts(peer[0]):
+                asked = headers[b"x-forwarded-host"].partition(b",")[0]
+        return host_name(asked)
 
     def scheme(self, scope: Scope) -> str:
         """http or https as the client used it."""

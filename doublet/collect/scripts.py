@@ -27,6 +27,19 @@ MATCHED_KEYS = tuple("em fn ln ph ge zp ct st country db external_id".split())
 """Keys of user data that a site's plug-in may fill (Meta, *Advanced matching*)."""
 
 
+class MatchingConfig(msgspec.Struct, rename="camel"):
+    """Whether plug-ins for shops may send user data, and which."""
+
+    enable_automatic_matching: bool
+    enabled_automatic_matching_fields: tuple[str, ...]
+
+
+class MatchingSettings(msgspec.Struct, rename="camel"):
+    """What such plug-ins read of a pixel's settings."""
+
+    matching_config: MatchingConfig
+
+
 class Encoded(msgspec.Struct, frozen=True):
     """A script in one encoding, with the headers of its answer."""
 
@@ -89,15 +102,8 @@ def config(pixel_id: str) -> bytes:
 
 
 def matching() -> bytes:
-    """The settings that Meta's plug-ins for shops read: which user data to send."""
-    return msgspec.json.encode(
-        {
-            "matchingConfig": {
-                "enableAutomaticMatching": True,
-                "enabledAutomaticMatchingFields": MATCHED_KEYS,
-            }
-        }
-    )
+    """The settings of every pixel: what a shop's plug-in sends stays with the shop."""
+    return msgspec.json.encode(MatchingSettings(MatchingConfig(True, MATCHED_KEYS)))
 
 
 async def answer_config(accounts: Accounts, scope: Scope, send: Send) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from doublet.accept.check import Check
 from doublet.alerts.book import Alert
+from doublet.collect.scripts import MatchingSettings
 from doublet.event import EventsRequest, OrdersRequest, WireEvent
 from doublet.explain import Story
 from doublet.health import Health
@@ -113,6 +114,9 @@ PARAMETERS: dict[str, Any] = {
     "ts": _query("ts", "event_time in milliseconds.", {"type": "integer"}),
     "dl": _query("dl", "event_source_url."),
     "rl": _query("rl", "referrer_url."),
+    "ec": _query("ec", "How many events of this page came before.", {"type": "integer"}),
+    "dpo": _query("dpo", "Limited Data Use; empty: explicitly off.", {"enum": ["LDU", ""]}),
+    "es": _query("es", "Which automatic part of the library reports."),
     "fbp": _query("fbp", "The browser's id."),
     "fbc": _query("fbc", "The click's id."),
     "validation": _query("validation", "Keep the good events.", {"enum": ["partial"]}),
@@ -138,7 +142,8 @@ PARAMETERS: dict[str, Any] = {
 
 _QUESTION = ("account", "pixel", "since", "until")
 _ORDERS = ("account", "since", "until")
-_HIT = ("id", "ev", "eid", "ts", "dl", "rl", "fbp", "fbc")
+_HIT = ("id", "ev", "eid", "ts", "dl", "rl", "ec", "fbp", "fbc", "dpo", "es")
+_SCRIPT = "text/javascript; charset=utf-8"
 _DOOR = (400, 401, 413, 415, 503)
 _EVENTS = {
     JSON: EventsBody,
@@ -176,7 +181,8 @@ def _hit(method: str, path: str) -> Operation:
     return Operation(
         method,
         path,
-        "Take a hit of the pixel; also cd[…] for custom_data and ud[…] for user_data.",
+        "Take a hit of the pixel; also cd[…] for custom_data, ud[…] and udff[…] for user_data, "
+        "aud[…] for its hashes before clean-up, cs[…] for consent, tp[…] for the last touch.",
         _HIT,
         {"text/plain": None} if posted else {"image/gif": None},
         (400, 413, 415, 503),
@@ -186,9 +192,25 @@ def _hit(method: str, path: str) -> Operation:
     )
 
 
+def _preflight(path: str) -> Operation:
+    summary = "What pages of other origins may send there."
+    return Operation("options", path, summary, (), {}, (), 204, "Anything.", is_open=True)
+
+
+def _script(path: str, summary: str) -> Operation:
+    also = {304: "The browser has it."}
+    return Operation("get", path, summary, (), {_SCRIPT: None}, (), also=also, is_open=True)
+
+
+def _settings(path: str, summary: str, answers: Mapping[str, Any]) -> Operation:
+    also = {404: "Nobody has this pixel."}
+    return Operation("get", path, summary, (), answers, (503,), also=also, is_open=True)
+
+
 OPERATIONS: tuple[Operation, ...] = (
     # What comes in: the collector.
-    *(_hit(method, path) for path in ("/tr", "/tr/") for method in ("get", "post")),
+    *(_hit(method, path) for path in ("/tr", "/tr/", "/px") for method in ("get", "post")),
+    *(_preflight(path) for path in ("/tr", "/tr/", "/px")),
     _events("/{version}/{pixel_id}/events", "Take events: the Conversions API."),
     _events("/{pixel_id}/events", "The same without a version."),
     _events("/capi/{pixel_id}/events", "The same as Meta's gateway has it.", 202),
@@ -201,14 +223,18 @@ OPERATIONS: tuple[Operation, ...] = (
         when="Every message is durable.",
         bodies={JSON: OrdersRequest},
     ),
-    Operation(
-        "get",
-        "/px.js",
-        "The pixel's script.",
-        answers={"text/javascript; charset=utf-8": None},
-        refused=(),
-        also={304: "The browser has it."},
-        is_open=True,
+    _script("/px.js", "The pixel's script."),
+    _script("/px-core.js", "The same without what it reports by itself."),
+    _script("/px-debug.js", "What shows on the page what the pixel does."),
+    _settings(
+        "/signals/config/{pixel_id}",
+        "What Meta's library waits for before it sends (`fbq('set', 'cdn', …)`).",
+        {_SCRIPT: None},
+    ),
+    _settings(
+        "/signals/config/json/{pixel_id}",
+        "Which user data plug-ins for shops may send.",
+        {JSON: MatchingSettings},
     ),
     Operation(
         "get",
