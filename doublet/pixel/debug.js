@@ -227,7 +227,8 @@
       entry.warnings.push(record.text);
       show(entry);
     } else {
-      addItem(element("p", "wait", "⚠ " + (record.name ? record.name + ": " : "") + record.text));
+      const about = [record.name || record.id, record.text].filter(Boolean).join(": ");
+      addItem(element("p", "wait", "⚠ " + about));
     }
   }
 

@@ -1,4 +1,5 @@
-"""The pixel's debugging panel on a page with a strict policy, fed by what the pixel tells it."""
+"""The pixel's debugging panel on a page with a strict policy, fed by what the pixel tells it: here
+most by a stand-in, at last by the pixel itself on a page with its base code."""
 
 from __future__ import annotations
 
@@ -7,10 +8,14 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+
+from doublet.pixel import snippet
+from tests.collector import Collector
 
 pytestmark = pytest.mark.browser
 
@@ -43,6 +48,8 @@ PAGE = """<!doctype html><title>Shop</title><meta name="viewport" content="width
 
 
 class Visit(BaseHTTPRequestHandler):
+    shop = ""
+
     def do_GET(self) -> None:
         kind, text = {
             "/stub.js": ("text/javascript", STUB),
@@ -50,12 +57,13 @@ class Visit(BaseHTTPRequestHandler):
                 "text/javascript",
                 files("doublet.pixel").joinpath("debug.js").read_text("utf-8"),
             ),
-        }.get(self.path, ("text/html", PAGE))
+        }.get(self.path, ("text/html", self.shop if self.path.startswith("/shop") else PAGE))
         body = text.encode()
         self.send_response(200)
         self.send_header("content-type", f"{kind}; charset=utf-8")
         self.send_header("content-length", str(len(body)))
-        self.send_header("content-security-policy", POLICY)
+        if not self.path.startswith("/shop"):
+            self.send_header("content-security-policy", POLICY)
         self.end_headers()
         self.wfile.write(body)
 
@@ -149,7 +157,7 @@ def test_what_became_of_an_event_is_said_in_words(
 def test_warnings_stand_with_their_event_or_alone(page: Page, url: str) -> None:
     hostile = "<img src=x onerror=alert(1)>"
     panel = Panel(page, url, SENT, {"type": "warning", "text": hostile})
-    panel.tell(type="warning", id="", name="", eventID="", text="NO_EVENT_NAME: track needs one")
+    panel.tell(type="warning", id="NO_EVENT_NAME", name="", eventID="", text="track needs one")
     expect(panel.items).to_have_count(2)
     expect(panel.items.first).to_have_text("⚠ NO_EVENT_NAME: track needs one")
     expect(panel.items.nth(1).locator(".state")).to_contain_text("1 warning")
@@ -200,3 +208,31 @@ def test_it_fits_and_goes_by_the_colour_scheme(
         colour = section.evaluate("node => getComputedStyle(node).backgroundColor")
         assert ("rgb(255, 255, 255)" == colour) is (scheme == "light")
         assert [] == panel.said
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Iterator[Collector]:
+    running = Collector(tmp_path)
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("asked", ["?doublet_debug", ""])
+def test_the_pixel_brings_the_panel_when_the_address_asks_for_it(
+    page: Page, url: str, collector: Collector, asked: str
+) -> None:
+    address = f"http://127.0.0.1:{collector.port}"
+    base = snippet(collector.pixel.pixel_id, address)
+    refused = 'fbq("init", "111111111111111"); fbq("trackSingle", "111111111111111", "Lead");'
+    Visit.shop = f"<!doctype html><title>Shop</title>{base}<script>{refused}</script>"
+    with page.expect_response(lambda answer: answer.status == 400 and "/px" in answer.url):
+        page.goto(f"{url}/shop{asked}")
+    panel = page.locator("doublet-debug")
+    if not asked:
+        expect(panel).to_have_count(0)
+        return
+    shown = panel.locator("ol > li")
+    expect(shown.filter(has_text="PageView").locator(".state")).to_have_text("Taken (200)")
+    expect(shown.filter(has_text="Lead").locator(".state")).to_contain_text(
+        "Refused (400): pixel_unknown"
+    )
