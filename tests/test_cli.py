@@ -240,3 +240,20 @@ def test_an_account_and_a_pixel_are_changed(tmp_path: Path) -> None:
     assert {"id": made["id"], "phone_country": "DE"} == json.loads(rules.stdout)
     assert 3 == doublet(tmp_path, "pixel", "edit", "1", "--name", "Site").returncode
     assert 3 == doublet(tmp_path, "pixel", "edit", made["id"], "--phone-country", "x").returncode
+
+
+def test_the_snippet_of_a_pixel_bears_its_id_and_the_public_address(
+    tmp_path: Path, pixel_id: str
+) -> None:
+    address = 'https://data.shop.example/x"\\'
+    told = ("--set", f"public_url={address}/")
+    page = doublet(tmp_path, "pixel", "snippet", pixel_id, *told).stdout
+    assert page.startswith("<!-- Doublet pixel -->")
+    assert f'fbq("init", "{pixel_id}")' in page
+    shopify = doublet(tmp_path, "pixel", "snippet", pixel_id, "--shopify", *told).stdout
+    assert f'const PIXEL_ID = "{pixel_id}";' in shopify
+    assert f"const ADDRESS = {json.dumps(address)};" in shopify
+    assert "<script" not in shopify
+    unknown = doublet(tmp_path, "pixel", "snippet", "1234567890123456", "--shopify")
+    assert OPERATOR == unknown.returncode
+    assert "`doublet pixel list`" in unknown.stderr

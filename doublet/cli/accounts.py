@@ -133,6 +133,33 @@ def pixel_create(
     print(f"\nPaste this into the head of every page:\n\n{code}")
 
 
+@pixel_app.command("snippet")
+def pixel_snippet(
+    pixel: Annotated[str, typer.Argument(help="Pixel id.")],
+    shopify: Annotated[
+        bool, typer.Option("--shopify", help="For a custom pixel of Shopify instead of a page.")
+    ] = False,
+    data: Data = None,
+    as_json: AsJson = False,
+    pairs: SetOption = None,
+) -> None:
+    """Print the code to paste: into the head of every page, or into Shopify's customer events.
+
+    Example: doublet pixel snippet 1234567890123456 --shopify
+    """
+    from doublet.pixel import snippet
+    from doublet.pixel.snippets import shopify_snippet
+
+    chosen = read_kept_settings(data, pairs)
+    # Raises where there is no such pixel.
+    open_catalog(chosen).pixel_rules(pixel)
+    code = (shopify_snippet if shopify else snippet)(pixel, chosen.url)
+    if as_json:
+        print_json({"id": pixel, "snippet": code})
+    else:
+        print(code, end="")
+
+
 @pixel_app.command("list")
 def pixel_list(
     account: AccountOption = None,

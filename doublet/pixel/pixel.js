@@ -364,7 +364,7 @@
     const type = "application/x-www-form-urlencoded;charset=UTF-8";
     // Filter lists block beacons to other sites, so they are for browsers whose requests do not
     // outlive the page. Whether one arrives is not told: the entry stays for the next page.
-    const isBeacon = isLeaving && !("keepalive" in window.Request.prototype);
+    const isBeacon = isLeaving && !attempt(() => "keepalive" in window.Request.prototype);
     const transport = isBeacon ? "SB" : "fetch";
     const body = "rqm=" + transport + "&" + entry.body;
     entry.tell({ type: "sent", transport });
