@@ -267,12 +267,9 @@
     group("ud", pixel.userData);
     group("udff", fieldsOf(pixel));
     add("v", VERSION);
-    add("r", "stable");
     add("a", pixel.agent || fbq.agent);
     add("test_event_code", testCode() || null);
     add("ec", pixel.eventCount++);
-    // What Meta's library nearly always sends; bit 4096 is for first-party cookies.
-    add("o", pixel.firstPartyCookies ? 4126 : 30);
     if (pixel.firstPartyCookies) {
       ["fbc", "fbp"].forEach((key) => {
         const value = readCookie("_" + key) || ids[key];
@@ -281,7 +278,6 @@
     }
     add("eid", event.eventID);
     add("it", pixel.initializedAt);
-    add("coo", !pixel.autoConfig);
     const isOptOut = defaults.globalPrivacyControl && navigator.globalPrivacyControl;
     const limits = !dataProcessing.length && isOptOut ? [["LDU"], 0, 0] : dataProcessing;
     if (limits.length) add("dpo", [].concat(limits[0] || []).join(","));
