@@ -1,5 +1,5 @@
 # Two commands do all set-up: `make run` and `make test`. What they make lies in .venv.
-.PHONY: run test check bench test-cluster browser node clean
+.PHONY: run test check bench test-cluster browser node servers lists clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ ARGS ?=
 run: $(VENV)/installed
 	@exec $(BIN)/doublet demo $(ARGS)
 
-test: check browser node
+test: check browser node servers lists
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/installed-test
@@ -35,6 +35,16 @@ node: $(VENV)/installed-test
 	@test -d $(VENV)/node/node_modules/react-facebook-pixel || ! command -v npm >/dev/null || \
 		{ mkdir -p $(VENV)/node && cp tests/node/package.json $(VENV)/node && \
 		npm install --silent --no-package-lock --no-audit --no-fund --prefix $(VENV)/node; } || true
+
+# The web servers of docs/first_party.md, likewise; /usr/sbin is not on everybody's path.
+servers:
+	@for name in nginx caddy; do \
+		PATH="$$PATH:/usr/sbin" command -v $$name >/dev/null || scripts/install_package $$name || true; done
+
+# Blocking lists, likewise: uBlock Origin's package brings EasyList and EasyPrivacy too.
+lists:
+	@test -d /usr/share/chromium/extensions/ublock-origin || \
+		scripts/install_package webext-ublock-origin-chromium || true
 
 $(VENV)/bin/pip:
 	@scripts/make_venv $(PYTHON) $(VENV)
