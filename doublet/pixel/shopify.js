@@ -328,11 +328,11 @@
   }
 
   function consentOf() {
-    const shared = word(privacy.marketingAllowed && privacy.saleOfDataAllowed !== false);
+    const ads = word(privacy.marketingAllowed);
     return {
-      ad_storage: word(privacy.marketingAllowed),
-      ad_user_data: shared,
-      ad_personalization: shared,
+      ad_storage: ads,
+      ad_user_data: ads,
+      ad_personalization: privacy.saleOfDataAllowed === false ? "denied" : ads,
       analytics_storage: word(privacy.analyticsProcessingAllowed),
       source: "shopify",
       gpc: navigator.globalPrivacyControl ? "1" : "",
