@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from doublet.accept import event_key, stored_event_id
 from doublet.catalog import Account
+from doublet.consent import Consent, consent_of, in_words
 from doublet.engine import Engine
 
 EVENTS_MAX = 20
@@ -54,7 +55,11 @@ class Difference(msgspec.Struct):
 
 
 class Story(msgspec.Struct):
-    """One event, its copies and what was made of them; `sentences` tell it to people."""
+    """One event, its copies and what was made of them; `sentences` tell it to people.
+
+    `consent` is by purpose, null when nobody has said anything; `consent_of` says whether one of
+    the copies bears it or the person's earlier events do.
+    """
 
     account_id: str
     pixel_id: str
@@ -66,6 +71,8 @@ class Story(msgspec.Struct):
     order_id: str | None
     kept_rule: str
     is_test: bool
+    consent: dict[str, Any] | None
+    consent_of: Literal["event", "person"] | None
     copies: list[Copy]
     differences: list[Difference]
     sentences: list[str]
@@ -118,6 +125,7 @@ def _tell(engine: Engine, account: Account, root: _Root) -> Story:
     copies = _copies(engine, root, (event["kept_log_slot"], event["kept_log_offset"]))
     differences = list(_differences(copies))
     told = [copy for copy, _ in copies]
+    consent = consent_of(engine, event)
     return Story(
         account.account_id,
         root.pixel_id,
@@ -129,9 +137,11 @@ def _tell(engine: Engine, account: Account, root: _Root) -> Story:
         event["order_id"],
         event["kept_rule"],
         event["is_test"],
+        consent.state if consent else None,
+        consent.whose if consent else None,
         told,
         differences,
-        list(_sentences(event, told, differences, ZoneInfo(account.time_zone))),
+        list(_sentences(event, told, differences, consent, ZoneInfo(account.time_zone))),
     )
 
 
@@ -228,7 +238,11 @@ _KEPT = {
 
 
 def _sentences(
-    event: dict[str, Any], copies: list[Copy], differences: list[Difference], zone: ZoneInfo
+    event: dict[str, Any],
+    copies: list[Copy],
+    differences: list[Difference],
+    consent: Consent | None,
+    zone: ZoneInfo,
 ) -> Iterator[str]:
     for number, copy in enumerate(copies, 1):
         yield f"{number}. {_arrival(copy, zone)} {_why(copy, copies)}"
@@ -250,6 +264,8 @@ def _sentences(
         yield f"It counts once, with a value of {event['value']:f} {currency}."
     if event["order_id"] is not None:
         yield f"It is of order {event['order_id']}."
+    if consent is not None:
+        yield in_words(consent)
     if event["is_test"]:
         yield "It was made by a check of our own and stays out of reports."
 

@@ -69,7 +69,8 @@ LIKELY_EVENTS = st.builds(
 
 NAMES = st.text(max_size=10) | st.sampled_from(
     f"ev id ts eid eid[] dl rl fbc fbp sw a tz cd[value] cd[contents] cd[currency] cd[{EMAIL}] "
-    "cd[] cd[ ud[em] ud[ph] ud[x]".split()
+    "cd[] cd[ ud[em] ud[ph] ud[x] udff[em] audff[fn] aud[em] tp[utm_source] tp[gclid] tp[ts] "
+    "cs[source] cs[ad_storage] pmd[title] cd%5Bemail%5D eid[0] es".split()
 )
 VALUES = st.text(max_size=20) | LEAVES.map(str) | TREES.map(json.dumps)
 

@@ -134,3 +134,18 @@ def test_alerts_counts_what_is_found() -> None:
     rows = json.loads(run_bench("alerts.py", "--json", "--sites", "1", "--faults", "2").stdout)
     assert ["small", "medium", "large"] == [row["site"] for row in rows]
     assert all(0 <= row["silent_in_30_min"] <= 1 for row in rows)
+
+
+def test_pixel_measures_each_script_beside_the_references() -> None:
+    if not shutil.which("chromium") and not shutil.which("chromium-browser"):
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    result = read_result(run_bench("pixel.py", "--rounds=1", "--json"))
+    rows = {row["script"]: row for row in result["rows"]}
+    assert ["empty", "bare fetch", "/px-core.js", "/px.js"] == list(rows)
+    for name, row in rows.items():
+        assert 0 < row["load_ms"] < row["task_ms"], name
+        assert 0 < row["script_ms"] < row["task_ms"], name
+    for name in ("/px-core.js", "/px.js"):
+        row = rows[name]
+        assert row["raw"] > row["minified"] > row["gzip"] > 0
+        assert row["task_ms"] > rows["empty"]["task_ms"]

@@ -448,7 +448,10 @@ def test_reports_are_read_by_spark_too(name: str) -> None:
     assert statement.sql(dialect="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)
 
 
-def test_marked_hits_count_only_when_asked_for_or_confirmed_by_a_server(pipeline: Pipeline) -> None:
+@pytest.mark.parametrize("mark", ["automatic", "bot"])
+def test_marked_hits_count_only_when_asked_for_or_confirmed_by_a_server(
+    pipeline: Pipeline, mark: str
+) -> None:
     records = [
         json.loads(make_record(NOON + n, source, event_id=id_))
         for n, (source, id_) in enumerate(
@@ -456,7 +459,7 @@ def test_marked_hits_count_only_when_asked_for_or_confirmed_by_a_server(pipeline
         )
     ]
     for record in records[1:3]:
-        record["flags"] = ["bot", "missing_ts"]
+        record["flags"] = [mark, "missing_ts"]
     pipeline.append([json.dumps(record).encode() for record in records])
     pipeline.refresh()
     assert 1 == marked_events(pipeline.engine, account())

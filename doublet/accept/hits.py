@@ -48,6 +48,7 @@ _TOUCH_KEYS = tuple(
     "utm_content utm_term utm_id".split()
 )
 _TOUCH_LENGTH_MAX = 500
+_TOUCH_TIME_DIGITS_MAX = 14
 
 _PAGE_KEYS = ("title", "locale", "description")
 
@@ -201,8 +202,9 @@ def consent_of(group: Mapping[str, str]) -> dict[str, Any]:
 
 def _touch(group: Mapping[str, str], arrival: Arrival) -> dict[str, Any]:
     found: dict[str, Any] = _cut(_known(group, _TOUCH_KEYS), arrival, _TOUCH_LENGTH_MAX)
-    if found and _from_milliseconds(group.get("ts")):
-        found["ts"] = int(group["ts"])
+    at = group.get("ts", "")
+    if found and at.isdecimal() and len(at) <= _TOUCH_TIME_DIGITS_MAX:
+        found["ts"] = int(at)
     return found
 
 

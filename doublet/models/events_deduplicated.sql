@@ -20,6 +20,7 @@ filled as (
     first_value(event_source_url ignore nulls) over by_position as event_source_url,
     first_value(order_id ignore nulls) over by_position as order_id,
     first_value(extra ignore nulls) over by_position as extra,
+    first_value(consent ignore nulls) over by_position as consent,
     coalesce(
       first_value(case when currency is not null then value end ignore nulls) over by_position,
       first_value(value ignore nulls) over by_position
@@ -124,6 +125,7 @@ others as (
     event_source_url,
     order_id,
     extra,
+    consent,
     value,
     currency,
     user_data.em,
@@ -176,6 +178,7 @@ others as (
     filled.event_source_url,
     filled.order_id,
     filled.extra,
+    filled.consent,
     filled.value,
     filled.currency,
     list_sort(list_distinct(string_split(unions.em, ','))),
@@ -239,6 +242,7 @@ merged as (
     event_source_url,
     order_id,
     extra,
+    consent,
     value,
     currency,
     user_data.em,
@@ -302,6 +306,7 @@ merged as (
     coalesce(kept.event_source_url, others.event_source_url),
     coalesce(kept.order_id, others.order_id),
     coalesce(kept.extra, others.extra),
+    coalesce(kept.consent, others.consent),
     case
       when kept.value is not null and kept.currency is not null then kept.value
       when others.value is not null and others.currency is not null then others.value
@@ -529,6 +534,7 @@ select
   ) as user_data,
   cast(merged.custom_data as varchar) as custom_data,
   cast(merged.extra as varchar) as extra,
+  cast(merged.consent as varchar) as consent,
   cast(merged.flags as varchar[]) as flags,
   cast(merged.conflicts as varchar[]) as conflicts,
   cast(merged.is_test as boolean) as is_test

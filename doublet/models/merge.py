@@ -22,6 +22,12 @@ _FIELDS = (
     "value, currency, order_id, custom_data, extra, flags, is_test"
 )
 
+# Also of a copy whose other wire fields are not the ones that stand.
+_CONSENT = (
+    "case when contains(source.extra, '\"consent\"') "
+    "then cast(json_extract(source.extra, '$.consent') as varchar) end"
+)
+
 
 def find_members(tx: Transaction, names: Tables) -> None:
     """All copies of the events that changed, as `members`; `touched` names the events."""
@@ -104,7 +110,8 @@ def _gather(tx: Transaction, names: Tables, table: Table) -> None:
     fields = ", ".join(f"source.{name.strip()}" for name in _FIELDS.split(","))
     by_place = "on planned.log_slot = source.log_slot and planned.log_offset = source.log_offset"
     from_lake = (
-        f"select planned.*, {fields}, cast(null as varchar[]) as conflicts from "
+        f"select planned.*, {fields}, {_CONSENT} as consent, "
+        "cast(null as varchar[]) as conflicts from "
         "(select * from planned where {which}) as planned "
         f"inner join {{rows}} as source {by_place}"
     )
@@ -118,7 +125,7 @@ def _gather(tx: Transaction, names: Tables, table: Table) -> None:
     )
     if tx.run("select 1 from planned where is_base limit 1"):
         tx.run(
-            f"insert into parts select planned.*, {fields}, source.conflicts "
+            f"insert into parts select planned.*, {fields}, source.consent, source.conflicts "
             "from (select * from planned where is_base) as planned "
             f"inner join {names.events_deduplicated} as source "
             "on planned.pixel_id = source.pixel_id and planned.event_key = source.event_key "

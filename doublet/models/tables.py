@@ -98,7 +98,7 @@ _SOURCES = {
         (
             "parts",
             "select *, log_slot as rank, log_slot as position, log_slot as parts, "
-            "flags as conflicts from members inner join changed_events "
+            "flags as conflicts, extra as consent from members inner join changed_events "
             "using (pixel_id, event_key, source, received_at, log_slot, log_offset)",
         ),
         ("lone_parts", "from parts"),

@@ -196,6 +196,8 @@
 
   /** fbq('consent', …) is the site's own word; without it a tool's counts, if it has one. */
   function isHeld() {
+    // Nobody has seen a page that the browser only prepares.
+    if (document.prerendering) return true;
     if (said) return said === "revoke";
     return Object.values(tools).some((tool) => tool.isPending || tool.ad_storage === "denied");
   }
@@ -530,6 +532,7 @@
     };
   }));
   window.addEventListener("popstate", () => attempt(reportRoute));
+  document.addEventListener("prerenderingchange", () => attempt(consentSaid));
   window.addEventListener("online", () => attempt(flush));
   window.addEventListener("pagehide", () => {
     isLeaving = true;

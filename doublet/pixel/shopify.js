@@ -13,7 +13,7 @@
   // "variant" where the catalogue lists variants; "product" where they are grouped by product.
   const CONTENT_IDS = "product";
 
-  const VERSION = "0.1.0";
+  const VERSION = "0.2.0";
   const DAY_MS = 86400000;
   const COOKIE_DAYS = 90;
   const CLICK_ID_LENGTH_MAX = 500;
@@ -21,7 +21,8 @@
   const QUEUE_MAX = 50;
   const QUEUE_KEY = "doublet_shopify_queue";
   const QUEUE_AGE_MS_MAX = 47 * 3600000;
-  const LANDING_KEY = "doublet_shopify_landing";
+  // Shared with the pixel of a page.
+  const LANDING_KEY = "_dbt";
   const IN_FLIGHT_MS = 15000;
   const RETRY_MS = 2000;
   const RETRY_MS_MAX = 600000;
@@ -139,7 +140,7 @@
   async function landing(query) {
     const found = {};
     const borne = LANDING_PARAMETERS.filter((name) => query.get(name));
-    borne.forEach((name) => { found[name] = query.get(name); });
+    borne.forEach((name) => { found[name] = query.get(name).slice(0, CLICK_ID_LENGTH_MAX); });
     if (borne.length > 0) {
       found.ts = Date.now();
       await soon(browser.localStorage.setItem(LANDING_KEY, JSON.stringify(found)));
@@ -327,11 +328,11 @@
   }
 
   function consentOf() {
-    const shared = word(privacy.marketingAllowed && privacy.saleOfDataAllowed !== false);
+    const ads = word(privacy.marketingAllowed);
     return {
-      ad_storage: word(privacy.marketingAllowed),
-      ad_user_data: shared,
-      ad_personalization: shared,
+      ad_storage: ads,
+      ad_user_data: ads,
+      ad_personalization: privacy.saleOfDataAllowed === false ? "denied" : ads,
       analytics_storage: word(privacy.analyticsProcessingAllowed),
       source: "shopify",
       gpc: navigator.globalPrivacyControl ? "1" : "",
@@ -353,14 +354,13 @@
     addGroup(list, "cd", ofData(event.data || {}));
     if (screen) list.push(["sw", String(screen.width)], ["sh", String(screen.height)]);
     addGroup(list, "ud", await hashed(buyer(event)));
-    list.push(["v", VERSION], ["r", "stable"], ["a", "shopify"]);
+    list.push(["v", VERSION], ["a", "shopify"]);
     if (visitor.code) list.push(["test_event_code", visitor.code]);
-    // Bits: 8 defineProperty, 4096 first-party cookies.
-    list.push(["ec", String(eventCount++)], ["o", String(8 | 4096)]);
+    list.push(["ec", String(eventCount++)]);
     for (const key of ["fbc", "fbp"]) {
       if (visitor[key]) list.push([key, visitor[key].split("__DOT__").join(".")]);
     }
-    list.push(["eid", eventId], ["it", String(startedAt)], ["coo", "false"]);
+    list.push(["eid", eventId], ["it", String(startedAt)]);
     if (privacy.saleOfDataAllowed === false) {
       list.push(["dpo", "LDU"], ["dpoco", "0"], ["dpost", "0"]);
     }

@@ -1,7 +1,7 @@
 -- One row per account: how many events the other reports leave out, since only a browser reported
 -- them whose hits the rules of its pixel mark. Source: events_deduplicated. Parameters:
 -- $account_id, $pixel_id (null: all pixels), $since and $until (Unix seconds, half-open; null:
--- unbounded), $marks (flags that the rules of a pixel give). Events of our own checks are not counted.
+-- unbounded), $marks (flags of hits left out). Events of our own checks are not counted.
 select
   cast(count(*) as bigint) as events
 from events_deduplicated

@@ -79,6 +79,21 @@ def test_a_page_restored_from_the_cache_is_viewed_again(
     assert 2 == len({row["event_id"] for row in site.rows()})
 
 
+def test_a_page_that_is_only_prepared_is_viewed_when_it_is_shown(
+    site: ShopSite, context: BrowserContext
+) -> None:
+    # Headless browsers prepare no pages, so what the page sees of it is played.
+    context.add_init_script(
+        "Object.defineProperty(document, 'prerendering', {get: () => !window.shown})"
+    )
+    page, said = open_page(context, f"{site.origin()}/?fbclid=x")
+    page.wait_for_timeout(300)
+    assert ([], {}) == (site.rows(), cookies(context))
+    page.evaluate("shown = true; document.dispatchEvent(new Event('prerenderingchange'))")
+    assert ["/?fbclid=x"] == paths(site, 1)
+    assert [] == said
+
+
 def test_cookies_go_to_the_widest_domain(site: ShopSite, context: BrowserContext) -> None:
     address = site.origin("www.corner.shop.co.uk")
     open_page(context, f"{address}/?fbclid=IwAR.2_F-x")

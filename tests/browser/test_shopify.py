@@ -286,11 +286,14 @@ def test_nothing_leaves_and_nothing_is_kept_before_consent(
     found = records(collector, 2)
     assert ["sh-held", "sh-held-too"] == [record["event_id"] for record in found]
     assert {EVENT_TIME} == {record["event_time"] for record in found}
+    consent = found[0]["extra"]["consent"]
+    assert ("granted", "denied") == (consent["ad_storage"], consent["ad_personalization"])
+    assert "shopify" == consent["source"]
     sent = visitor.wait_for_sent(2)[0]
     words = {key: value for key, value in sent.items() if key.startswith(("cs[", "dpo"))}
     assert {
         "cs[ad_storage]": "granted",
-        "cs[ad_user_data]": "denied",
+        "cs[ad_user_data]": "granted",
         "cs[ad_personalization]": "denied",
         "cs[analytics_storage]": "denied",
         "cs[source]": "shopify",
