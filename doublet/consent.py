@@ -1,7 +1,7 @@
 """What a visitor consented to, for an event that does not say so itself.
 
-Browsers tell it with each event (`cs[…]`), servers have no field for it. A copy of the server has
-the word of the browser's copy of the same event, which is in `events_deduplicated`; an event that no
+Browsers tell it with each event (`cs[…]`), servers have no field for it. A server's copy has the
+word of the browser's copy of the same event, which is in `events_deduplicated`; an event that no
 browser reported has the last word that its person gave by then.
 """
 

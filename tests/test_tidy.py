@@ -37,7 +37,18 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # substrate
     ("processes", "log", "lake", "engine", "catalog", "migrations", "rates"),
     # logic
-    ("accept", "pixel", "models", "person", "reports", "explain", "alerts", "live", "refused"),
+    (
+        "accept",
+        "pixel",
+        "models",
+        "person",
+        "reports",
+        "consent",
+        "explain",
+        "alerts",
+        "live",
+        "refused",
+    ),
     # edges
     ("health", "collect", "graph", "web", "rounds", "backup", "client"),
     # what puts the edges together

@@ -316,9 +316,8 @@
     entry.tries++;
     const wait = Math.min(RETRY_MS_MAX, 1000 * 2 ** entry.tries);
     entry.next = Date.now() + wait * (0.5 + Math.random());
-    const { key, to, body, at, tries, next } = entry;
-    if (body.length < KEEPALIVE_LENGTH_MAX) remember(key, { to, body, at, tries, next });
-    entry.isStored = !!stored(key);
+    if (entry.body.length < KEEPALIVE_LENGTH_MAX) remember(entry.key, entry);
+    entry.isStored = !!stored(entry.key);
   }
 
   function settle(entry) {
@@ -350,7 +349,8 @@
   function sendImage(entry) {
     const url = entry.to + "?rqm=GET&" + entry.body;
     const image = new window.Image();
-    image.onload = () => settle(entry);
+    entry.tell({ type: "sent", transport: "GET" });
+    image.onload = () => answered(entry, "GET", { ok: true, status: 200 });
     image.onerror = () => later(entry);
     if (url.length > URL_LENGTH_MAX) later(entry);
     else image.src = url;
@@ -391,7 +391,7 @@
     const keys = attempt(() => Object.keys(storage()), []).filter((key) => key.startsWith("_dbq."));
     keys.sort().forEach((key) => {
       const entry = recall(key);
-      if (entry && !queue.has(key)) queue.set(key, { ...entry, key, tell() {} });
+      if (entry && !queue.has(key)) queue.set(key, { ...entry, key, isBusy: false, tell() {} });
     });
   }
 

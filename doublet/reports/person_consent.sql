@@ -1,4 +1,4 @@
--- At most one row: the last word on consent that a person's browser gave up to a moment.
+-- One row per person at most: the last word on consent that their browser gave up to a moment.
 -- Sources: events_deduplicated. Parameters: $account_id; $event_time in Unix seconds; $fbp, and
 -- the lists $em, $ph and $external_id of hashes, each null where an event lacks it.
 -- A person is whoever shares one of these identifiers. Null never occurs.
