@@ -149,7 +149,7 @@
 
   // --- ad clicks -----------------------------------------------------------------------------
 
-  const landing = attempt(() => new URL(location.href).searchParams, new URLSearchParams());
+  const landing = new URLSearchParams(location.search);
   let clickId = attempt(
     () => landing.get("fbclid") || new URL(document.referrer).searchParams.get("fbclid"), ""
   ) || "";
