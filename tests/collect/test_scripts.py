@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -86,6 +88,23 @@ def test_the_whole_script_is_the_core_and_more() -> None:
     assert whole.startswith(before)
     assert whole.endswith(after)
     assert "SubscribedButtonClick" in whole.removeprefix(before).removesuffix(after)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_script_without_its_minifier_is_served_as_written(missing: bool) -> None:
+    hidden = "sys.modules['minify'] = None; " if missing else ""
+    main = f"import sys; {hidden}from doublet.pixel.minify import main; main()"
+    text = "const first = 1; // why\n"
+    command = [sys.executable, "-c", main]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+    assert (text if missing else "const first=1") == done.stdout
+
+
+def test_a_script_that_is_wrong_stops_the_collector() -> None:
+    command = [sys.executable, "-m", "doublet.pixel.minify"]
+    done = subprocess.run(command, input="const = 1", capture_output=True, text=True, check=False)
+    assert 1 == done.returncode
+    assert "SyntaxError" in done.stderr
 
 
 def test_settings_say_which_user_data_plug_ins_may_send(server: Collector) -> None:
