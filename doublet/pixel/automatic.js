@@ -315,7 +315,7 @@
 
   if (debugging) {
     const panel = document.createElement("script");
-    panel.src = endpoint.replace(/[^/]*$/, "px-debug.js");
+    panel.src = endpoint + "-debug.js";
     panel.nonce = (script && script.nonce) || "";
     document.head.appendChild(panel);
   }
