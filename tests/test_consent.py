@@ -137,6 +137,24 @@ def test_an_event_of_the_server_alone_has_its_persons_last_word_by_then(
     assert any("its person's last word" in sentence for sentence in later.sentences)
 
 
+def test_a_word_of_no_purpose_hides_no_denial(pipeline: Pipeline) -> None:
+    pipeline.append(
+        [
+            hit(NOON, DENIED, "visit.1"),
+            hit(NOON + HOUR, {"gpc": "1"}, "visit.2"),
+            hit(NOON + HOUR + SECOND, DENIED, "visit.2"),
+            hit(NOON + HOUR + 2 * SECOND, {"gpc": "1"}, "visit.3"),
+            make_record(NOON + 2 * HOUR, event_id="order.2", user_data={"fbp": FBP}),
+        ]
+    )
+    pipeline.refresh()
+    found = {story: only(pipeline, story) for story in ("visit.2", "visit.3", "order.2")}
+    assert {
+        name: (DENIED, whose)
+        for name, whose in zip(found, ("event", "person", "person"), strict=True)
+    } == {name: (story.consent, story.consent_of) for name, story in found.items()}
+
+
 def test_nobody_has_the_word_of_others(pipeline: Pipeline) -> None:
     pipeline.append(
         [

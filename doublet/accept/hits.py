@@ -26,7 +26,7 @@ _EXTRA_LENGTH_MAX = 200
 
 # Groups beside `cd` and `ud`. User data from form fields, by whom it is believed rather.
 _FOUND_IN_FORMS = ("udff", "audff")
-_GROUPS = frozenset(("aud", *_FOUND_IN_FORMS, "cs", "tp", "pmd"))
+_GROUPS = frozenset(("aud", *_FOUND_IN_FORMS, "cs", "tp"))
 
 AUTOMATIC_EVENTS = frozenset(
     "SubscribedButtonClick Microdata InputData PageMetadata ScrollDepth UserProperties".split()
@@ -49,8 +49,6 @@ _TOUCH_KEYS = tuple(
 )
 _TOUCH_LENGTH_MAX = 500
 _TOUCH_TIME_DIGITS_MAX = 14
-
-_PAGE_KEYS = ("title", "locale", "description")
 
 _any_sha256 = re.compile(r"[0-9A-Fa-f]{64}").fullmatch
 
@@ -164,7 +162,6 @@ def _extra_of_groups(hit: Hit, arrival: Arrival) -> dict[str, Any]:
         HASH_VARIANTS: _hashes(groups.get("aud", {})),
         CONSENT: consent_of(groups.get("cs", {})),
         TOUCH: _touch(groups.get("tp", {}), arrival),
-        "pmd": _cut(_known(groups.get("pmd", {}), _PAGE_KEYS), arrival, _EXTRA_LENGTH_MAX),
     }
     return {key: value for key, value in found.items() if value}
 
@@ -193,7 +190,7 @@ def consent_of(group: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {
         key: group[key] for key in _PURPOSES if group.get(key) in ("granted", "denied")
     }
-    if group.get("source") in _CONSENT_SOURCES:
+    if found and group.get("source") in _CONSENT_SOURCES:
         found["source"] = group["source"]
     if group.get("gpc") in ("1", "true"):
         found["gpc"] = True

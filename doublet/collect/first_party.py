@@ -79,6 +79,9 @@ def written(fields: Mapping[str, str], host: str, page: str, scheme: str) -> Hea
                 continue
         # A clean value holds nothing that would be escaped.
         text = value if kept is value else quote(value, safe=_UNESCAPED)
+        # Browsers take no longer one, and proxies answer for us that our headers are too large.
+        if len(text) > _VALUE_LENGTH_MAX:
+            continue
         found.append(
             (
                 b"set-cookie",

@@ -31,7 +31,10 @@ _FIELDS_MAX = 2000
 _BROKEN = "The compressed body ends early or is damaged."
 _GZIP_MEMBERS_MAX = 256
 
-_host_name = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|[0-9a-f:.]*:[0-9a-f:.]*").fullmatch
+_AUTHORITY_LENGTH_MAX = 262
+"""A name has at most 253 characters (RFC 1035, section 2.3.4), before a port or in brackets."""
+
+_host_name = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|[0-9a-f.]*:[0-9a-f:.]*").fullmatch
 _escape_beyond_ascii = re.compile(rb"%[89a-fA-F]").search
 
 
@@ -43,13 +46,18 @@ def header(scope: Scope, name: bytes) -> str:
     return ""
 
 
-@lru_cache(maxsize=4096)
 def host_name(authority: bytes) -> str:
     """The host of `host:port` in lower case, empty when it is no name and no address.
 
     >>> host_name(b"Shop.example.:8443"), host_name(b"[::1]:8700"), host_name(b"a b")
     ('shop.example', '::1', '')
     """
+    # Only what can be a name is looked at and remembered: a header may be of any length.
+    return _host_of(authority) if len(authority) <= _AUTHORITY_LENGTH_MAX else ""
+
+
+@lru_cache(maxsize=4096)
+def _host_of(authority: bytes) -> str:
     text = authority.decode("latin-1").strip().lower()
     host = text[1:].partition("]")[0] if text[:1] == "[" else text.partition(":")[0].rstrip(".")
     return host if _host_name(host) else ""

@@ -22,9 +22,10 @@ _FIELDS = (
     "value, currency, order_id, custom_data, extra, flags, is_test"
 )
 
-# Also of a copy whose other wire fields are not the ones that stand.
+# Also of a copy whose other wire fields are not the ones that stand; not where it names no purpose.
 _CONSENT = (
-    "case when contains(source.extra, '\"consent\"') "
+    "case when contains(source.extra, '\"consent\"') and contains("
+    "cast(json_extract(source.extra, '$.consent') as varchar), '_') "
     "then cast(json_extract(source.extra, '$.consent') as varchar) end"
 )
 

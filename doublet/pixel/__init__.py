@@ -28,7 +28,8 @@ def source(path: str = "/px.js") -> str:
 def script(path: str = "/px.js") -> bytes:
     """A script as it is served: without comments and blanks, and with short names."""
     done = subprocess.run(
-        [sys.executable, "-m", "doublet.pixel.minify"],
+        # Not from the working folder, where anybody's minify.py may lie.
+        [sys.executable, "-P", "-m", "doublet.pixel.minify"],
         input=source(path),
         capture_output=True,
         check=True,

@@ -4,29 +4,31 @@
  * page's product data complete an event that has none (opt out).
  */
 
+  /** Names of keys, as sites and forms (HTML, autofill) write them. */
   const ALIASES = {
     em: /e-?mail/,
     ph: /phone|^(pn|tel|mobile)$/,
-    ln: /^last_?name|^surname$/,
-    fn: /^f(irst)?_?name|^(profile_|account_|fbq_custom_)?name$/,
-    ge: /^\$?gen(der)?$/,
-    db: /^dob$|^bd$|^birthday$|^d0b$/,
-    ct: /^\$?city$/,
-    st: /^\$?state$/,
-    zp: /^zip|^post_?code$/,
-    country: /^cn$/,
+    ln: /^(last|family).?name|^surname$/,
+    fn: /^(f(irst)?|given).?name|^(profile_|account_|fbq_custom_)?name$/,
+    ge: /^\$?gen(der)?$|^sex$/,
+    db: /^(dob|bd|b(irth)?day|d0b)$/,
+    ct: /^\$?city$|level2$/,
+    st: /^\$?state$|level1$/,
+    zp: /^zip|^post(al)?.?code$/,
+    country: /^cn$|^country/,
   };
+  const only = (form, text) => (form.test(text) ? text : "");
   const letters = (text) => text.normalize("NFC").replace(/[^\p{L}\p{N}\p{Mn}\p{Mc}]/gu, "");
   /** The documented form of each key, as the collector makes it; empty for what is unusable. */
   const RULES = {
-    em: (text) => (/^[^\s@,;]+@[^\s@,;]+\.[^\s@,;]{2,}$/.test(text = text.replace(/,$/, "")) ? text : ""),
-    ph: (text) => text.replace("(0)", "").replace(/\D/g, "").replace(/^0+/, ""),
+    em: (text) => only(/^[^\s@,;]+@[^\s@,;]+\.[^\s@,;]{2,}$/, text.replace(/,$/, "")),
+    ph: (text) => only(/^\d{7,15}$/, text.replace("(0)", "").replace(/\D/g, "").replace(/^0+/, "")),
     fn: letters,
     ln: letters,
     ct: letters,
     st: letters,
     zp: (text) => letters(text).replace(/^(\d{5})\d{4}$/, "$1"),
-    ge: (text) => (/^[mf]/.test(text) ? text[0] : ""),
+    ge: (text) => only(/^(m(ale)?|f(emale)?)$/, text)[0],
     db(text) {
       const [, year, month, day] = /^(\d{4})\D?(\d\d)\D?(\d\d)$/.exec(text) || [];
       const [, first, second, last] = /^(\d\d?)\D(\d\d?)\D(\d{4})$/.exec(text) || [];
@@ -94,7 +96,7 @@
 
   /** `AutomaticMatching` is opt in, the others are on until autoConfig or optOut says no. */
   function isOn(pixel, feature) {
-    if (feature in pixel.features) return pixel.features[feature];
+    if (feature in pixel) return pixel[feature];
     return feature !== "AutomaticMatching" && pixel.autoConfig;
   }
 
@@ -120,9 +122,11 @@
     const parts = [].concat(...Object.keys(sections).map((key) => sections[key]));
     if (!parts.length) return;
     const isOut = parts.some((part) =>
-      ["SaleOptOut", "SharingOptOut", "TargetedAdvertisingOptOut"].some((key) => part[key] === 1));
+      Object.keys(part).some((key) => /OptOut$/.test(key) && part[key] === 1));
     consentSaid("gpp", { ad_user_data: word(!isOut), ad_personalization: word(!isOut) });
   }
+
+  const updated = {};
 
   /** Google Consent Mode: gtag('consent', 'default' | 'update', …) in the data layer. */
   function readConsentMode(entry) {
@@ -130,7 +134,12 @@
     // Defaults for some regions say nothing of a visitor whose region is unknown here.
     if (!values || values.region) return;
     const state = { ...tools.gcm };
-    PURPOSES.forEach((purpose) => { if (values[purpose]) state[purpose] = values[purpose]; });
+    PURPOSES.forEach((purpose) => {
+      // An update outlasts defaults that come later.
+      if (!values[purpose] || (entry[1] === "default" && updated[purpose])) return;
+      state[purpose] = values[purpose];
+      updated[purpose] = entry[1] !== "default";
+    });
     consentSaid("gcm", state);
   }
 
@@ -145,12 +154,22 @@
     });
   }
 
+  let layerRead;
+
+  /** What the tools have said so far counts as a whole: an earlier yes may have become a no. */
   askTools = () => {
-    if (!tools.tcf && typeof window.__tcfapi === "function") {
-      tools.tcf = { isPending: true };
+    tools.all = { ad_storage: "" };
+    attempt(askEach);
+    delete tools.all;
+    if (held[0]) consentSaid();
+  };
+
+  function askEach() {
+    if (!tools.tcf && window.__tcfapi) {
+      tools.tcf = { ad_storage: "" };
       attempt(() => window.__tcfapi("addEventListener", 2, readTcf));
     }
-    if (!tools.gpp && typeof window.__gpp === "function") {
+    if (!tools.gpp && window.__gpp) {
       tools.gpp = {};
       attempt(() => window.__gpp("addEventListener", readGpp));
     }
@@ -160,8 +179,8 @@
       document.addEventListener("visitorConsentCollected", () => attempt(readShopify));
     }
     const layer = window.dataLayer;
-    if (Array.isArray(layer) && !layer.isRead) {
-      layer.isRead = true;
+    if (Array.isArray(layer) && layer !== layerRead) {
+      layerRead = layer;
       layer.forEach(readConsentMode);
       const push = layer.push;
       layer.push = (...entries) => {
@@ -169,7 +188,7 @@
         return push.apply(layer, entries);
       };
     }
-  };
+  }
 
   // --- ad clicks and campaigns -----------------------------------------------------------------
 
@@ -183,7 +202,7 @@
     if (TOUCH_KEYS.some((key) => landing.get(key))) {
       const touch = { ts: Date.now() };
       TOUCH_KEYS.forEach((key) => {
-        if (landing.get(key)) touch[key] = landing.get(key).slice(0, CLICK_ID_LENGTH_MAX);
+        if (landing.get(key)) touch[key] = landing.get(key);
         landing.delete(key);
       });
       remember("_dbt", touch);
@@ -212,19 +231,17 @@
 
   // --- advanced matching from form fields ----------------------------------------------------
 
-  const FIELDS = {
-    email: "em", tel: "ph", "given-name": "fn", "family-name": "ln", "postal-code": "zp",
-    "address-level2": "ct", "address-level1": "st", country: "country", "country-name": "country",
-    bday: "db", sex: "ge",
-  };
   const fields = attempt(() => JSON.parse(storage("sessionStorage").getItem("_dbf")), null) || {};
 
   function readField(field) {
     if (!/^(text|email|tel|date|select-one)$/.test(field.type) || !field.value) return;
-    const hints = (field.autocomplete || "").split(" ").concat(field.type);
-    const hint = hints.find((each) => FIELDS[each]);
-    const key = FIELDS[hint] || [field.name, field.id].map((name) =>
-      keyOf((name || "").toLowerCase().replace(/^.*[[.]|\W+$/g, ""))).find((each) => RULES[each]);
+    const { autocomplete, name, id, type } = field;
+    const words = [autocomplete, name, id, type].join(" ").toLowerCase();
+    // Numbers of cards and codes are nobody's telephone.
+    if (/card|\bcc|c[sv][cv]|otp|one-time|pin\b/.test(words)) return;
+    // Of `customer[email]` and `billing.email` the last part.
+    const key = words.split(" ").map((each) => keyOf(each.replace(/^.*[[.]|\W+$/g, "")))
+      .find((each) => RULES[each]);
     const digest = key && attempt(() => hash(key, field.value.trim().toLowerCase()), "");
     if (!digest) return;
     fields[key] = digest;
@@ -243,7 +260,7 @@
   // --- clicks on buttons ---------------------------------------------------------------------
 
   const BUTTONS =
-    "button,[role=button],input[type=submit],input[type=button],a[class*=btn],a[class*=button]";
+    "button,[role=button],[type=submit],[type=button],a[class*=btn],a[class*=button]";
 
   document.addEventListener("click", (happened) => attempt(() => {
     const button = happened.target.closest(BUTTONS);
@@ -254,9 +271,9 @@
     track(targets, "SubscribedButtonClick", {
       buttonText: text,
       buttonFeatures: { id, name, type, tag: tagName.toLowerCase(), destination: href },
-      formFeatures: Array.from((form && form.elements) || [], (field) => (
+      formFeatures: [...((form && form.elements) || [])].slice(0, 20).map((field) => (
         { id: field.id, name: field.name, tag: field.tagName.toLowerCase(), inputType: field.type }
-      )).slice(0, 20),
+      )),
       pageFeatures: { title: document.title },
     }, {}, { category: "automatic" });
   }), true);
@@ -304,6 +321,9 @@
     if (!/^(ViewContent|AddToCart)$/.test(name)) return;
     if (!targets.some((pixel) => isOn(pixel, "Microdata"))) return;
     const [id, price, currency] = product();
+    const given = textOf(params.content_ids || params.contents) || "";
+    // The page shows one product, and the event may be of another.
+    if (given && !given.includes(id)) return;
     const value = Number(price);
     if (id && !params.content_ids && !params.contents) {
       params.content_ids = [String(id)];
@@ -315,7 +335,8 @@
 
   if (debugging) {
     const panel = document.createElement("script");
+    panel.dataset.name = NAME;
     panel.src = endpoint + "-debug.js";
     panel.nonce = (script && script.nonce) || "";
-    document.head.appendChild(panel);
+    document.head.append(panel);
   }

@@ -292,8 +292,10 @@
     document.documentElement.append(host);
   }
 
-  if (!window.fbq || document.querySelector(NAME)) return;
+  const script = document.currentScript;
+  const fbq = window[(script && script.dataset.name) || "fbq"];
+  if (!fbq || document.querySelector(NAME)) return;
   build();
-  (window.fbq.log || []).slice().forEach(take);
-  window.fbq("on", "doublet", take);
+  (fbq.log || []).slice().forEach(take);
+  fbq("on", "doublet", take);
 })(window, document);

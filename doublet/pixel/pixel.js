@@ -11,12 +11,12 @@
   const URL_LENGTH_MAX = 2048;
   const KEEPALIVE_LENGTH_MAX = 60000;
   const CLICK_ID_LENGTH_MAX = 500;
+  // The page's own scripts need room in the same five megabytes.
+  const STORED_LENGTH_MAX = 15000;
   const QUEUE_MAX = 100;
   // Copies join for 48 hours: a later one would count as another event.
   const QUEUE_AGE_MS_MAX = 47 * 3600000;
   const RETRY_MS_MAX = 600000;
-  const HELD_MAX = 200;
-  const ORDERS_MAX = 50;
   // A page that calls PageView itself after a change of route does so within this time.
   const ROUTE_MS = 150;
   const STANDARD_EVENTS = (
@@ -51,8 +51,9 @@
     ((script && script.src) || "/px.js").replace(/(-core)?\.js([?#].*)?$/, ""),
     location.href
   ).href;
-  /** What fbq('set', …) says for all pixels; each inherits it. */
+  /** What fbq('set', …) says of all pixels, and of one, before its `init` too; pixels inherit it. */
   const defaults = { autoConfig: true, firstPartyCookies: true };
+  const settings = {};
   let dataProcessing = [];
   let isLeaving = false;
   if (debugging) fbq.log = [];
@@ -117,8 +118,7 @@
   }
 
   function randomDigits() {
-    const half = () => Math.floor(Math.random() * 1e9);
-    return String(half()) + half();
+    return Math.random().toFixed(17).slice(2);
   }
 
   const memory = new Map();
@@ -186,10 +186,11 @@
     const state = {};
     const sources = Object.keys(tools);
     PURPOSES.forEach((purpose) => {
-      const words = sources.map((source) => tools[source][purpose]).filter(Boolean);
-      if (words[0]) state[purpose] = word(!words.includes("denied"));
+      const saying = sources.filter((source) => tools[source][purpose]);
+      if (!saying[0]) return;
+      state[purpose] = word(saying.every((source) => tools[source][purpose] === "granted"));
+      state.source = saying[0];
     });
-    if (sources[0]) state.source = sources[0];
     if (navigator.globalPrivacyControl) state.gpc = 1;
     return state;
   }
@@ -199,7 +200,7 @@
     // Nobody has seen a page that the browser only prepares.
     if (document.prerendering) return true;
     if (said) return said === "revoke";
-    return Object.values(tools).some((tool) => tool.isPending || tool.ad_storage === "denied");
+    return Object.values(tools).some((tool) => /^$|^d/.test(tool.ad_storage));
   }
 
   function consentSaid(source, state) {
@@ -279,7 +280,6 @@
       });
     }
     add("eid", event.eventID);
-    add("it", pixel.initializedAt);
     const isOptOut = defaults.globalPrivacyControl && navigator.globalPrivacyControl;
     const limits = !dataProcessing.length && isOptOut ? [["LDU"], 0, 0] : dataProcessing;
     if (limits.length) add("dpo", [].concat(limits[0] || []).join(","));
@@ -316,7 +316,7 @@
     entry.tries++;
     const wait = Math.min(RETRY_MS_MAX, 1000 * 2 ** entry.tries);
     entry.next = Date.now() + wait * (0.5 + Math.random());
-    if (entry.body.length < KEEPALIVE_LENGTH_MAX) remember(entry.key, entry);
+    if (entry.body.length < STORED_LENGTH_MAX) remember(entry.key, entry);
     entry.isStored = !!stored(entry.key);
   }
 
@@ -332,7 +332,7 @@
   }
 
   function schedule() {
-    const next = Math.min(...Array.from(queue.values(), (each) => (each.isBusy ? 1e15 : each.next)));
+    const next = Math.min(...[...queue.values()].map((each) => (each.isBusy ? 1e15 : each.next)));
     window.clearTimeout(timer);
     if (next < 1e15) timer = window.setTimeout(flush, Math.max(0, next - Date.now()));
   }
@@ -368,11 +368,12 @@
     entry.tell({ type: "sent", transport });
     if (isBeacon) {
       navigator.sendBeacon(entry.to, new window.Blob([body], { type }));
-    } else if (navigator.onLine === false) {
+    } else if (navigator.onLine === false && entry.tries < 4) {
+      // Some machines are wrongly said to be offline.
       later(entry);
     } else {
       // A page that is being left breaks its requests off, which the browser goes on sending.
-      const failed = () => (isLeaving ? later : sendImage)(entry);
+      const failed = () => (isLeaving || isHeld() ? later : sendImage)(entry);
       const request = attempt(() => window.fetch(entry.to, {
         method: "POST",
         credentials: "include",
@@ -380,7 +381,7 @@
         headers: { "Content-Type": type },
         body,
       }));
-      if (request) request.then((response) => answered(entry, transport, response), failed);
+      if (request) request.then((response) => answered(entry, transport, response)).catch(failed);
       else failed();
     }
   }
@@ -396,6 +397,7 @@
   }
 
   function flush() {
+    askTools();
     if (isHeld()) return;
     if (!isLoaded) load();
     const entries = [...queue.values()];
@@ -422,13 +424,16 @@
     return !!value && typeof value === "object" && !Array.isArray(value);
   }
 
+  function orderOf(event) {
+    return event.name === "Purchase" && event.params.order_id;
+  }
+
   function eventIdOf(event, options) {
     let given = options.eventID !== undefined ? options.eventID : options.event_id;
     if (isPlain(given)) given = given.eventID || given.event_id;
     if (given === undefined || given === null || given === "") {
       // The order's own id: its confirmation page may be loaded again, and the server knows it too.
-      const order = event.name === "Purchase" && event.params.order_id;
-      return order ? String(order) : newEventId();
+      return orderOf(event) ? String(orderOf(event)) : newEventId();
     }
     if (typeof given !== "string") warn("INVALID_EVENT_ID_FORMAT", given);
     return String(given);
@@ -446,22 +451,23 @@
 
   /** The id of an order's first Purchase, when this browser has reported it before. */
   function known(pixel, event) {
-    const order = event.name === "Purchase" && event.params.order_id;
+    const order = orderOf(event);
     if (!order) return "";
     const orders = recall("_dbo") || [];
     const mark = pixel.id + " " + order;
     const found = orders.find((each) => each[0] === mark);
-    if (!found) remember("_dbo", orders.concat([[mark, event.eventID]]).slice(-ORDERS_MAX));
+    if (!found) remember("_dbo", orders.concat([[mark, event.eventID]]).slice(-QUEUE_MAX));
     return found ? found[1] : "";
   }
 
   /** One event for one pixel: held, left out or sent. Gives the id that it has. */
   function emit(pixel, event) {
-    const isView = event.name === "PageView";
-    const mayRepeat = event.mayRepeat || fbq.allowDuplicatePageViews;
-    if (isView && pixel.viewed === event.href && !mayRepeat) return event.eventID;
-    if (isView) pixel.viewed = event.href;
-    const first = known(pixel, event);
+    if (event.name === "PageView") {
+      const { href, eventID } = pixel.viewed || {};
+      if (href === event.href && !event.mayRepeat && !fbq.allowDuplicatePageViews) return eventID;
+      pixel.viewed = event;
+    }
+    const first = attempt(() => known(pixel, event));
     if (first) return first;
     enqueue(pixel, event);
     return event.eventID;
@@ -483,14 +489,14 @@
     check(event.name, event.params);
     // One id for all pixels: it names what happened, not the request.
     event.eventID = eventIdOf(event, isPlain(options) ? options : {});
-    if (event.name === "PageView") {
+    if (event.name === "PageView" && targets.length >= everyPixel().length) {
       window.clearTimeout(routeTimer);
       routeTimer = 0;
     }
     askTools();
     let id = event.eventID;
     if (isHeld()) {
-      if (held.length < HELD_MAX) held.push(event);
+      if (held.length < QUEUE_MAX) held.push(event);
       tell({ type: "held", id: targets[0].id, name: event.name, eventID: id });
     } else {
       if (!isLoaded) consentSaid();
@@ -509,6 +515,10 @@
     return [...pixels.values()].filter((pixel) => !pixel.trackSingleOnly);
   }
 
+  function reportView(more) {
+    if (everyPixel()[0]) track(everyPixel(), "PageView", {}, {}, more);
+  }
+
   /** Reports the route that waits: the page's own call, which may bear an id, comes first. */
   let reportNow = () => {};
 
@@ -517,9 +527,7 @@
     if (fbq.disablePushState === true || href === address) return;
     if (routeTimer) reportNow();
     address = href;
-    reportNow = () => {
-      if (everyPixel()[0]) track(everyPixel(), "PageView", {}, {}, { href });
-    };
+    reportNow = () => reportView({ href });
     routeTimer = window.setTimeout(reportNow, ROUTE_MS);
   }
 
@@ -539,14 +547,14 @@
     if (routeTimer) attempt(reportNow);
     // What the next page could not know of goes now.
     queue.forEach((entry) => {
-      if (!entry.isBusy && !stored(entry.key)) attempt(() => send(entry));
+      if (!entry.isBusy && !stored(entry.key) && !isHeld()) attempt(() => send(entry));
     });
   });
   window.addEventListener("pageshow", (shown) => {
     isLeaving = false;
     if (!shown.persisted) return;
     address = location.href;
-    attempt(() => everyPixel()[0] && track(everyPixel(), "PageView", {}, {}, { mayRepeat: true }));
+    if (fbq.disablePushState !== true) attempt(() => reportView({ mayRepeat: true }));
     attempt(flush);
   });
 
@@ -562,9 +570,11 @@
     const given = isPlain(userData) ? hashed(userData) : {};
     const pixel = pixels.get(key);
     if (!pixel) {
-      pixels.set(key, Object.assign(Object.create(defaults), {
-        id: key, userData: given, eventCount: 0, initializedAt: Date.now(), features: {},
-      }, options && options.agent && { agent: options.agent }));
+      const { agent } = options || {};
+      if (agent) set("agent", agent, key);
+      pixels.set(key, Object.assign(Object.create(settingsOf(key)), {
+        id: key, userData: given, eventCount: 0,
+      }));
     } else if (!Object.keys(pixel.userData)[0] && Object.keys(given)[0]) {
       pixel.userData = given;
     } else {
@@ -587,24 +597,26 @@
 
   const SETTINGS = /^(agent|autoConfig|firstPartyCookies|trackSingleOnly|globalPrivacyControl)$/;
 
+  function settingsOf(id) {
+    return (settings[id] = settings[id] || Object.create(defaults));
+  }
+
   function set(key, value, id) {
-    const targets = id === undefined ? [defaults] : one(id);
+    const isForAll = id === undefined;
     if (key === "endpoint") {
       endpoint = new URL(value, location.href).href;
     } else if (key === "userData" && isPlain(value)) {
-      pixels.forEach((pixel) => Object.assign(pixel.userData, hashed(value)));
+      (isForAll ? pixels : one(id)).forEach((pixel) =>
+        Object.assign(pixel.userData, hashed(value)));
     } else if (SETTINGS.test(key)) {
-      if (!targets[0]) warn("SET_METADATA_ON_UNINITIALIZED_PIXEL_ID", id);
-      targets.forEach((target) => { target[key] = value; });
+      (isForAll ? defaults : settingsOf(id))[key] = value !== "false" && value;
     } else {
       warn("UNSUPPORTED_METADATA_ARGUMENT", key);
     }
   }
 
   function feature(isOn) {
-    return (id, name) => {
-      one(id).forEach((pixel) => { pixel.features[name] = isOn; });
-      };
+    return (id, name) => { settingsOf(id)[name] = isOn; };
   }
 
   const VERBS = {
@@ -668,11 +680,10 @@
 
   fbq.instance = { pixelsByID: pixels };
   fbq.version = VERSION;
-  fbq.loaded = true;
-  fbq.getState = () => ({ pixels: Array.from(pixels.values(), (pixel) => ({ ...pixel })) });
+  fbq.getState = () => ({ pixels: [...pixels.values()].map((pixel) => ({ ...pixel })) });
   const queued = fbq.queue || [];
   fbq.queue = [];
   fbq.callMethod = callMethod;
   if (fbq.pixelId) callMethod("init", fbq.pixelId);
-  Array.from(queued).forEach((call) => callMethod(...call));
+  Array.from(queued).forEach((call) => attempt(() => callMethod(...call)));
 })(window, document, navigator, location);

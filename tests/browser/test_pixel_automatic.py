@@ -15,7 +15,9 @@ pytestmark = pytest.mark.browser
 FORM = """<form action="/thanks" onsubmit="return false">
 <input name="customer[email]"><input type="tel" name="x"><input autocomplete="given-name" name="a">
 <input name="billing.last_name"><input type="password" name="email2" autocomplete="off">
-<input name="note">
+<input name="note"><input type="tel" name="cardNumber">
+<input type="tel" name="q" autocomplete="one-time-code">
+<input type="tel" name="zip"><input type="tel" name="cvc">
 <input type="hidden" name="email3" value="hidden@shop.example">
 <select autocomplete="country"><option value="DE">Germany</option><option value="">-</option>
 </select>
@@ -55,6 +57,10 @@ def test_form_fields_are_matched_where_the_site_opted_in(
     page.fill("[name='billing.last_name']", "Lovelace")
     page.fill("[name=email2]", "secret@shop.example")
     page.fill("[name=note]", "secret")
+    page.fill("[name=cardNumber]", "378282246310005")
+    page.fill("[name=q]", "12345678")
+    page.fill("[name=cvc]", "1234567")
+    page.fill("[name=zip]", "94035")
     page.click("#send")
     page.evaluate("fbq('track', 'Lead')")
     page.goto(f"{site.origin()}/thanks")
@@ -66,6 +72,7 @@ def test_form_fields_are_matched_where_the_site_opted_in(
         "fn": "ada",
         "ln": "lovelace",
         "country": "de",
+        "zp": "94035",
     }
     for row in rows:
         hashed = {k: v for k, v in row["user_data"].items() if isinstance(v, list)}
@@ -106,10 +113,10 @@ def test_clicks_on_buttons_are_reported_and_marked(site: ShopSite, context: Brow
     assert [] == said
 
 
-def test_autoconfig_switches_all_off(site: ShopSite, context: BrowserContext) -> None:
+@pytest.mark.parametrize("whose", ["", ",PIXEL"])
+def test_autoconfig_switches_all_off(site: ShopSite, context: BrowserContext, whose: str) -> None:
     site.page = site.bare_page(
-        "fbq('set','autoConfig',false,PIXEL);fbq('set','autoConfig',false);fbq('init',PIXEL);"
-        "fbq('track','ViewContent')",
+        f"fbq('set','autoConfig',false{whose});fbq('init',PIXEL);fbq('track','ViewContent')",
         body=FORM,
         before="",
     ).replace("<title>", LINKED_PAGE + "<title>")
@@ -132,9 +139,14 @@ def test_product_data_of_the_page_complete_an_event(
     site.page = site.bare_page("fbq('init',PIXEL)", body=page_data)
     page, said = open_page(context, site.origin())
     page.evaluate("fbq('track', 'ViewContent')")
-    page.evaluate("fbq('track', 'AddToCart', {content_ids: ['own'], value: 3})")
+    page.evaluate(f"fbq('track', 'AddToCart', {{content_ids: ['{content_id}'], value: 3}})")
+    page.evaluate("fbq('track', 'AddToCart', {content_ids: ['other']}, {eventID: 'other'})")
     page.evaluate("fbq('track', 'Contact')")
-    rows = {row["event_name"]: row for row in site.wait_for(3)}
+    found = site.wait_for(4)
+    (other,) = [row for row in found if row["event_id"] == "other"]
+    # The price is that of the page's product, and this event is of another.
+    assert ({"content_ids": ["other"]}, None) == (other["custom_data"], other["value"])
+    rows = {row["event_name"]: row for row in found if row is not other}
     viewed = rows["ViewContent"]
     assert ([content_id], "product") == (
         viewed["custom_data"]["content_ids"],
@@ -142,7 +154,7 @@ def test_product_data_of_the_page_complete_an_event(
     )
     assert (9.5, "EUR") == (float(viewed["value"]), viewed["currency"])
     added = rows["AddToCart"]
-    assert (["own"], 3, "EUR") == (
+    assert ([content_id], 3, "EUR") == (
         added["custom_data"]["content_ids"],
         float(added["value"]),
         added["currency"],

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from tests.browser.shop_site import ShopSite, cookies, open_page
+from tests.server import wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -102,6 +103,33 @@ def test_google_consent_mode_is_read_and_followed(site: ShopSite, context: Brows
         row
     )
     assert 4 == page.evaluate("dataLayer.length")
+
+
+def test_a_later_no_outweighs_an_earlier_yes(site: ShopSite, context: BrowserContext) -> None:
+    """Also where both were said before the script came, and a default after an update."""
+    site.page = site.bare_page(
+        TRACK,
+        before="""window.dataLayer = []; function gtag() { dataLayer.push(arguments); }
+        gtag('consent', 'default', {ad_storage: 'granted'});
+        gtag('consent', 'update', {ad_storage: 'denied'});
+        gtag('consent', 'default', {ad_storage: 'granted'}); Object.freeze(dataLayer);""",
+    )
+    page, said = open_page(context, site.origin())
+    assert nothing_happened(site, context, page)
+    assert [] == said
+
+
+def test_what_waits_is_not_sent_after_a_no(site: ShopSite, context: BrowserContext) -> None:
+    site.outage = 503
+    page, _ = open_page(context, site.origin())
+    page.evaluate("localStorage.clear(); Storage.prototype.setItem = () => { throw 1; }; 0")
+    page.evaluate("fbq('track', 'Lead')")
+    wait_for(lambda: site.turned_away >= 2)
+    page.evaluate("fbq('consent', 'revoke')")
+    site.outage = 0
+    page.goto("about:blank")
+    page.wait_for_timeout(500)
+    assert [] == [row for row in site.rows() if row["event_name"] == "Lead"]
 
 
 def test_gpp_opt_outs_are_carried_and_hold_nothing(site: ShopSite, context: BrowserContext) -> None:

@@ -53,6 +53,19 @@ def test_a_page_view_of_the_page_itself_replaces_the_automatic_one(
     assert "own" == site.rows()[1]["event_id"]
 
 
+def test_a_page_view_of_one_pixel_leaves_the_route_to_the_others(
+    site: ShopSite, context: BrowserContext
+) -> None:
+    other = site.collector.catalog.create_pixel(site.collector.account, "Second")[0].pixel_id
+    page, _ = open_page(context, site.origin())
+    page.evaluate(
+        f"fbq('init', '{other}'); history.pushState({{}}, '', '/a');"
+        f"fbq('trackSingle', '{other}', 'PageView')"
+    )
+    assert ["/", "/a"] == paths(site, 2)
+    assert 1 == len(site.wait_for(1, other))
+
+
 def test_routes_can_be_left_to_the_page(site: ShopSite, context: BrowserContext) -> None:
     page, _ = open_page(context, site.origin())
     page.evaluate("fbq.disablePushState = true; history.pushState({}, '', '/a')")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,31 @@ def visit(
 
 def test_examples() -> None:
     assert 0 == doctest.testmod(first_party).failed + doctest.testmod(request).failed
+
+
+@pytest.mark.parametrize("length", [300, 30_000])
+@pytest.mark.parametrize("header", ["origin", "referer", "host"])
+def test_a_header_of_any_length_holds_nobody_up(
+    server: Collector, header: str, length: int
+) -> None:
+    """What may be a name is bounded before it is matched, in linear time, or remembered."""
+    authority = "[" + ":" * length + "g]"
+    value = authority if header == "host" else f"https://{authority}"
+    started = time.monotonic()
+    for _ in range(20):
+        server.client.get(
+            "/px",
+            params={"id": server.pixel.pixel_id, "ev": "PageView", "ec": "0", "fbp": FBP},
+            headers={"host": HOST, header: value},
+        )
+    # One such request took a second and more before.
+    assert time.monotonic() - started < 10
+    assert "" == request.host_name(authority.encode())
+
+
+def test_a_value_that_grows_too_long_when_it_is_quoted_is_no_cookie(server: Collector) -> None:
+    answer = visit(server, {"origin": PAGE}, "POST", fbp=FBP, fbc="fb.1.1." + "中" * 500)
+    assert ["_fbp"] == [name.partition("=")[0] for name in answer.headers.get_list("set-cookie")]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

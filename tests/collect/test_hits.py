@@ -257,19 +257,20 @@ def test_limited_data_use_empty_and_absent_are_three_things(server: Collector) -
     assert {} == extra_of(server)
 
 
-def test_words_about_page_and_method_are_kept(server: Collector) -> None:
+def test_what_nobody_has_looked_at_is_dropped(server: Collector) -> None:
     extra = extra_of(
         server,
-        ("pmd[title]", "Shoes, mary@example.com"),
-        ("pmd[locale]", "de_DE"),
-        ("pmd[image]", "x"),
+        ("pmd[title]", "Thank you, Mary Smith, +49 170 1234567"),
         ("expv2[0]", "pl0"),
         ("ncud[em]", "x"),
         tm="1",
     )
-    assert {"tm", "pmd"} == extra.keys()
-    assert ({"title", "locale"}, "de_DE") == (extra["pmd"].keys(), extra["pmd"]["locale"])
-    assert "mary" not in extra["pmd"]["title"]
+    assert {"tm": "1"} == extra
+
+
+def test_a_source_that_names_no_purpose_says_nothing_of_consent(server: Collector) -> None:
+    assert {} == extra_of(server, ("cs[source]", "gpp"))
+    assert {"consent": {"gpc": True}} == extra_of(server, ("cs[source]", "gpp"), ("cs[gpc]", "1"))
 
 
 # --- automatic events, times ----------------------------------------------------------------------
@@ -346,7 +347,6 @@ def test_a_request_of_metas_library_is_read_whole(server: Collector) -> None:
         "rqm": "GET",
         "ler": "empty",
         "hash_variants": {"external_id": [ADA]},
-        "pmd": {"title": "Thanks"},
     } == record["extra"]
     assert "flags" not in record
 
