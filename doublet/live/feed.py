@@ -319,7 +319,7 @@ class Feed:
         """Read what is new, at most a chunk of each slot; whether there is more at once."""
         more = False
         for slot in self._log.partitions():
-            position = self._positions.get(slot, 0)
+            position = self._begin_of(slot)
             try:
                 chunk = self._log.read(slot, position, _CHUNK_SIZE_BYTES)
             except CorruptError as error:
@@ -333,6 +333,13 @@ class Feed:
         self._look_for_statuses()
         self._tidy()
         return more
+
+    def _begin_of(self, slot: int) -> int:
+        """Where to read on in a slot; one that is new has a place too before it has records."""
+        with self._lock:
+            if slot not in self._positions:
+                self._positions[slot] = _begin(self._log_folder / str(slot))
+            return self._positions[slot]
 
     def _take_in(self, chunk: Chunk) -> None:
         found = list(self._entries(chunk, self._positions))

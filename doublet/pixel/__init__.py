@@ -24,19 +24,25 @@ def source(path: str = "/px.js") -> str:
     return text
 
 
-@cache
 def script(path: str = "/px.js") -> bytes:
     """A script as it is served: without comments and blanks, and with short names."""
+    return _scripts()[path]
+
+
+@cache
+def _scripts() -> dict[str, bytes]:
     done = subprocess.run(
         # Not from the working folder, where anybody's minify.py may lie.
         [sys.executable, "-P", "-m", "doublet.pixel.minify"],
-        input=source(path),
+        input=json.dumps([source(path) for path in SCRIPTS]),
         capture_output=True,
         check=True,
         text=True,
         encoding="utf-8",
     )
-    return done.stdout.encode()
+    return {
+        path: text.encode() for path, text in zip(SCRIPTS, json.loads(done.stdout), strict=True)
+    }
 
 
 def snippet(pixel_id: str, public_url: str) -> str:

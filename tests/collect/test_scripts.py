@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,13 +97,15 @@ def test_a_script_without_its_minifier_is_served_as_written(missing: bool) -> No
     main = f"import sys; {hidden}from doublet.pixel.minify import main; main()"
     text = "const first = 1; // why\n"
     command = [sys.executable, "-c", main]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
-    assert (text if missing else "const first=1") == done.stdout
+    given = json.dumps([text])
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=True)
+    assert [text if missing else "const first=1"] == json.loads(done.stdout)
 
 
 def test_a_script_that_is_wrong_stops_the_collector() -> None:
     command = [sys.executable, "-m", "doublet.pixel.minify"]
-    done = subprocess.run(command, input="const = 1", capture_output=True, text=True, check=False)
+    given = '["const = 1"]'
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     assert 1 == done.returncode
     assert "SyntaxError" in done.stderr
 
