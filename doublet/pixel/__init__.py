@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import subprocess
 import sys
 from functools import cache
@@ -12,16 +13,19 @@ from importlib.resources import files
 SCRIPTS = {"/px.js": "pixel.js", "/px-core.js": "pixel.js", "/px-debug.js": "debug.js"}
 """The file of each script by the path that serves it; `/px.js` has `automatic.js` in it too."""
 
-_PLACE = "  // @automatic\n"
+_place = re.compile(r"^  // @(\w+)\n", re.MULTILINE)
 
 
 def source(path: str = "/px.js") -> str:
-    """A script as it was written."""
+    """A script as it was written; a line `// @name` in it is the place of `name.js`."""
     folder = files("doublet.pixel")
-    text = folder.joinpath(SCRIPTS[path]).read_text("utf-8")
-    if path == "/px.js":
-        text = text.replace(_PLACE, folder.joinpath("automatic.js").read_text("utf-8"))
-    return text
+
+    def part(place: re.Match[str]) -> str:
+        if place[1] == "automatic" and path != "/px.js":
+            return place[0]
+        return folder.joinpath(f"{place[1]}.js").read_text("utf-8")
+
+    return _place.sub(part, folder.joinpath(SCRIPTS[path]).read_text("utf-8"))
 
 
 def script(path: str = "/px.js") -> bytes:
