@@ -12,10 +12,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
 
+from doublet.accept.hits import PURPOSES
 from doublet.engine import Engine
-
-PURPOSES = ("ad_storage", "ad_user_data", "ad_personalization", "analytics_storage")
-"""The purposes of Google Consent Mode, each `granted`, `denied` or not spoken of."""
 
 _KEYS = ("em", "ph", "external_id")
 

@@ -36,7 +36,9 @@ AUTOMATIC_EVENTS = frozenset(
 CONSENT = "consent"
 """Field of a record's `extra`: what the visitor allowed, in Google Consent Mode's words."""
 
-_PURPOSES = ("ad_storage", "ad_user_data", "ad_personalization", "analytics_storage")
+PURPOSES = ("ad_storage", "ad_user_data", "ad_personalization", "analytics_storage")
+"""The purposes of Google Consent Mode, each `granted`, `denied` or not spoken of."""
+
 _CONSENT_SOURCES = frozenset("fbq tcf gpp gcm shopify".split())
 
 TOUCH = "touch"
@@ -188,7 +190,7 @@ def consent_of(group: Mapping[str, str]) -> dict[str, Any]:
     {'ad_storage': 'denied', 'gpc': True}
     """
     found: dict[str, Any] = {
-        key: group[key] for key in _PURPOSES if group.get(key) in ("granted", "denied")
+        key: group[key] for key in PURPOSES if group.get(key) in ("granted", "denied")
     }
     if found and group.get("source") in _CONSENT_SOURCES:
         found["source"] = group["source"]
