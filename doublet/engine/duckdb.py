@@ -182,8 +182,9 @@ class DuckDBEngine:
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Write a checkpoint and give the file back."""
-        self.connection.close()
+        """Write a checkpoint and give the file back, after whoever still reads or writes."""
+        with self._writing, self._door.alone():
+            self.connection.close()
 
 
 def _sync(path: Path) -> None:
