@@ -9,11 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from doublet.catalog import (
     Account,
     Catalog,
+    DestinationRules,
     PixelRules,
     token_sha256,
 )
@@ -197,3 +199,21 @@ def test_a_domain_of_other_letters_is_kept_as_browsers_send_it() -> None:
     for domain in ("https://shop.example", "a..b", "*", "☃.example", "x" * 64 + ".example"):
         with pytest.raises(OperatorError, match="is no domain"):
             check_domains([domain])
+
+
+def test_a_destination_is_kept_as_it_was_made_and_changed(catalog: Catalog) -> None:
+    account = catalog.create_account("Shop")
+    rules = DestinationRules(mode="beside", events=["Purchase"], value_minus=["tax"])
+    made = catalog.create_destination(
+        account.account_id, "meta", "Meta", {"pixel_id": "1"}, "EAAB secret", rules
+    )
+    assert made == catalog.destination("Meta") == catalog.destination(made.destination_id)
+    assert "secret" not in repr(made)
+    changed = msgspec.structs.replace(made, is_paused=True, rules=DestinationRules())
+    catalog.save_destination(changed)
+    assert [changed] == catalog.destinations(account.account_id)
+    with pytest.raises(OperatorError, match="already"):
+        catalog.create_destination(account.account_id, "webhook", "Meta", {})
+    catalog.remove_destination(made.destination_id)
+    with pytest.raises(OperatorError, match="no destination"):
+        catalog.destination("Meta")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from doublet.client import (
@@ -23,9 +24,10 @@ from doublet.client import (
     hash_user_data,
     purchase,
 )
-from doublet.client.answers import Verdict, judge
 from doublet.client.queue import Queue
 from doublet.client.visitor import current_visitor
+from doublet.destinations.answers import judge
+from doublet.destinations.contract import Response, Verdict
 from doublet.errors import ClosedError, OperatorError, SettingsError
 from tests.factories import sha256
 from tests.server import RunningServer, free_port, served
@@ -275,7 +277,8 @@ def test_a_forked_child_sends_its_own_events_once(tmp_path: Path, spooled: bool)
 def test_an_answer_says_what_becomes_of_the_events(
     status: int, error: dict[str, Any], verdict: Verdict
 ) -> None:
-    assert verdict is judge(httpx.Response(status, json={"error": error})).verdict
+    body = msgspec.json.encode({"error": error})
+    assert verdict is judge(Response(status, {}, body)).verdict
 
 
 def test_a_click_seen_before_keeps_its_time() -> None:

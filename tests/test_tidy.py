@@ -48,9 +48,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alerts",
         "live",
         "refused",
+        "destinations",
     ),
     # edges
-    ("health", "collect", "graph", "web", "rounds", "backup", "client"),
+    ("health", "collect", "graph", "web", "rounds", "backup", "relay", "client"),
     # what puts the edges together
     (
         "alerting",

@@ -24,10 +24,11 @@ import msgspec
 
 from doublet import __version__
 from doublet.accept.user_data import with_wire_names
-from doublet.client.answers import Answer, Verdict, judge
 from doublet.client.events import Event, UserData, to_json, without_personal
 from doublet.client.queue import Queue, Row
 from doublet.client.visitor import Visitor, current_visitor
+from doublet.destinations.answers import judge
+from doublet.destinations.contract import Outcome, Response, Verdict
 from doublet.entries import check_phone_country
 from doublet.errors import ClosedError, SettingsError
 from doublet.normalize import HASHED_KEYS, PLAIN_KEYS
@@ -180,7 +181,7 @@ class Client:
             self._since_woken = 0 if is_full else self._since_woken
             self._start()
         for lost in dropped:
-            self._give_up(lost, Answer(Verdict.DIVIDE, 0, "Too many events are waiting."))
+            self._give_up(lost, Outcome(Verdict.DIVIDE, message="Too many events are waiting."))
         if is_full:
             self._wake.set()
         return identity
@@ -240,7 +241,7 @@ class Client:
             if not self._is_spooled:
                 lost = [event for _, event in self._queue.first(-1)]
                 for event in lost:
-                    self._give_up(event, Answer(Verdict.LATER, 0, "The process has ended."))
+                    self._give_up(event, Outcome(Verdict.LATER, message="The process has ended."))
             self._queue.close()
         if self._http is not None:
             self._http.close()
@@ -273,19 +274,18 @@ class Client:
             self._give_up(rows[0][1], answer)
         return True
 
-    def _post(self, events: list[bytes]) -> Answer:
+    def _post(self, events: list[bytes]) -> Outcome:
         if self._http is None:
             self._http = httpx.Client(timeout=self._timeout_s, headers=self._headers)
         body = _encode({"data": [msgspec.Raw(event) for event in events], **self._envelope})
         headers = {"content-type": "application/json"}
         try:
-            return judge(
-                self._http.post(self._url, params=self._params, content=body, headers=headers)
-            )
+            answer = self._http.post(self._url, params=self._params, content=body, headers=headers)
+            return judge(Response(answer.status_code, answer.headers, answer.content))
         except httpx.TransportError as error:
-            return Answer(Verdict.LATER, 0, type(error).__name__)
+            return Outcome(Verdict.LATER, message=type(error).__name__)
 
-    def _back_off(self, answer: Answer) -> None:
+    def _back_off(self, answer: Outcome) -> None:
         self._failures += 1
         # Half of it at random, so that the processes of a site do not come back together.
         longest = min(self._interval_s * 2 ** min(self._failures, 20), BACKOFF_S_MAX)
@@ -297,7 +297,7 @@ class Client:
             _log.warning("away status=%d message=%r", answer.http_status, answer.message)
         self._not_before = time.monotonic() + max(wait_s, answer.retry_after_s or 0.0)
 
-    def _give_up(self, body: bytes, answer: Answer) -> None:
+    def _give_up(self, body: bytes, answer: Outcome) -> None:
         event = msgspec.json.decode(body)
         lost = GivenUp(event, answer.message, answer.http_status)
         if self._on_given_up is None:

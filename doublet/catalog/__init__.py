@@ -19,130 +19,34 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from doublet.entries import (
-    NAME_LENGTH_MAX,
-    SECRET_LENGTH_MAX,
-    check_app_secret,
-    check_currency,
-    check_name,
-    check_time_zone,
+from doublet.catalog.rows import (
+    Account,
+    AlertRow,
+    Destination,
+    DestinationRules,
+    Directory,
+    Pixel,
+    PixelRules,
 )
+from doublet.catalog.tables import accounts, alerts, destinations, metadata, pixels, tokens
+from doublet.entries import check_app_secret, check_currency, check_name, check_time_zone
 from doublet.errors import CorruptError, NewerFormatError, OperatorError
 from doublet.processes import make_folder
 
-metadata = sa.MetaData()
-
-accounts = sa.Table(
-    "accounts",
-    metadata,
-    sa.Column("account_id", sa.String(24), primary_key=True),
-    sa.Column("name", sa.String(NAME_LENGTH_MAX), nullable=False),
-    sa.Column("time_zone", sa.String(64), nullable=False),
-    sa.Column("currency", sa.String(3), nullable=False),
-    sa.Column("created_at", sa.BigInteger, nullable=False),
-    sa.Column("app_secret", sa.String(SECRET_LENGTH_MAX), nullable=False, server_default=""),
-)
-pixels = sa.Table(
-    "pixels",
-    metadata,
-    sa.Column("pixel_id", sa.String(16), primary_key=True),
-    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
-    sa.Column("name", sa.String(NAME_LENGTH_MAX), nullable=False),
-    sa.Column("created_at", sa.BigInteger, nullable=False),
-    sa.Column("rules", sa.Text, nullable=False, server_default="{}"),
-)
-tokens = sa.Table(
-    "tokens",
-    metadata,
-    sa.Column("token_sha256", sa.String(64), primary_key=True),
-    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
-    sa.Column("name", sa.String(NAME_LENGTH_MAX), nullable=False),
-    sa.Column("created_at", sa.BigInteger, nullable=False),
-)
-
-
-alerts = sa.Table(
-    "alerts",
-    metadata,
-    sa.Column("alert_id", sa.Integer, primary_key=True),
-    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
-    sa.Column("pixel_id", sa.String(16), nullable=False),
-    sa.Column("measure", sa.String(16), nullable=False),
-    sa.Column("event_name", sa.String(256), nullable=False),
-    sa.Column("source", sa.String(16), nullable=False),
-    sa.Column("opened_at", sa.BigInteger, nullable=False),
-    sa.Column("seen_at", sa.BigInteger, nullable=False),
-    sa.Column("closed_at", sa.BigInteger),
-    sa.Column("window_s", sa.Integer, nullable=False),
-    sa.Column("seen", sa.Float, nullable=False),
-    sa.Column("expected", sa.Float, nullable=False),
-    sa.Column("lowest", sa.Float, nullable=False),
-    sa.Column("highest", sa.Float, nullable=False),
-    sa.Column("told", sa.String(8), nullable=False),
-)
-
-
-class Account(msgspec.Struct, frozen=True):
-    """An advertiser. Its days are those of `time_zone` (an IANA name)."""
-
-    account_id: str
-    name: str
-    time_zone: str
-    currency: str
-
-
-class Pixel(msgspec.Struct, frozen=True):
-    """A source of events within an account; Meta calls its server side a dataset."""
-
-    pixel_id: str
-    account_id: str
-    name: str
-
-
-class AlertRow(msgspec.Struct):
-    """A row of `alerts`; times in µs since 1970, UTC. `told` is what has been sent of it: nothing
-    yet (empty), that it `opened`, that it `closed`."""
-
-    alert_id: int
-    account_id: str
-    pixel_id: str
-    measure: str
-    event_name: str
-    source: str
-    opened_at: int
-    seen_at: int
-    closed_at: int | None
-    window_s: int
-    seen: float
-    expected: float
-    lowest: float
-    highest: float
-    told: str = ""
-
-
-class PixelRules(msgspec.Struct, omit_defaults=True):
-    """How a pixel's events are taken in. `phone_country` (ISO 3166, empty for none) is that of
-    phone numbers without a country code.
-
-    The others mark a browser's hits: pages outside `allow_domains` (empty: all are allowed) and
-    those in `block_domains` (hosts or `*.example.com`), known crawlers with `mark_bots`, and what
-    exceeds `hits_per_hour` (0: no limit) in one collector process."""
-
-    phone_country: str = ""
-    allow_domains: list[str] = []
-    block_domains: list[str] = []
-    mark_bots: bool = False
-    hits_per_hour: int = 0
-
-
-class Directory(msgspec.Struct, frozen=True):
-    """All that a collector must know of the catalog: who owns which pixel and which token, which
-    pixels have rules of their own, and which accounts a secret for `appsecret_proof`."""
-
-    account_of_pixel: dict[str, str]
-    account_of_token: dict[str, str]
-    rules_of_pixel: dict[str, PixelRules] = {}
-    secret_of_account: dict[str, str] = {}
+__all__ = [
+    "Account",
+    "AlertRow",
+    "Catalog",
+    "Destination",
+    "DestinationRules",
+    "Directory",
+    "Pixel",
+    "PixelRules",
+    "check_version",
+    "is_proven",
+    "metadata",
+    "token_sha256",
+]
 
 
 def token_sha256(access_token: str) -> str:
@@ -384,6 +288,73 @@ class Catalog:
             query = query.where(sa.or_(alerts.c.closed_at.is_(None), alerts.c.told != "closed"))
         return [AlertRow(*row) for row in self._rows(query.limit(limit))]
 
+    # --- destinations -------------------------------------------------------------------------
+
+    def create_destination(
+        self,
+        account_id: str,
+        kind: str,
+        name: str,
+        target: dict[str, Any],
+        secret: str = "",
+        rules: DestinationRules | None = None,
+    ) -> Destination:
+        """Make a destination; what its kind asks of `target`, `secret` and rules was checked.
+        Raises OperatorError for a name that cannot be one or is another destination's."""
+        made = Destination(
+            f"dst_{_digits(12)}",
+            account_id,
+            kind,
+            check_name(name),
+            int(time.time()),
+            False,
+            target,
+            secret,
+            rules or DestinationRules(),
+        )
+        if any(made.name == other.name for other in self.destinations(account_id)):
+            raise OperatorError(
+                f"The account has a destination {made.name!r} already.", "Choose another name."
+            )
+        with self._write() as connection:
+            connection.execute(destinations.insert().values(**_columns_of(made)))
+        return made
+
+    def save_destination(self, destination: Destination) -> None:
+        """Replace the row of a destination by this one."""
+        which = destinations.c.destination_id == destination.destination_id
+        with self._write() as connection:
+            connection.execute(
+                destinations.update().where(which).values(**_columns_of(destination))
+            )
+
+    def remove_destination(self, destination_id: str) -> None:
+        """Forget a destination; what it was sent is not undone."""
+        which = destinations.c.destination_id == destination_id
+        with self._write() as connection:
+            connection.execute(destinations.delete().where(which))
+
+    def destinations(self, account_id: str | None = None) -> list[Destination]:
+        """The destinations of one account or of all, oldest first."""
+        query = sa.select(destinations).order_by(
+            destinations.c.created_at, destinations.c.destination_id
+        )
+        if account_id is not None:
+            query = query.where(destinations.c.account_id == account_id)
+        return [_destination(row) for row in self._rows(query)]
+
+    def destination(self, which: str, account_id: str | None = None) -> Destination:
+        """The destination with this id or name. Raises OperatorError when there is none, or more
+        than one."""
+        known = self.destinations(account_id)
+        found = [d for d in known if which in (d.destination_id, d.name)]
+        if len(found) == 1:
+            return found[0]
+        problem = "More than one destination is called" if found else "There is no destination"
+        raise OperatorError(
+            f"{problem} {which!r}.", "`doublet destination list` shows them with their ids."
+        )
+
     def directory(self) -> Directory:
         """A snapshot for a collector."""
         return Directory(
@@ -410,6 +381,24 @@ _decode_rules = msgspec.json.Decoder(PixelRules).decode
 
 def _encode_rules(rules: PixelRules) -> str:
     return msgspec.json.encode(rules).decode()
+
+
+_decode_destination_rules = msgspec.json.Decoder(DestinationRules).decode
+_decode_target = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _columns_of(destination: Destination) -> dict[str, Any]:
+    columns = msgspec.structs.asdict(destination)
+    for name in ("target", "rules"):
+        columns[name] = msgspec.json.encode(columns[name]).decode()
+    return columns
+
+
+def _destination(row: tuple[Any, ...]) -> Destination:
+    columns = dict(zip(Destination.__struct_fields__, row, strict=True))
+    columns["target"] = _decode_target(columns["target"])
+    columns["rules"] = _decode_destination_rules(columns["rules"])
+    return Destination(**columns)
 
 
 def _alembic() -> Any:

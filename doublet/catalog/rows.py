@@ -1,0 +1,124 @@
+"""What the catalog's rows are to the rest of the program."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An advertiser. Its days are those of `time_zone` (an IANA name)."""
+
+    account_id: str
+    name: str
+    time_zone: str
+    currency: str
+
+
+class Pixel(msgspec.Struct, frozen=True):
+    """A source of events within an account; Meta calls its server side a dataset."""
+
+    pixel_id: str
+    account_id: str
+    name: str
+
+
+class AlertRow(msgspec.Struct):
+    """A row of `alerts`; times in µs since 1970, UTC. `told` is what has been sent of it: nothing
+    yet (empty), that it `opened`, that it `closed`."""
+
+    alert_id: int
+    account_id: str
+    pixel_id: str
+    measure: str
+    event_name: str
+    source: str
+    opened_at: int
+    seen_at: int
+    closed_at: int | None
+    window_s: int
+    seen: float
+    expected: float
+    lowest: float
+    highest: float
+    told: str = ""
+
+
+class PixelRules(msgspec.Struct, omit_defaults=True):
+    """How a pixel's events are taken in. `phone_country` (ISO 3166, empty for none) is that of
+    phone numbers without a country code.
+
+    The others mark a browser's hits: pages outside `allow_domains` (empty: all are allowed) and
+    those in `block_domains` (hosts or `*.example.com`), known crawlers with `mark_bots`, and what
+    exceeds `hits_per_hour` (0: no limit) in one collector process."""
+
+    phone_country: str = ""
+    allow_domains: list[str] = []
+    block_domains: list[str] = []
+    mark_bots: bool = False
+    hits_per_hour: int = 0
+
+
+class DestinationRules(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a destination is sent of its account's events, and how.
+
+    `mode` is `alone` where Doublet's pixel is the only one of this platform on the site, `beside`
+    where the platform's own reports the same events under the same event ids. `pixels`, `events`
+    and `domains` (hosts or `*.example.com`) choose events; empty: all. `merge_wait_s` is how long
+    after an event's first copy it is sent, so that the second can join.
+
+    `consent` says whose events go: `granted` (who allowed it), `not_denied` (who did not forbid
+    it), `ignored` (everybody's). `limited` says what becomes of events whose data may be used in a
+    limited way only (LDU, Global Privacy Control): `pass` tells the platform, or withholds them
+    where it cannot be told; `withhold` never sends them.
+
+    The value sent is `value_times` x (the field `value_from` of custom_data, else value, minus the
+    fields `value_minus`). `rename` gives events other names. `batch_events` (0: as many as the
+    platform takes) and `batch_wait_s` bound a request, `in_flight` how many are under way.
+    """
+
+    mode: Literal["alone", "beside"] = "alone"
+    pixels: list[str] = []
+    events: list[str] = []
+    domains: list[str] = []
+    merge_wait_s: float = 10.0
+    consent: Literal["granted", "not_denied", "ignored"] = "not_denied"
+    limited: Literal["pass", "withhold"] = "pass"
+    rename: dict[str, str] = {}
+    value_from: str = ""
+    value_minus: list[str] = []
+    value_times: float = 1.0
+    test_event_code: str = ""
+    batch_events: int = 0
+    batch_wait_s: float = 1.0
+    in_flight: int = 4
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """Where the events of an account are relayed to. `kind` names the module that speaks to it,
+    `target` says where in that module's words, `secret` is what it asks for as a proof.
+    `created_at` is in Unix seconds: events that came before are sent only by a backfill."""
+
+    destination_id: str
+    account_id: str
+    kind: str
+    name: str
+    created_at: int
+    is_paused: bool
+    target: dict[str, Any]
+    secret: str
+    rules: DestinationRules
+
+    def __repr__(self) -> str:
+        return f"Destination({self.destination_id!r}, {self.kind!r}, {self.name!r})"
+
+
+class Directory(msgspec.Struct, frozen=True):
+    """All that a collector must know of the catalog: who owns which pixel and which token, which
+    pixels have rules of their own, and which accounts a secret for `appsecret_proof`."""
+
+    account_of_pixel: dict[str, str]
+    account_of_token: dict[str, str]
+    rules_of_pixel: dict[str, PixelRules] = {}
+    secret_of_account: dict[str, str] = {}

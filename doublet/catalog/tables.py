@@ -1,0 +1,69 @@
+"""The tables of the catalog."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from doublet.entries import NAME_LENGTH_MAX, SECRET_LENGTH_MAX
+
+metadata = sa.MetaData()
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("account_id", sa.String(24), primary_key=True),
+    sa.Column("name", sa.String(NAME_LENGTH_MAX), nullable=False),
+    sa.Column("time_zone", sa.String(64), nullable=False),
+    sa.Column("currency", sa.String(3), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("app_secret", sa.String(SECRET_LENGTH_MAX), nullable=False, server_default=""),
+)
+pixels = sa.Table(
+    "pixels",
+    metadata,
+    sa.Column("pixel_id", sa.String(16), primary_key=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
+    sa.Column("name", sa.String(NAME_LENGTH_MAX), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("rules", sa.Text, nullable=False, server_default="{}"),
+)
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("token_sha256", sa.String(64), primary_key=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
+    sa.Column("name", sa.String(NAME_LENGTH_MAX), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+)
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("alert_id", sa.Integer, primary_key=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
+    sa.Column("pixel_id", sa.String(16), nullable=False),
+    sa.Column("measure", sa.String(16), nullable=False),
+    sa.Column("event_name", sa.String(256), nullable=False),
+    sa.Column("source", sa.String(16), nullable=False),
+    sa.Column("opened_at", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", sa.BigInteger, nullable=False),
+    sa.Column("closed_at", sa.BigInteger),
+    sa.Column("window_s", sa.Integer, nullable=False),
+    sa.Column("seen", sa.Float, nullable=False),
+    sa.Column("expected", sa.Float, nullable=False),
+    sa.Column("lowest", sa.Float, nullable=False),
+    sa.Column("highest", sa.Float, nullable=False),
+    sa.Column("told", sa.String(8), nullable=False),
+)
+destinations = sa.Table(
+    "destinations",
+    metadata,
+    sa.Column("destination_id", sa.String(16), primary_key=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("name", sa.String(NAME_LENGTH_MAX), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("is_paused", sa.Boolean, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("secret", sa.Text, nullable=False),
+    sa.Column("rules", sa.Text, nullable=False),
+)

@@ -1,0 +1,40 @@
+"""Every platform against its golden cases."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from doublet.destinations.kinds import KINDS
+from tests.destinations.cases import FOLDER, Case, body_of, cases, outcome_of
+
+CASES = [
+    pytest.param(kind, case, id=f"{kind}-{name}") for kind in KINDS for name, case in cases(kind)
+]
+
+
+def test_every_kind_has_cases_and_every_folder_a_kind() -> None:
+    assert sorted(KINDS) == sorted(path.name for path in FOLDER.iterdir())
+    for kind in KINDS:
+        verdicts = {case.outcome["verdict"] for _, case in cases(kind)}
+        assert {"done", "later", "blocked"} <= verdicts, kind
+
+
+@pytest.mark.parametrize(("kind", "case"), CASES)
+def test_an_event_becomes_the_request_that_the_platform_documents(kind: str, case: Case) -> None:
+    destination = case.destination(kind)
+    KINDS[kind].check(destination)
+    request = KINDS[kind].encode(destination, case.events)
+    wanted = case.request
+    assert (wanted["method"], wanted["url"]) == (request.method, request.url)
+    for name, value in wanted.get("headers", {}).items():
+        assert value == request.headers[name]
+    assert wanted["body"] == body_of(request.body)
+    assert len(case.events) == len(request.parts)
+    assert case.secret not in json.dumps([part.decode() for part in request.parts])
+
+
+@pytest.mark.parametrize(("kind", "case"), CASES)
+def test_an_answer_has_the_outcome_that_the_platform_documents(kind: str, case: Case) -> None:
+    assert case.outcome == outcome_of(KINDS[kind].decide(case.answer, len(case.events)))
