@@ -1,0 +1,362 @@
+"""The outbox: what is to be sent where, what was, and what became of it. One SQLite file, which the
+worker fills, the relay empties and the command line looks at.
+
+Nothing personal but hashes, addresses and cookies is in it, and `forget` takes a person out. What
+was committed outlives a power cut, so that what was sent is not sent again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from doublet.errors import NewerFormatError
+
+State = Literal["waiting", "ready", "sent", "failed", "withheld"]
+Place = tuple[int, int]
+"""Log slot and offset of a copy."""
+
+_VERSION = 1
+_BUSY_TIMEOUT_S = 30.0
+_MESSAGE_LENGTH_MAX = 500
+
+
+class NewEmission(NamedTuple):
+    """An event that a destination may be sent; the fields of the table `emissions`."""
+
+    destination_id: str
+    log_slot: int
+    log_offset: int
+    pixel_id: str
+    event_name: str
+    event_id: str | None
+    event_time: int
+    state: State
+    reason: str
+    due_at: int
+
+
+class Ready(NamedTuple):
+    """An event that can be sent, as JSON."""
+
+    emission_id: int
+    payload: bytes
+
+
+class Sent(NamedTuple):
+    """An event that arrived, with what was sent of it as JSON."""
+
+    emission_id: int
+    trace: bytes
+
+
+class Aside(NamedTuple):
+    """An event that is not sent: `failed` (a dead letter) or `withheld`. `message` is the
+    platform's answer or a sentence of ours; `trace` what was sent, where something was."""
+
+    emission_id: int
+    state: Literal["failed", "withheld"]
+    reason: str
+    message: str
+    trace: bytes | None = None
+
+
+class Asked(NamedTuple):
+    """A request and what became of it."""
+
+    destination_id: str
+    sent_at: int
+    seconds: float
+    events: int
+    verdict: str
+    http_status: int
+    code: str
+    message: str
+
+
+class Settled(NamedTuple):
+    """A request, if there was one, and what it settles."""
+
+    asked: Asked | None
+    sent: Sequence[Sent]
+    aside: Sequence[Aside]
+
+
+class Pause(NamedTuple):
+    """Until when a destination must not be asked; since when it has failed, how often, and why."""
+
+    destination_id: str
+    until_at: int
+    since_at: int
+    failures: int
+    verdict: str
+    message: str
+
+
+class Sighting(NamedTuple):
+    """What was last seen of an identifier in a browser's event at a place. `facts` and `consent`
+    are JSON."""
+
+    account_id: str
+    identifier: str
+    event_time: int
+    log_slot: int
+    log_offset: int
+    event_name: str
+    fbp: str | None
+    facts: str
+    consent: str | None
+    consent_at: int | None
+
+
+def now_us() -> int:
+    """This moment in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+@cache
+def _schema() -> str:
+    return files("doublet.relay").joinpath("schema.sql").read_text("utf-8")
+
+
+class Outbox:
+    """One connection to the file; for one thread at a time."""
+
+    def __init__(self, file: Path) -> None:
+        """Make the file where there is none. Raises NewerFormatError."""
+        self._db = sqlite3.connect(
+            file, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        for pragma in ("journal_mode=wal", "synchronous=full", "secure_delete=on"):
+            self._db.execute(f"pragma {pragma}")
+        ((version,),) = self._db.execute("pragma user_version")
+        if version > _VERSION:
+            self._db.close()
+            raise NewerFormatError(str(file), str(version), str(_VERSION))
+        if version < _VERSION:
+            self._db.executescript(_schema() + f"pragma user_version = {_VERSION};")
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._db.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("begin immediate")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("rollback")
+            raise
+        self._db.execute("commit")
+
+    def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
+        """Rows of a SELECT as tuples."""
+        return self._db.execute(sql, parameters).fetchall()
+
+    # --- filling ------------------------------------------------------------------------------
+
+    def positions(self) -> dict[int, int]:
+        """The first offset of each log slot that has not been looked at."""
+        return dict(self.rows("select log_slot, log_offset from positions"))
+
+    def covers(self, destination_id: str, places: Iterable[Place]) -> bool:
+        """Whether the ledger has an event with one of these copies for a destination."""
+        return any(
+            self.rows(
+                "select 1 from emissions where destination_id = ? and log_slot = ? "
+                "and log_offset = ?",
+                (destination_id, *place),
+            )
+            for place in places
+        )
+
+    def note(
+        self,
+        emissions: Sequence[NewEmission],
+        sightings: Sequence[Sighting] = (),
+        position: Place | None = None,
+    ) -> None:
+        """Add events and sightings, and move a log slot's position; all or nothing."""
+        with self._write() as db:
+            db.executemany(
+                "insert into emissions (destination_id, log_slot, log_offset, pixel_id, "
+                "event_name, event_id, event_time, state, reason, due_at, settled_at) "
+                "values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+                "case when ?8 = 'withheld' then ?10 end) on conflict do nothing",
+                emissions,
+            )
+            db.executemany(
+                "insert into sightings values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1) "
+                "on conflict do update set event_time = ?3, log_slot = ?4, log_offset = ?5, "
+                "event_name = ?6, browsers = browsers + (fbp is not ?7), fbp = ?7, facts = ?8, "
+                "consent = coalesce(?9, consent), consent_at = coalesce(?10, consent_at) "
+                "where ?3 >= event_time",
+                sightings,
+            )
+            if position is not None:
+                db.execute(
+                    "insert into positions values (?, ?) "
+                    "on conflict do update set log_offset = excluded.log_offset",
+                    position,
+                )
+
+    def due(self, destination_id: str, until: int, limit: int) -> list[tuple[int, int, int]]:
+        """Events that wait no longer: emission, slot and offset; those due first, first."""
+        return self.rows(
+            "select emission_id, log_slot, log_offset from emissions where destination_id = ? "
+            "and state = 'waiting' and due_at <= ? order by due_at limit ?",
+            (destination_id, until, limit),
+        )
+
+    def make_ready(self, payloads: Iterable[tuple[int, str]], gone: Iterable[int]) -> None:
+        """Give due events what is sent of them; those of which nothing is left are withheld."""
+        now = now_us()
+        with self._write() as db:
+            db.executemany(
+                "update emissions set state = 'ready', payload = ?2 "
+                "where emission_id = ?1 and state = 'waiting'",
+                ((emission_id, payload.encode()) for emission_id, payload in payloads),
+            )
+            db.executemany(
+                "update emissions set state = 'withheld', reason = 'gone', settled_at = ?2 "
+                "where emission_id = ?1 and state = 'waiting'",
+                ((emission_id, now) for emission_id in gone),
+            )
+
+    def count(self, destination_id: str, state: State) -> int:
+        """How many events are in a state."""
+        query = "select sum(events) from tallies where destination_id = ? and state = ?"
+        ((events,),) = self.rows(query, (destination_id, state))
+        return events or 0
+
+    # --- sending ------------------------------------------------------------------------------
+
+    def ready(
+        self, destination_id: str, until: int, limit: int, under_way: Collection[int]
+    ) -> list[Ready]:
+        """The next events to send, without those that are under way."""
+        ids = self.rows(
+            "select emission_id from emissions where destination_id = ? and state = 'ready' "
+            "and due_at <= ? order by due_at, emission_id limit ?",
+            (destination_id, until, limit + len(under_way)),
+        )
+        wanted = [emission_id for (emission_id,) in ids if emission_id not in under_way][:limit]
+        marks = ", ".join("?" * len(wanted))
+        found = self.rows(
+            f"select emission_id, payload from emissions where emission_id in ({marks})", wanted
+        )
+        payload_of = dict(found)
+        return [Ready(emission_id, payload_of[emission_id]) for emission_id in wanted]
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        """Write down what became of requests and events. Of what was erased meanwhile nothing comes
+        back."""
+        now = now_us()
+        with self._write() as db:
+            for asked, sent, aside in settled:
+                request_id = None
+                if asked is not None:
+                    request_id = db.execute(
+                        "insert into requests (destination_id, sent_at, seconds, events, verdict, "
+                        "http_status, code, message) values (?, ?, ?, ?, ?, ?, ?, ?)",
+                        (*asked[:7], asked.message[:_MESSAGE_LENGTH_MAX]),
+                    ).lastrowid
+                db.executemany(
+                    "update emissions set state = 'sent', reason = '', message = '', payload = "
+                    "null, trace = ?2, settled_at = ?3, request_id = ?4 "
+                    "where emission_id = ?1 and state = 'ready'",
+                    (
+                        (each.emission_id, zlib.compress(each.trace, 1), now, request_id)
+                        for each in sent
+                    ),
+                )
+                db.executemany(
+                    "update emissions set state = ?2, reason = ?3, message = ?4, trace = ?5, "
+                    "settled_at = ?6, request_id = ?7, "
+                    "payload = case when ?2 = 'failed' then payload end "
+                    "where emission_id = ?1 and state = 'ready'",
+                    (
+                        (
+                            each.emission_id,
+                            each.state,
+                            each.reason,
+                            each.message[:_MESSAGE_LENGTH_MAX],
+                            None if each.trace is None else zlib.compress(each.trace, 1),
+                            now,
+                            request_id,
+                        )
+                        for each in aside
+                    ),
+                )
+
+    def pauses(self) -> dict[str, Pause]:
+        """Destinations that fail at present, by id."""
+        return {row[0]: Pause(*row) for row in self.rows("select * from pauses")}
+
+    def set_pause(self, pause: Pause) -> None:
+        """Keep a destination from being asked; also after a restart."""
+        with self._write() as db:
+            db.execute("replace into pauses values (?, ?, ?, ?, ?, ?)", pause)
+
+    def end_pause(self, destination_id: str) -> None:
+        """It may be asked again."""
+        with self._write() as db:
+            db.execute("delete from pauses where destination_id = ?", (destination_id,))
+
+    def sighting(self, account_id: str, identifier: str) -> tuple[Any, ...] | None:
+        """event_time, event_name, facts, consent, consent_at and browsers of an identifier."""
+        found = self.rows(
+            "select event_time, event_name, facts, consent, consent_at, browsers from sightings "
+            "where account_id = ? and identifier = ?",
+            (account_id, identifier),
+        )
+        return found[0] if found else None
+
+    # --- upkeep -------------------------------------------------------------------------------
+
+    def forget(self, places: Collection[Place], identifiers: Collection[str]) -> None:
+        """Take out a person: what was and would be sent of events with these copies, and what was
+        seen of these identifiers (of any account: they are hashes and cookies)."""
+        now = now_us()
+        with self._write() as db:
+            db.executemany(
+                "update emissions set payload = null, trace = null, event_id = null, message = '', "
+                "reason = case when state in ('waiting', 'ready') then 'erased' else reason end, "
+                "state = case when state in ('waiting', 'ready') then 'withheld' else state end, "
+                "settled_at = coalesce(settled_at, ?3) where log_slot = ?1 and log_offset = ?2",
+                ((*place, now) for place in places),
+            )
+            db.executemany(
+                "delete from sightings where log_slot = ? and log_offset = ?", list(places)
+            )
+            db.executemany(
+                "delete from sightings where identifier = ?", [(each,) for each in identifiers]
+            )
+        # Freed pages are zeroed (secure_delete); the log of transactions still has them.
+        self._db.execute("pragma wal_checkpoint(truncate)")
+
+    def tidy(self, *, traces_before: int, failed_before: int, ledger_before: int) -> None:
+        """Drop what has been kept long enough (µs since 1970): traces and requests, dead letters,
+        whole rows of the ledger and sightings."""
+        with self._write() as db:
+            db.execute(
+                "update emissions set trace = null where settled_at < ? and trace is not null "
+                "and state <> 'failed'",
+                (traces_before,),
+            )
+            db.execute(
+                "update emissions set payload = null, trace = null where settled_at < ? "
+                "and state = 'failed' and payload is not null",
+                (failed_before,),
+            )
+            db.execute("delete from emissions where settled_at < ?", (ledger_before,))
+            db.execute("delete from requests where sent_at < ?", (traces_before,))
+            db.execute("delete from sightings where event_time < ?", (ledger_before // 1_000_000,))
