@@ -163,6 +163,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.data / "warehouse.duckdb"
 
     @property
+    def outbox_file(self) -> Path:
+        """What the relay is to send and has sent (SQLite)."""
+        return self.data / "relay.sqlite"
+
+    @property
     def run_folder(self) -> Path:
         """Locks, sockets and state of running processes."""
         return self.data / "run"

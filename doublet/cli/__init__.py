@@ -162,6 +162,17 @@ def work(data: Data = None, pairs: SetOption = None, parent: ParentOption = 0) -
     run_worker(chosen)
 
 
+@app.command()
+def relay(data: Data = None, pairs: SetOption = None, parent: ParentOption = 0) -> None:
+    """Run only the relay: what the worker has put into the outbox goes to its destinations."""
+    from doublet.relay.run import run_relay
+
+    chosen = _begin_part(data, pairs, parent)
+    if not parent:
+        err.print(f"Relaying from {chosen.outbox_file}. Ctrl-C stops.")
+    run_relay(chosen)
+
+
 def _begin_part(data: Path | None, pairs: list[str] | None, parent: int) -> Settings:
     if parent:
         from doublet.processes import die_with_parent

@@ -17,7 +17,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from doublet.errors import NewerFormatError
+from doublet.refused.replay import merge_patch
 
 State = Literal["waiting", "ready", "sent", "failed", "withheld"]
 Place = tuple[int, int]
@@ -25,7 +28,7 @@ Place = tuple[int, int]
 
 _VERSION = 1
 _BUSY_TIMEOUT_S = 30.0
-_MESSAGE_LENGTH_MAX = 500
+MESSAGE_LENGTH_MAX = 500
 
 
 class NewEmission(NamedTuple):
@@ -44,9 +47,10 @@ class NewEmission(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """An event that can be sent, as JSON."""
+    """An event that can be sent, as JSON; due at a moment in µs since 1970."""
 
     emission_id: int
+    due_at: int
     payload: bytes
 
 
@@ -124,6 +128,11 @@ def now_us() -> int:
 @cache
 def _schema() -> str:
     return files("doublet.relay").joinpath("schema.sql").read_text("utf-8")
+
+
+def _patched(payload: bytes, patch: dict[str, Any]) -> bytes:
+    event = msgspec.json.decode(payload)
+    return msgspec.json.encode(merge_patch(event, patch)) if patch else payload
 
 
 class Outbox:
@@ -251,10 +260,11 @@ class Outbox:
         wanted = [emission_id for (emission_id,) in ids if emission_id not in under_way][:limit]
         marks = ", ".join("?" * len(wanted))
         found = self.rows(
-            f"select emission_id, payload from emissions where emission_id in ({marks})", wanted
+            "select emission_id, due_at, payload from emissions "
+            f"where emission_id in ({marks}) and state = 'ready' order by due_at, emission_id",
+            wanted,
         )
-        payload_of = dict(found)
-        return [Ready(emission_id, payload_of[emission_id]) for emission_id in wanted]
+        return [Ready(*row) for row in found]
 
     def settle(self, settled: Sequence[Settled]) -> None:
         """Write down what became of requests and events. Of what was erased meanwhile nothing comes
@@ -267,7 +277,7 @@ class Outbox:
                     request_id = db.execute(
                         "insert into requests (destination_id, sent_at, seconds, events, verdict, "
                         "http_status, code, message) values (?, ?, ?, ?, ?, ?, ?, ?)",
-                        (*asked[:7], asked.message[:_MESSAGE_LENGTH_MAX]),
+                        (*asked[:7], asked.message[:MESSAGE_LENGTH_MAX]),
                     ).lastrowid
                 db.executemany(
                     "update emissions set state = 'sent', reason = '', message = '', payload = "
@@ -288,7 +298,7 @@ class Outbox:
                             each.emission_id,
                             each.state,
                             each.reason,
-                            each.message[:_MESSAGE_LENGTH_MAX],
+                            each.message[:MESSAGE_LENGTH_MAX],
                             None if each.trace is None else zlib.compress(each.trace, 1),
                             now,
                             request_id,
@@ -319,6 +329,59 @@ class Outbox:
             (account_id, identifier),
         )
         return found[0] if found else None
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def trace(self, emission_id: int) -> dict[str, Any]:
+        """What was sent of an event; see `doublet.relay.loop.trace`. Empty when it is not known
+        any more, or was never sent."""
+        rows = self.rows("select trace from emissions where emission_id = ?", (emission_id,))
+        found: dict[str, Any] = {}
+        if rows and rows[0][0] is not None:
+            found = msgspec.json.decode(zlib.decompress(rows[0][0]))
+        return found
+
+    def failed(
+        self, destination_id: str, reason: str | None = None, limit: int = 1000
+    ) -> list[tuple[int, str, str, str, str | None, int, int, bytes | None]]:
+        """The dead letters, newest first: emission, reason, message, event_name, event_id,
+        event_time, when it was settled (µs since 1970) and the event, as JSON, while it is kept."""
+        return self.rows(
+            "select emission_id, reason, message, event_name, event_id, event_time, settled_at, "
+            "payload from emissions where destination_id = ?1 and state = 'failed' "
+            "and (?2 is null or reason = ?2) order by settled_at desc, emission_id limit ?3",
+            (destination_id, reason, limit),
+        )
+
+    def replay(
+        self,
+        destination_id: str,
+        *,
+        emission_ids: Collection[int] | None = None,
+        reason: str | None = None,
+        patch: dict[str, Any] | None = None,
+    ) -> list[int]:
+        """Make dead letters ready again, mended by a merge patch (RFC 7396) of the event; all of a
+        destination, or those named, or of one reason. The emissions that will be sent."""
+        now = now_us()
+        with self._write() as db:
+            rows = db.execute(
+                "select emission_id, payload from emissions where destination_id = ?1 and state = "
+                "'failed' and (?2 is null or reason = ?2) and payload is not null",
+                (destination_id, reason),
+            ).fetchall()
+            mended = [
+                (number, _patched(payload, patch or {}))
+                for number, payload in rows
+                if emission_ids is None or number in emission_ids
+            ]
+            db.executemany(
+                "update emissions set state = 'ready', reason = '', message = '', trace = null, "
+                "settled_at = null, request_id = null, payload = ?2, due_at = ?3 "
+                "where emission_id = ?1",
+                [(number, payload, now) for number, payload in mended],
+            )
+        return [number for number, _ in mended]
 
     # --- upkeep -------------------------------------------------------------------------------
 

@@ -1,0 +1,344 @@
+"""Sending: batches from the outbox to one destination, and what its answers make of them.
+
+A batch is retried until the platform says what is to become of it; where it refuses, halves are
+tried down to the bad event, which alone is set aside. While a destination fails, one request at a
+time asks whether it is well again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Hashable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import httpx
+import msgspec
+from tenacity import RetryCallState, wait_random_exponential
+
+from doublet.catalog import Destination
+from doublet.destinations.contract import Kind, Outcome, Request, Response, Verdict
+from doublet.destinations.kinds import KINDS
+from doublet.destinations.policy import Kept, Planned, Seen, decode_stored, plan
+from doublet.relay.drop import write_file
+from doublet.relay.outbox import (
+    MESSAGE_LENGTH_MAX,
+    Aside,
+    Asked,
+    Outbox,
+    Pause,
+    Ready,
+    Sent,
+    Settled,
+    now_us,
+)
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 30.0
+_SECOND_US = 1_000_000
+_POLL_S = 0.2
+_GROUP_COMMIT_S = 0.02
+_REFUSED_IN_A_ROW_MAX = 20
+_LATER = wait_random_exponential(multiplier=1.0, max=300.0)
+_BLOCKED = wait_random_exponential(multiplier=300.0, min=150.0, max=3600.0)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Item(NamedTuple):
+    """An event on its way."""
+
+    emission_id: int
+    planned: Planned
+
+
+class Writer:
+    """Writes what became of events, that of many requests in one transaction."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._settled: list[Settled] = []
+        self._written: asyncio.Future[None] | None = None
+
+    async def settle(self, settled: Settled) -> None:
+        """Returns once it is durable."""
+        self._settled.append(settled)
+        if self._written is None:
+            self._written = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(_GROUP_COMMIT_S, self._write)
+        await asyncio.shield(self._written)
+
+    def _write(self) -> None:
+        written, self._written = self._written, None
+        settled, self._settled = self._settled, []
+        assert written is not None
+        try:
+            self._outbox.settle(settled)
+        except Exception as error:
+            written.set_exception(error)
+        else:
+            written.set_result(None)
+
+
+class Sender:
+    """Sends to one destination. Its loop runs in `run` until `stop`."""
+
+    def __init__(
+        self, destination: Destination, outbox: Outbox, writer: Writer, client: httpx.AsyncClient
+    ) -> None:
+        self.destination = destination
+        self._outbox = outbox
+        self._writer = writer
+        self._client = client
+        self._under_way: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._refused_in_a_row = 0
+        self._is_stopping = False
+
+    @property
+    def _kind(self) -> Kind:
+        return KINDS[self.destination.kind]
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._is_stopping = True
+
+    @property
+    def destination_id(self) -> str:
+        """Which."""
+        return self.destination.destination_id
+
+    async def run(self) -> None:
+        """Send until `stop`; then wait for the requests under way."""
+        while not self._is_stopping:
+            try:
+                wait_s = self._begin()
+            except Exception:
+                # The loop must live: what failed is tried again.
+                logger.exception("relay-round-failed destination=%s", self.destination_id)
+                wait_s = 5.0
+            await self._wait(wait_s)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until a request has ended, at most so long."""
+        if seconds and self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await asyncio.sleep(seconds)
+
+    # --- taking -------------------------------------------------------------------------------
+
+    def _begin(self) -> float:
+        """Begin a request if there may be one; how long to wait before the next look."""
+        rules, kind = self.destination.rules, self._kind
+        if self.destination.is_paused:
+            return _POLL_S
+        now = now_us()
+        pause = self._outbox.pauses().get(self.destination_id)
+        if pause is not None and pause.until_at > now:
+            return min((pause.until_at - now) / _SECOND_US, _POLL_S)
+        if len(self._tasks) >= (1 if pause is not None and pause.failures else rules.in_flight):
+            return _POLL_S
+        size = min(rules.batch_events or kind.events_max, kind.events_max)
+        rows = self._outbox.ready(self.destination_id, now, size, self._under_way)
+        if not rows:
+            return _POLL_S
+        waited_s = (now - rows[0].due_at) / _SECOND_US
+        if len(rows) < size and waited_s < rules.batch_wait_s:
+            return min(rules.batch_wait_s - waited_s, _POLL_S)
+        self._under_way.update(row.emission_id for row in rows)
+        task = asyncio.create_task(self._deliver(rows))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return 0.0
+
+    async def _deliver(self, rows: Sequence[Ready]) -> None:
+        try:
+            items, aside = self._plan(rows)
+            if aside:
+                await self._writer.settle(Settled(None, [], aside))
+            groups: dict[Hashable, list[Item]] = {}
+            for item in items:
+                groups.setdefault(self._kind.group(item.planned.event), []).append(item)
+            for group in groups.values():
+                if not await self._send(group):
+                    return
+        except Exception:
+            logger.exception("relay-batch-failed destination=%s", self.destination_id)
+            self._pause(Outcome(Verdict.LATER, message="An error of the relay; its log says more."))
+        finally:
+            self._under_way.difference_update(row.emission_id for row in rows)
+
+    def _plan(self, rows: Sequence[Ready]) -> tuple[list[Item], list[Aside]]:
+        items: list[Item] = []
+        aside: list[Aside] = []
+        now_s = time.time()
+        look = Looking(self._outbox, self.destination.account_id)
+        for row in rows:
+            stored = decode_stored(row.payload)
+            made = plan(stored, self.destination, self._kind, now_s, look)
+            if isinstance(made, Kept):
+                state: Literal["failed", "withheld"] = "failed" if made.is_failure else "withheld"
+                aside.append(Aside(row.emission_id, state, made.reason, made.message))
+            else:
+                items.append(Item(row.emission_id, made))
+        return items, aside
+
+    # --- sending ------------------------------------------------------------------------------
+
+    async def _send(self, items: Sequence[Item]) -> bool:
+        """Whether these events are dealt with; otherwise they wait, and so does what follows."""
+        request = self._kind.encode(self.destination, [item.planned.event for item in items])
+        if len(request.body) > self._kind.size_bytes_max and len(items) > 1:
+            return await self._send_halves(items)
+        sent_at, began = now_us(), time.perf_counter()
+        outcome = await self._ask(request, len(items))
+        asked = Asked(
+            self.destination_id,
+            sent_at,
+            time.perf_counter() - began,
+            len(items),
+            outcome.verdict.value,
+            outcome.http_status,
+            outcome.code,
+            outcome.message,
+        )
+        traces = [trace(item, part) for item, part in zip(items, request.parts, strict=True)]
+        refused = dict(outcome.refused)
+        if outcome.verdict is Verdict.DIVIDE and len(items) == 1:
+            refused = {0: outcome.message}
+        aside = [
+            Aside(items[n].emission_id, "failed", outcome.code or "refused", why, traces[n])
+            for n, why in refused.items()
+        ]
+        if outcome.verdict is Verdict.DONE:
+            sent = [
+                Sent(item.emission_id, traces[n])
+                for n, item in enumerate(items)
+                if n not in refused
+            ]
+            await self._writer.settle(Settled(asked, sent, aside))
+            self._go_on(outcome)
+            return True
+        await self._writer.settle(Settled(asked, [], aside))
+        if outcome.verdict is not Verdict.DIVIDE:
+            self._pause(outcome)
+            return False
+        if not aside:
+            return await self._send_halves(items)
+        self._refused_in_a_row += len(aside)
+        if self._refused_in_a_row >= _REFUSED_IN_A_ROW_MAX:
+            # It is not the events.
+            self._pause(msgspec.structs.replace(outcome, verdict=Verdict.BLOCKED))
+            return False
+        others = [item for n, item in enumerate(items) if n not in refused]
+        return not others or await self._send(others)
+
+    async def _send_halves(self, items: Sequence[Item]) -> bool:
+        middle = len(items) // 2
+        return await self._send(items[:middle]) and await self._send(items[middle:])
+
+    async def _ask(self, request: Request, events: int) -> Outcome:
+        if request.url.startswith("file://"):
+            return await asyncio.to_thread(write_file, request)
+        try:
+            answer = await self._client.request(
+                request.method, request.url, headers=request.headers, content=request.body
+            )
+        except httpx.TransportError as error:
+            # Not its own words, which may hold the address.
+            return Outcome(Verdict.LATER, type(error).__name__, "No answer came.")
+        return self._kind.decide(
+            Response(answer.status_code, answer.headers, answer.content), events
+        )
+
+    # --- pauses -------------------------------------------------------------------------------
+
+    def _go_on(self, outcome: Outcome) -> None:
+        self._refused_in_a_row = 0
+        pause = self._outbox.pauses().get(self.destination_id)
+        if outcome.retry_after_s:
+            now = now_us()
+            until = now + int(outcome.retry_after_s * _SECOND_US)
+            message = "A rate limit is nearly used up."
+            self._outbox.set_pause(Pause(self.destination_id, until, now, 0, "done", message))
+        elif pause is not None:
+            self._outbox.end_pause(self.destination_id)
+            logger.warning("relay-goes-on destination=%s", self.destination_id)
+
+    def _pause(self, outcome: Outcome) -> None:
+        """Ask nothing for a while: requests under way that fail too prolong it no further."""
+        now = now_us()
+        known = self._outbox.pauses().get(self.destination_id)
+        if known is not None and known.until_at > now and known.failures:
+            return
+        failures = known.failures + 1 if known is not None else 1
+        since = known.since_at if known is not None and known.failures else now
+        wait_s = max(_wait_s(outcome.verdict, failures), outcome.retry_after_s or 0.0)
+        self._outbox.set_pause(
+            Pause(
+                self.destination_id,
+                now + int(wait_s * _SECOND_US),
+                since,
+                failures,
+                outcome.verdict.value,
+                outcome.message[:MESSAGE_LENGTH_MAX],
+            )
+        )
+        if failures == 1 or outcome.verdict is Verdict.BLOCKED:
+            logger.warning(
+                "relay-pauses destination=%s verdict=%s status=%d code=%s wait_s=%.1f",
+                *(self.destination_id, outcome.verdict.value, outcome.http_status),
+                *(outcome.code, wait_s),
+            )
+
+
+class Looking:
+    """Finds identifiers in the outbox, each once for a batch."""
+
+    def __init__(self, outbox: Outbox, account_id: str) -> None:
+        self._outbox = outbox
+        self._account_id = account_id
+        self._known: dict[str, Seen | None] = {}
+
+    def __call__(self, identifier: str) -> Seen | None:
+        """See `Look`."""
+        if identifier not in self._known:
+            row = self._outbox.sighting(self._account_id, identifier)
+            self._known[identifier] = None if row is None else _seen(row)
+        return self._known[identifier]
+
+
+def _seen(row: tuple[Any, ...]) -> Seen:
+    event_time, event_name, facts, consent, consent_at, browsers = row
+    return Seen(
+        event_time,
+        event_name,
+        msgspec.json.decode(facts),
+        msgspec.json.decode(consent) if consent else None,
+        consent_at,
+        browsers,
+    )
+
+
+def trace(item: Item, part: bytes) -> bytes:
+    """What is kept of an event that was sent: `sent` as the platform got it, `filled` with where
+    each value came from, `consent_of`."""
+    return _encode(
+        {
+            "sent": msgspec.Raw(part),
+            "filled": item.planned.filled,
+            "consent_of": item.planned.consent_of,
+        }
+    )
+
+
+def _wait_s(verdict: Verdict, failures: int) -> float:
+    """Exponential with full jitter (M. Brooker, *Exponential backoff and jitter*)."""
+    state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+    state.attempt_number = failures
+    return (_BLOCKED if verdict is Verdict.BLOCKED else _LATER)(state)

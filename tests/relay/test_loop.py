@@ -1,0 +1,230 @@
+"""The relay's loop: a real process between a real outbox and real receivers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from doublet.catalog import Destination, DestinationRules
+from doublet.relay.outbox import Pause
+from tests.collector import Collector
+from tests.relay.stage import Stage
+from tests.server import free_port, served, wait_for
+
+FAST = DestinationRules(batch_wait_s=0.1)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(tmp_path / "ours")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Collector]:
+    made = Collector(tmp_path / "theirs")
+    yield made
+    made.close()
+
+
+class Platform:
+    """A platform that takes everything, but for the first requests, which are too many."""
+
+    def __init__(self, too_many: int = 0) -> None:
+        self.asked_at: list[float] = []
+        self._too_many = too_many
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            return
+        self.asked_at.append(time.monotonic())
+        headers = [(b"content-type", b"application/json")]
+        if len(self.asked_at) <= self._too_many:
+            status, headers = 429, [*headers, (b"retry-after", b"2")]
+            answer: Any = {
+                "error": {"code": 4, "message": "(#4) Application request limit reached"}
+            }
+        else:
+            status, answer = 200, {"events_received": 1}
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+
+def _to(stage: Stage, receiver: Collector, rules: DestinationRules = FAST) -> Destination:
+    url = f"http://127.0.0.1:{receiver.port}"
+    return stage.destination(url, receiver.pixel.pixel_id, receiver.token, rules)
+
+
+def _events(receiver: Collector) -> set[str]:
+    """The ids of the events that it took since the last call."""
+    records = receiver.new_records()
+    return {record["event_id"] for record in records if record["record_type"] == "event"}
+
+
+def _pause(stage: Stage, destination: Destination) -> Pause:
+    found = wait_for(lambda: stage.outbox.pauses().get(destination.destination_id))
+    assert found is not None
+    return found
+
+
+def _requests(stage: Stage) -> list[tuple[int, str, int, str]]:
+    return stage.outbox.rows(
+        "select events, verdict, http_status, code from requests order by request_id"
+    )
+
+
+def test_events_arrive_in_batches(stage: Stage, receiver: Collector) -> None:
+    destination = _to(stage, receiver)
+    stage.offer(destination, *({} for _ in range(2500)))
+    stage.run()
+    stage.wait_for(destination, sent=2500)
+    ids = [record["event_id"] for record in receiver.new_records()]
+    assert sorted(f"event-{n}" for n in range(1, 2501)) == sorted(ids)
+    assert [(500, "done"), (1000, "done"), (1000, "done")] == sorted(
+        row[:2] for row in _requests(stage)
+    )
+    ((left,),) = stage.outbox.rows("select count(*) from emissions where payload is not null")
+    assert 0 == left
+
+
+def test_only_the_bad_event_is_set_aside_and_can_be_replayed(
+    stage: Stage, receiver: Collector
+) -> None:
+    destination = _to(stage, receiver)
+    events: list[dict[str, Any]] = [{} for _ in range(300)]
+    events[123] = {"event_name": "Purchase", "value": "5"}
+    stage.offer(destination, *events)
+    stage.run()
+    stage.wait_for(destination, sent=299, failed=1)
+    assert 299 == len(_events(receiver))
+    ((reason, message, payload),) = stage.outbox.rows(
+        "select reason, message, payload from emissions where state = 'failed'"
+    )
+    assert "100/2804010" == reason
+    assert "currency" in message
+    assert "event-124" == json.loads(payload)["event_id"]
+    # Halves are tried down to one event, whatever else is in its batch.
+    assert len(_requests(stage)) < 2 * 10
+    (number,) = stage.outbox.replay(
+        destination.destination_id, patch={"currency": "EUR", "custom_data": {"currency": "EUR"}}
+    )
+    stage.wait_for(destination, sent=300)
+    record = receiver.new_record()
+    assert ("event-124", "EUR") == (record["event_id"], record["currency"])
+    assert number
+
+
+def test_a_receiver_that_is_away_gets_everything_later(stage: Stage) -> None:
+    port = free_port()
+    destination = stage.destination(f"http://127.0.0.1:{port}", "12345", "token", FAST)
+    stage.offer(destination, {}, {}, {})
+    stage.run()
+    pause = _pause(stage, destination)
+    assert ("later", "No answer came.") == (pause.verdict, pause.message)
+    assert {"ready": 3} == stage.states(destination)
+    platform = Platform()
+    with served(platform, port):
+        stage.wait_for(destination, sent=3)
+    assert 1 == len(platform.asked_at)
+    assert {} == stage.outbox.pauses()
+
+
+def test_a_wrong_token_blocks_until_somebody_mends_it(stage: Stage, receiver: Collector) -> None:
+    destination = _to(stage, receiver)
+    stage.catalog.save_destination(_with_secret(destination, "dbl_wrong"))
+    stage.offer(destination, {}, {})
+    stage.run()
+    pause = _pause(stage, destination)
+    assert "blocked" == pause.verdict
+    assert pause.until_at / 1e6 - time.time() > 60
+    assert {"ready": 2} == stage.states(destination)
+    assert 1 == len(_requests(stage))
+    stage.catalog.save_destination(destination)
+    stage.wait_for(destination, sent=2)
+    assert {} == stage.outbox.pauses()
+
+
+def _with_secret(destination: Destination, secret: str) -> Destination:
+    return msgspec.structs.replace(destination, secret=secret)
+
+
+def test_a_rate_limit_is_obeyed(stage: Stage) -> None:
+    platform = Platform(too_many=1)
+    with served(platform) as url:
+        destination = stage.destination(url, "12345", "token", FAST)
+        stage.offer(destination, {})
+        stage.run()
+        stage.wait_for(destination, sent=1)
+    first, second = platform.asked_at
+    assert second - first >= 2
+    assert [(1, "later", 429, "4"), (1, "done", 200, "")] == _requests(stage)
+
+
+def test_what_is_too_old_is_a_dead_letter_and_is_not_tried(
+    stage: Stage, receiver: Collector
+) -> None:
+    destination = _to(stage, receiver)
+    stage.offer(destination, {"event_time": int(time.time()) - 8 * 86_400}, {})
+    stage.run()
+    stage.wait_for(destination, sent=1, failed=1)
+    rows = stage.outbox.rows("select reason, message from emissions where state = 'failed'")
+    assert [("too_old", "It is 8.0 days old; 7 are allowed.")] == rows
+    assert {"event-2"} == _events(receiver)
+
+
+def test_a_paused_destination_is_sent_nothing(stage: Stage, receiver: Collector) -> None:
+    destination = _to(stage, receiver)
+    other = stage.destination(
+        f"http://127.0.0.1:{receiver.port}", receiver.pixel.pixel_id, receiver.token, FAST, "Other"
+    )
+    stage.catalog.save_destination(msgspec.structs.replace(destination, is_paused=True))
+    stage.run()
+    stage.offer(destination, {}, {})
+    stage.offer(other, {})
+    stage.wait_for(other, sent=1)
+    assert {"ready": 2} == stage.states(destination)
+    stage.catalog.save_destination(destination)
+    stage.wait_for(destination, sent=2)
+
+
+def test_the_trace_holds_what_was_sent_and_what_was_filled_in(
+    stage: Stage, receiver: Collector
+) -> None:
+    destination = _to(stage, receiver)
+    stage.sight("order_id=77", fbp="fb.1.1.2", client_ip_address="192.0.2.9")
+    (number,) = stage.offer(
+        destination,
+        {
+            "order_id": "77",
+            "browser_copies": 0,
+            "server_copies": 1,
+            "user_data": {"em": ["a" * 64]},
+        },
+    )
+    stage.run()
+    stage.wait_for(destination, sent=1)
+    user_data = receiver.new_record()["user_data"]
+    assert ("fb.1.1.2", "192.0.2.9") == (user_data["fbp"], user_data["client_ip_address"])
+    trace = stage.outbox.trace(number)
+    assert trace["sent"]["user_data"]["fbp"] == "fb.1.1.2"
+    assert trace["filled"]["fbp"]["of"] == "order_id"
+    assert trace["filled"]["fbp"]["event_name"] == "AddToCart"
+
+
+def test_a_platform_that_refuses_everything_is_left_alone(
+    stage: Stage, receiver: Collector
+) -> None:
+    destination = _to(stage, receiver)
+    stage.offer(destination, *({"event_name": "Purchase", "value": "1"} for _ in range(200)))
+    stage.run()
+    pause = _pause(stage, destination)
+    assert "blocked" == pause.verdict
+    assert {"failed": 20, "ready": 180} == stage.states(destination)
