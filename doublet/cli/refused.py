@@ -146,7 +146,7 @@ def refused_replay(
         ids or None,
         reason,
         own_pixel(catalog, owner, pixel),
-        patch=_patch(patch),
+        patch=read_patch(patch),
         seconds=seconds,
         without_event_id=without_event_id,
         dry_run=dry_run,
@@ -164,7 +164,8 @@ def refused_replay(
         )
 
 
-def _patch(text: str | None) -> dict[str, Any]:
+def read_patch(text: str | None) -> dict[str, Any]:
+    """The value of an option --patch. Raises typer.BadParameter for what is no JSON object."""
     try:
         return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
     except (msgspec.MsgspecError, UnicodeError):

@@ -1,0 +1,144 @@
+"""How each destination is doing: counters that add up, how far behind it is, what hinders it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+
+from doublet.catalog import Destination
+from doublet.relay.outbox import Outbox, now_us
+
+_HOUR_US = 3_600_000_000
+_STATES = ("waiting", "ready", "sent", "failed", "withheld")
+
+
+class Hindrance(msgspec.Struct):
+    """Why nothing is sent at present: the `verdict` of an answer (later, blocked, or done with a
+    rate limit nearly used up), its message, since when, how often, and when it is tried again."""
+
+    verdict: str
+    message: str
+    since: datetime
+    failures: int
+    until: datetime
+
+
+class DestinationStatus(msgspec.Struct):
+    """A destination's events by state; `events` is their sum. `reasons` says of failed and withheld
+    ones why. `lag_s` is how long the longest waiting of those that are due has been due;
+    `requests_last_hour` and their median and largest `seconds` tell how it answers."""
+
+    destination_id: str
+    name: str
+    kind: str
+    is_paused: bool
+    events: int
+    waiting: int
+    ready: int
+    sent: int
+    failed: int
+    withheld: int
+    reasons: dict[str, dict[str, int]]
+    lag_s: float
+    hindrance: Hindrance | None
+    requests_last_hour: int
+    seconds_median: float | None
+    seconds_max: float | None
+    last_answer: str | None
+    last_sent_at: datetime | None
+
+
+def status(outbox: Outbox | None, destinations: Iterable[Destination]) -> list[DestinationStatus]:
+    """Of each of these; `outbox` is None where nothing was ever relayed."""
+    return [_status(outbox, destination) for destination in destinations]
+
+
+def _status(outbox: Outbox | None, destination: Destination) -> DestinationStatus:
+    found = DestinationStatus(
+        destination.destination_id,
+        destination.name,
+        destination.kind,
+        destination.is_paused,
+        *(0, 0, 0, 0, 0, 0),
+        {"failed": {}, "withheld": {}},
+        *(0.0, None, 0, None, None, None, None),
+    )
+    if outbox is None:
+        return found
+    which = (destination.destination_id,)
+    for state, reason, events in outbox.rows(
+        "select state, reason, events from tallies where destination_id = ? and events > 0", which
+    ):
+        setattr(found, state, getattr(found, state) + events)
+        if state in found.reasons:
+            found.reasons[state][reason] = events
+    found.events = sum(getattr(found, state) for state in _STATES)
+    now = now_us()
+    found.lag_s = _lag_s(outbox, destination.destination_id, now)
+    pause = outbox.pauses().get(destination.destination_id)
+    if pause is not None:
+        found.hindrance = Hindrance(
+            pause.verdict, pause.message, _at(pause.since_at), pause.failures, _at(pause.until_at)
+        )
+    seconds = [
+        second
+        for (second,) in outbox.rows(
+            "select seconds from requests where destination_id = ? and sent_at >= ? "
+            "order by seconds",
+            (*which, now - _HOUR_US),
+        )
+    ]
+    found.requests_last_hour = len(seconds)
+    if seconds:
+        found.seconds_median, found.seconds_max = seconds[len(seconds) // 2], seconds[-1]
+    for sent_at, verdict, http_status, code in outbox.rows(
+        "select sent_at, verdict, http_status, code from requests where destination_id = ? "
+        "order by sent_at desc limit 1",
+        which,
+    ):
+        found.last_sent_at = _at(sent_at)
+        found.last_answer = " ".join(filter(None, (verdict, str(http_status or ""), code)))
+    return found
+
+
+def _lag_s(outbox: Outbox, destination_id: str, now: int) -> float:
+    oldest = [
+        due_at
+        for state in ("waiting", "ready")
+        for (due_at,) in outbox.rows(
+            "select min(due_at) from emissions where destination_id = ? and state = ?",
+            (destination_id, state),
+        )
+        if due_at is not None
+    ]
+    return max(0.0, round((now - min(oldest)) / 1_000_000, 1)) if oldest else 0.0
+
+
+def _at(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
+
+
+class DeadLetter(msgspec.Struct):
+    """An event that a destination did not take: the `reason` and what it said of it; `event` is
+    what would be sent again, null when it is no longer kept."""
+
+    emission_id: int
+    reason: str
+    message: str
+    event_name: str
+    event_id: str | None
+    event_time: int
+    failed_at: datetime
+    event: dict[str, object] | None
+
+
+def dead_letters(
+    outbox: Outbox, destination_id: str, reason: str | None = None, limit: int = 1000
+) -> list[DeadLetter]:
+    """Newest first."""
+    return [
+        DeadLetter(*row[:6], _at(row[6]), msgspec.json.decode(row[7]) if row[7] else None)
+        for row in outbox.failed(destination_id, reason, limit)
+    ]
