@@ -34,20 +34,20 @@ class DestinationStatus(msgspec.Struct):
     name: str
     kind: str
     is_paused: bool
-    events: int
-    waiting: int
-    ready: int
-    sent: int
-    failed: int
-    withheld: int
-    reasons: dict[str, dict[str, int]]
-    lag_s: float
-    hindrance: Hindrance | None
-    requests_last_hour: int
-    seconds_median: float | None
-    seconds_max: float | None
-    last_answer: str | None
-    last_sent_at: datetime | None
+    events: int = 0
+    waiting: int = 0
+    ready: int = 0
+    sent: int = 0
+    failed: int = 0
+    withheld: int = 0
+    reasons: dict[str, dict[str, int]] = {}
+    lag_s: float = 0.0
+    hindrance: Hindrance | None = None
+    requests_last_hour: int = 0
+    seconds_median: float | None = None
+    seconds_max: float | None = None
+    last_answer: str | None = None
+    last_sent_at: datetime | None = None
 
 
 def status(outbox: Outbox | None, destinations: Iterable[Destination]) -> list[DestinationStatus]:
@@ -61,9 +61,7 @@ def _status(outbox: Outbox | None, destination: Destination) -> DestinationStatu
         destination.name,
         destination.kind,
         destination.is_paused,
-        *(0, 0, 0, 0, 0, 0),
-        {"failed": {}, "withheld": {}},
-        *(0.0, None, 0, None, None, None, None),
+        reasons={"failed": {}, "withheld": {}},
     )
     if outbox is None:
         return found
