@@ -32,9 +32,10 @@ browser:
 # Clients from npm, likewise.
 node: $(VENV)/installed-test
 	@command -v npm >/dev/null || scripts/install_package npm || true
-	@test -d $(VENV)/node/node_modules/react-facebook-pixel || ! command -v npm >/dev/null || \
+	@cmp -s tests/node/package.json $(VENV)/node/installed || ! command -v npm >/dev/null || \
 		{ mkdir -p $(VENV)/node && cp tests/node/package.json $(VENV)/node && \
-		npm install --silent --no-package-lock --no-audit --no-fund --prefix $(VENV)/node; } || true
+		npm install --silent --no-package-lock --no-audit --no-fund --prefix $(VENV)/node && \
+		cp tests/node/package.json $(VENV)/node/installed; } || true
 
 # The web servers of docs/first_party.md, likewise; /usr/sbin is not on everybody's path.
 servers:
