@@ -13,8 +13,9 @@ nobody, which cannot be seen in a hash. Advertising ids are hashed in lower case
 Pinterest says nothing about case.
 
 Not certain: how large a request may be (Tealium keeps to 2 MB), and how old an event. No limit of
-age is documented, so none is set here: what is refused is refused singly. What is more than an hour late counts as offline (Segment). The body of a 422 is
-documented as `{code, message, details}`; the events are looked for in it and in `details`.
+age is documented, so none is set here: what is refused is refused singly. What is more than an hour
+late counts as offline (Segment). The body of a 422 is documented as `{code, message, details}`; the
+events are looked for in it and in `details`.
 """
 
 from __future__ import annotations

@@ -13,9 +13,10 @@ a postal code is written before hashing is not said either. Its telephone number
 hashing and Doublet's has none, so the hash would match nobody and is left out; city, state and
 country are wanted in plain text, which Doublet has not.
 
-Not certain: how large a request may be (Tealium keeps to 1 MB), how old an event may be (Amperity,
-*Configure events for TikTok Ads*, says 28 days, the longest attribution window), and what answer 20001 (partly done) holds at this address: the events
-are sent again in halves, which TikTok counts once.
+Not certain: how large a request may be (Tealium keeps to 1 MB); how old an event may be (Amperity,
+*Configure events for TikTok Ads*, says 28 days, the longest attribution window); and what answer
+20001 (partly done) holds at this address: the events are sent again in halves, which TikTok counts
+once.
 """
 
 from __future__ import annotations
