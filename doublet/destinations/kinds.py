@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from doublet.destinations import meta
+from doublet.destinations import ga4, meta, pinterest, tiktok
 from doublet.destinations.contract import Kind
 from doublet.errors import OperatorError
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (meta.KIND,)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (meta.KIND, tiktok.KIND, pinterest.KIND, ga4.KIND)
+}
 """In the order in which people are shown them."""
 
 

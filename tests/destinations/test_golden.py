@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from doublet.destinations.kinds import KINDS
+from doublet.event import STANDARD_EVENTS
 from tests.destinations.cases import FOLDER, Case, body_of, cases, outcome_of
 
 CASES = [
@@ -33,6 +35,21 @@ def test_an_event_becomes_the_request_that_the_platform_documents(kind: str, cas
     assert wanted["body"] == body_of(request.body)
     assert len(case.events) == len(request.parts)
     assert case.secret not in json.dumps([part.decode() for part in request.parts])
+
+
+@pytest.mark.parametrize(("kind", "case"), CASES)
+def test_the_events_of_a_case_may_be_told_in_one_request(kind: str, case: Case) -> None:
+    assert [""] * len(case.events) == [KINDS[kind].unfit(event) for event in case.events]
+    assert 1 == len({KINDS[kind].group(event) for event in case.events})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", STANDARD_EVENTS)
+def test_every_standard_event_can_be_told(kind: str, name: str) -> None:
+    case = dict(cases(kind))["purchase"]
+    event = msgspec.structs.replace(case.events[0], event_name=name)
+    assert "" == KINDS[kind].unfit(event)
+    assert 1 == len(KINDS[kind].encode(case.destination(kind), [event]).parts)
 
 
 @pytest.mark.parametrize(("kind", "case"), CASES)
