@@ -174,11 +174,11 @@ class _Talk:
         self._number = front.tally["requests"]
         fate = decide(front.plan, self._number)
         await asyncio.sleep(fate.latency_s)
-        if fate.fault == "reset_before":
-            self._reset(fate.fault)
         await body.look(front.settings.body_size_bytes_max, front.settings.body_timeout_s)
         own: Answer | None = None
-        if fate.fault == "timeout_before":
+        if fate.fault == "reset_before":
+            self._reset(fate.fault)
+        elif fate.fault == "timeout_before":
             self._note(fate.fault)
             await self._while_there(forever(), self._feed(body))
         elif fate.fault == "server_error":
@@ -267,10 +267,16 @@ class _Talk:
 
     async def _feed(self, body: _Body, collector: Wire | None = None) -> None:
         """Pass on what the client sends, or drop it; then wait until the client has gone."""
+        # A byte too many is enough for a collector to refuse, and with more unread its answer would
+        # be lost in a reset.
+        room = self._front.settings.body_size_bytes_max + 1
         try:
             async for piece in body.pieces():
-                collector = await _try_to_send(collector, h11.Data(data=piece))
-            await _try_to_send(collector, h11.EndOfMessage())
+                if passed := piece[:room]:
+                    collector = await _try_to_send(collector, h11.Data(data=passed))
+                    room -= len(passed)
+            if room:
+                await _try_to_send(collector, h11.EndOfMessage())
             await self._client.gone()
         except h11.RemoteProtocolError:
             # The client has gone before its request was whole.
