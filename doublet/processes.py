@@ -145,6 +145,15 @@ def check_port(host: str, port: int, wait_s: float = 2.0, flag: str = "--port") 
         time.sleep(0.05)
 
 
+def reserve_port() -> socket.socket:
+    """A socket that keeps a free port of the loopback address for those who share it, as collectors
+    do, while it is open."""
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    kept.bind(("127.0.0.1", 0))
+    return kept
+
+
 def _bind(host: str, port: int) -> OSError | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:

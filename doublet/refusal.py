@@ -212,7 +212,9 @@ def unexpected_key(name: str, place: str) -> str:
     return f'Unexpected key{shown} on param "{place}".'
 
 
-class _Error(msgspec.Struct, omit_defaults=True):
+class GraphError(msgspec.Struct, omit_defaults=True):
+    """The object `error` of the Graph API, its keys in Meta's order."""
+
     message: str
     type: str
     code: int
@@ -237,7 +239,7 @@ def _sentence(message: str) -> str:
 def graph_error(refusal: Refusal, trace_id: str = "") -> bytes:
     """The JSON body `{"error": {...}}` for a refusal (Graph API, *Handling errors*)."""
     row = refusal.reason.row
-    error = _Error(
+    error = GraphError(
         message="Invalid parameter" if (row.subcode or 0) > 1_000_000 else refusal.message,
         type=row.type,
         code=row.code,

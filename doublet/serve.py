@@ -11,12 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import FrameType
+
+import msgspec
 
 from doublet.catalog import Catalog
 from doublet.errors import DoubletError, OperatorError
 from doublet.health import STATE_FILE
-from doublet.processes import FileLock, check_port, make_data_folders
+from doublet.processes import FileLock, check_port, make_data_folders, reserve_port
 from doublet.settings import SETTINGS, Settings
 
 logger = logging.getLogger(__name__)
@@ -89,8 +92,13 @@ class Supervisor:
         return self._stopping.is_set()
 
     def run(self, on_ready: Callable[[], None] | None = None) -> None:
-        """Serve until a signal. Raises OperatorError when a part cannot work here."""
+        """Serve until a signal. Raises OperatorError when a part cannot work here, and for a file
+        of faults that cannot be meant."""
         settings = self._settings
+        if settings.faults:
+            from doublet.faults.plan import read_plan
+
+            read_plan(settings.faults)
         make_data_folders(settings)
         _warn_of_readers(settings)
         lock = FileLock(settings.run_folder / "serve.lock", str(settings.data))
@@ -102,8 +110,10 @@ class Supervisor:
             if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:
                 signal.signal(number, self._on_signal)
         parts: list[Part] = []
+        held = ExitStack()
         try:
-            parts += [Part(command, flags(settings)) for command in ("work", "collect")]
+            parts.append(Part("work", flags(settings)))
+            parts += self._doors(held)
             parts += [Part(command, [*flags(settings), *rest]) for command, *rest in self._more]
             if self._wait_until_ready(parts) and on_ready is not None:
                 on_ready()
@@ -115,7 +125,21 @@ class Supervisor:
             # Collectors first: what they have accepted is then loaded by the worker's last round.
             for part in reversed(parts):
                 part.stop()
+            held.close()
             lock.release()
+
+    def _doors(self, held: ExitStack) -> list[Part]:
+        """The collectors; with faults a front has their port, and they listen behind it."""
+        settings = self._settings
+        if not settings.faults:
+            return [Part("collect", flags(settings))]
+        port = held.enter_context(reserve_port()).getsockname()[1]
+        # The front says who the client is, by the networks that are trusted before it.
+        inner = msgspec.structs.replace(
+            settings, host="127.0.0.1", port=port, trusted_proxies="127.0.0.1"
+        )
+        front = [*flags(settings), f"--inner-port={port}"]
+        return [Part("collect", flags(inner)), Part("fault-front", front)]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stopping.set()

@@ -55,6 +55,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "datacenter. Empty: none."
         ),
     ] = ""
+    faults: Annotated[
+        str,
+        _meta("File of faults that `serve` lets clients meet, to test them; empty: none."),
+    ] = ""
     log: Annotated[str, _meta("URL of the log; empty: segments in the data folder.")] = ""
     lake: Annotated[str, _meta("URL of the lake; empty: Delta tables in the data folder.")] = ""
     engine: Annotated[str, _meta("URL of the engine; empty: DuckDB in the data folder.")] = ""

@@ -57,12 +57,19 @@ def test_every_command_runs(page: Path, tmp_path: Path) -> None:
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
     environ["DOUBLET_PORT"] = str(port)
     data = f"--data={tmp_path / 'doublet-data'}"
+    flags = [data, f"--port={port}"]
+    for block in blocks(page):
+        if block.kind == "toml faults":
+            (tmp_path / "faults.toml").write_text(block.text)
+            flags.append(f"--faults={tmp_path / 'faults.toml'}")
     # A page that starts no server itself speaks of one that runs.
-    with DoubletProcess(tmp_path / "server", "serve", data, f"--port={port}") as server:
+    with DoubletProcess(tmp_path / "server", "serve", *flags) as server:
         server.wait_until(lambda: "is listening on" in server.stderr)
         for block in blocks(page):
             if block.kind == "sh background":
-                assert "doublet serve" == block.text.strip()
+                has_faults = any(flag.startswith("--faults") for flag in flags)
+                command = "doublet serve" + " --faults faults.toml" * has_faults
+                assert command == block.text.strip()
         script = "\n".join(block.text for block in blocks(page) if block.kind == "sh")
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script.replace("8700", str(port))],
@@ -79,7 +86,7 @@ def test_every_command_runs(page: Path, tmp_path: Path) -> None:
 def test_every_block_of_commands_is_of_a_known_kind() -> None:
     kinds = {block.kind for page in PAGES for block in blocks(page)}
     commands = {"sh", "sh background", "sh make", "sh install"}
-    assert kinds <= commands | {"", "html", "toml", "python", "nginx", "caddy", "js"}
+    assert kinds <= commands | {"", "html", "toml", "toml faults", "python", "nginx", "caddy", "js"}
 
 
 def test_make_targets_exist() -> None:

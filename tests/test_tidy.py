@@ -60,6 +60,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ask",
         "ask_refused",
         "replay",
+        "faults",
         "serve",
         "demo",
         "order_import",

@@ -114,6 +114,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Public port.")] = None,
     workers: Annotated[int | None, typer.Option(help="Collector processes.")] = None,
+    faults: Annotated[
+        str | None, typer.Option(help="File of faults for clients to meet (docs/faults.md).")
+    ] = None,
     pairs: SetOption = None,
 ) -> None:
     """Run everything on this machine: collectors, worker, dashboard.
@@ -123,10 +126,13 @@ def serve(
     from doublet.serve import Supervisor
 
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
-    chosen = read_settings(data, pairs, host=host, port=port, workers=workers)
+    chosen = read_settings(data, pairs, host=host, port=port, workers=workers, faults=faults)
 
     def on_ready() -> None:
         err.print(f"Doublet {__version__} is listening on {chosen.url} (data: {chosen.data}).")
+        if chosen.faults:
+            where = f"{chosen.local_url}/faults.json"
+            err.print(f"Clients meet the faults of {escape(chosen.faults)}, counted at {where}.")
         err.print("Make a pixel with `doublet pixel create NAME`. Ctrl-C stops.")
 
     Supervisor(chosen).run(on_ready)
@@ -171,6 +177,21 @@ def relay(data: Data = None, pairs: SetOption = None, parent: ParentOption = 0) 
     if not parent:
         err.print(f"Relaying from {chosen.outbox_file}. Ctrl-C stops.")
     run_relay(chosen)
+
+
+@app.command("fault-front", hidden=True)
+def fault_front(
+    inner_port: Annotated[int, typer.Option()],
+    data: Data = None,
+    pairs: SetOption = None,
+    parent: ParentOption = 0,
+) -> None:
+    """Run only what lets clients meet faults; `doublet serve --faults` starts it."""
+    logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.INFO)
+    chosen = _begin_part(data, pairs, parent)
+    from doublet.faults.front import run_front
+
+    run_front(chosen, inner_port)
 
 
 def _begin_part(data: Path | None, pairs: list[str] | None, parent: int) -> Settings:

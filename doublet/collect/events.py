@@ -80,7 +80,7 @@ async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> 
     parameters = dict(query)
     validation = parameters.get("validation", "")
     partly = validation == "partial"
-    request = _read(body, header(scope, b"content-type"), parameters)
+    request = read_events(body, header(scope, b"content-type"), parameters)
     if isinstance(request, Refusal):
         request = explain(request, scope)
     named = proof = None
@@ -146,7 +146,9 @@ async def _keep_good(intake: Intake, arrival: Arrival, accepted: Accepted) -> Ta
     return Taken(len(accepted.records), [entry[:2] for entry in accepted.refused])
 
 
-def _read(body: bytes, content_type: str, parameters: dict[str, str]) -> EventsRequest | Refusal:
+def read_events(
+    body: bytes, content_type: str, parameters: dict[str, str]
+) -> EventsRequest | Refusal:
     """The request in a JSON body or a form; parameters in the query fill what is missing."""
     kind = content_type.lower()
     # `curl -d` calls a JSON body a form unless it is told otherwise; no form begins like this.
