@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -214,11 +214,12 @@ def compare(count: int) -> list[dict[str, Any]]:
     """One row per sender."""
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder, collectors(Path(folder) / "b", 1) as receiver:
-        for name, run in (
-            ("doublet relay", lambda: by_relay(Path(folder) / "ours", receiver, count)),
-            ("SDK batch processor", lambda: by_sdk(receiver, count)),
-            ("one call per event", lambda: one_by_one(receiver, count)),
-        ):
+        senders: dict[str, Callable[[], tuple[int, float]]] = {
+            "doublet relay": lambda: by_relay(Path(folder) / "ours", receiver, count),
+            "SDK batch processor": lambda: by_sdk(receiver, count),
+            "one call per event": lambda: one_by_one(receiver, count),
+        }
+        for name, run in senders.items():
             say(f"{name} …")
             requests, seconds = run()
             rows.append(
