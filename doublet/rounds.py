@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -104,6 +104,8 @@ class Freshener:
         """What hinders loading; empty while all is well."""
         self.modelled = 0
         """How many copies this process has modelled."""
+        self.positions: dict[int, int] = {}
+        """The first offset of each log slot that the tables may lack."""
 
     def freshen(self, on_progress: Callable[[str, int], None] | None = None) -> tuple[int, int]:
         """Load and model all there is; how many records were loaded and copies modelled."""
@@ -125,11 +127,21 @@ class Freshener:
                 self.modelled += done.copies
                 more = step.more
                 self.problem = step.problem
+            self.positions = {
+                slot: self._lake.events.position(slot) for slot in self._log.partitions()
+            }
         return loaded, modelled
 
     def when_erased(self, tell: Callable[[Collection[tuple[int, int]]], object]) -> None:
         """Let somebody who remembers records know which of them are nobody's any more."""
         self._eraser.on_erased = tell
+
+    def when_erasing(
+        self, tell: Callable[[Collection[tuple[int, int]], Collection[str]], object]
+    ) -> None:
+        """Let somebody who keeps something of persons take one out: copies by their places, and
+        identifiers. Told more than once; what fails is told again later."""
+        self._eraser.on_erasing = tell
 
     @property
     def copies(self) -> int:
@@ -312,10 +324,17 @@ class CatchingUp:
 
 class Rounds:
     """The worker's threads: freshen every `load_interval_s`, tidy every `compact_interval_s`, erase
-    when asked and at the start."""
+    when asked and at the start. `then` is called after each refresh with the log's positions up to
+    which the tables are complete."""
 
-    def __init__(self, freshener: Freshener, settings: Settings) -> None:
+    def __init__(
+        self,
+        freshener: Freshener,
+        settings: Settings,
+        then: Callable[[Mapping[int, int]], object] = lambda positions: None,
+    ) -> None:
         self._freshener = freshener
+        self._then = then
         self._settings = settings
         self._stop = threading.Event()
         self._threads = [
@@ -348,9 +367,10 @@ class Rounds:
             if not problem:
                 fresh_at = time.monotonic()
             lag_s = time.monotonic() - fresh_at
-            state = State(
-                time.time(), lag_s, lag_s, problem or self._tidying_problem or self._erasing_problem
-            )
+            # Whatever befalls it, loading goes on.
+            then_problem = self._attempt(partial(self._then, self._freshener.positions))
+            problem = problem or then_problem or self._tidying_problem or self._erasing_problem
+            state = State(time.time(), lag_s, lag_s, problem)
             self._attempt(partial(write_state, self._settings.run_folder, state))
             if self._stop.wait(self._settings.load_interval_s):
                 return

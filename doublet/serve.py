@@ -118,7 +118,11 @@ class Supervisor:
             if self._wait_until_ready(parts) and on_ready is not None:
                 on_ready()
             # From here on nothing that befalls one part may close the doors.
+            relay: Part | None = None
             while not self._stopping.wait(0.1):
+                # The worker makes the outbox when there is something to relay to.
+                if relay is None and settings.outbox_file.exists():
+                    parts.append(relay := Part("relay", flags(settings)))
                 for part in parts:
                     part.replace_if_dead()
         finally:

@@ -141,6 +141,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     alert_email_from: Annotated[str, _meta("Sender of these e-mails.")] = "doublet@localhost"
 
+    relay_ready_events_max: Annotated[
+        int,
+        _meta(
+            "Events per destination that lie ready to be sent; of more, while it is paused or "
+            "fails, only the places are kept, so that this bounds what it holds of the disk.",
+            ge=1,
+        ),
+    ] = 20_000
+    relay_trace_d: Annotated[
+        int, _meta("Days for which it is kept what a destination was sent and answered.", ge=0)
+    ] = 7
+    relay_failed_d: Annotated[
+        int, _meta("Days for which events that a destination refused can be sent again.", ge=0)
+    ] = 28
+
     @property
     def log_folder(self) -> Path:
         """Where the disk log lies."""
@@ -168,7 +183,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def outbox_file(self) -> Path:
-        """What the relay is to send and has sent (SQLite)."""
+        """What the relay has to send, and has sent."""
         return self.data / "relay.sqlite"
 
     @property

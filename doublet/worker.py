@@ -37,6 +37,8 @@ from doublet.live.statuses import statuses
 from doublet.openapi import document
 from doublet.processes import private_socket
 from doublet.refusal import Reason, Refusal
+from doublet.relay.fill import Filler
+from doublet.relaying import filler_of
 from doublet.replay import replay
 from doublet.rounds import Freshener, Rounds
 from doublet.settings import Settings
@@ -147,7 +149,7 @@ def application(
     return app
 
 
-async def _serve(settings: Settings, freshener: Freshener) -> None:
+async def _serve(settings: Settings, freshener: Freshener, filler: Filler) -> None:
     key = OperatorKey(settings.run_folder)
     catalog = Catalog(settings.catalog_url)
     feed = feed_of(settings, catalog, freshener)
@@ -187,13 +189,15 @@ def run_worker(settings: Settings) -> None:
         format="%(levelname)s %(name)s %(message)s", level=logging.INFO, stream=sys.stderr
     )
     freshener = Freshener(settings, wait_s=10.0)
-    rounds = Rounds(freshener, settings)
+    filler = filler_of(settings, Catalog(settings.catalog_url), freshener)
+    rounds = Rounds(freshener, settings, filler.fill)
     watch = Watch(freshener.engine, settings)
     rounds.start()
     watch.start()
     try:
-        asyncio.run(_serve(settings, freshener))
+        asyncio.run(_serve(settings, freshener, filler))
     finally:
         watch.stop()
         rounds.stop()
+        filler.close()
         freshener.close()

@@ -55,6 +55,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # what puts the edges together
     (
         "alerting",
+        "relaying",
         "openapi",
         "worker",
         "ask",

@@ -110,6 +110,7 @@ class _Persons:
 
     def erase(self) -> dict[str, Any]:
         """Erase, and wait until it is done."""
+        from doublet.relaying import filler_of
         from doublet.rounds import Freshener
         from doublet.web.person import shown
 
@@ -117,12 +118,14 @@ class _Persons:
         if answer is not None:
             return self._wait(msgspec.json.decode(answer, type=dict[str, Any])["id"])
         freshener = Freshener(self._chosen, keeps_rules=True)
+        filler = filler_of(self._chosen, open_catalog(self._chosen), freshener)
         try:
             erasure_id = freshener.ask_to_erase(self._wish).erasure_id
             freshener.erase()
             (done,) = (e for e in freshener.erasures.all() if e.erasure_id == erasure_id)
             return shown(done)
         finally:
+            filler.close()
             freshener.close()
 
     def _wait(self, erasure_id: str) -> dict[str, Any]:

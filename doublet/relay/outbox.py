@@ -29,6 +29,8 @@ Place = tuple[int, int]
 _VERSION = 1
 _BUSY_TIMEOUT_S = 30.0
 MESSAGE_LENGTH_MAX = 500
+_TO_DO = "state in ('waiting', 'ready', 'failed')"
+"""The condition of the index `emissions_to_do`: SQLite uses it only where a query says the same."""
 
 
 class NewEmission(NamedTuple):
@@ -139,7 +141,8 @@ class Outbox:
     """One connection to the file; for one thread at a time."""
 
     def __init__(self, file: Path) -> None:
-        """Make the file where there is none. Raises NewerFormatError."""
+        """Make the file, for this user alone, where there is none. Raises NewerFormatError."""
+        file.touch(0o600)
         self._db = sqlite3.connect(
             file, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
@@ -221,7 +224,7 @@ class Outbox:
         """Events that wait no longer: emission, slot and offset; those due first, first."""
         return self.rows(
             "select emission_id, log_slot, log_offset from emissions where destination_id = ? "
-            "and state = 'waiting' and due_at <= ? order by due_at limit ?",
+            f"and state = 'waiting' and {_TO_DO} and due_at <= ? order by due_at limit ?",
             (destination_id, until, limit),
         )
 
@@ -254,7 +257,7 @@ class Outbox:
         """The next events to send, without those that are under way."""
         ids = self.rows(
             "select emission_id from emissions where destination_id = ? and state = 'ready' "
-            "and due_at <= ? order by due_at, emission_id limit ?",
+            f"and {_TO_DO} and due_at <= ? order by due_at, emission_id limit ?",
             (destination_id, until, limit + len(under_way)),
         )
         wanted = [emission_id for (emission_id,) in ids if emission_id not in under_way][:limit]
@@ -405,6 +408,24 @@ class Outbox:
             )
         # Freed pages are zeroed (secure_delete); the log of transactions still has them.
         self._db.execute("pragma wal_checkpoint(truncate)")
+
+    def abandon(self, destinations: Collection[str], before: int) -> None:
+        """Withhold what waits for others than these destinations, since they are no more, and what
+        has waited since before a moment (µs since 1970), when what came then is forgotten."""
+        now = now_us()
+        known = ", ".join("?" * len(destinations))
+        left = f"payload = null, settled_at = ? where state in ('waiting', 'ready') and {_TO_DO}"
+        with self._write() as db:
+            db.execute(
+                f"update emissions set state = 'withheld', reason = 'removed', {left} "
+                f"and destination_id not in ({known})",
+                (now, *destinations),
+            )
+            db.execute(
+                f"update emissions set state = 'withheld', reason = 'too_old', {left} "
+                "and due_at < ?",
+                (now, before),
+            )
 
     def tidy(self, *, traces_before: int, failed_before: int, ledger_before: int) -> None:
         """Drop what has been kept long enough (µs since 1970): traces and requests, dead letters,
