@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from doublet.destinations import meta
+from doublet.destinations import drop, meta, postback, webhook
 from doublet.destinations.contract import Kind
 from doublet.errors import OperatorError
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (meta.KIND,)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (meta.KIND, webhook.KIND, postback.KIND, drop.KIND)
+}
 """In the order in which people are shown them."""
 
 
