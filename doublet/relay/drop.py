@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from doublet.destinations.contract import Outcome, Request, Verdict
+from doublet.destinations.contract import Request, Response
 from doublet.processes import make_folder
 
 
-def write_file(request: Request) -> Outcome:
-    """Durable when it returns DONE. A full disk or a missing right is tried again later."""
+def write_file(request: Request) -> Response:
+    """Durable when it answers 201; otherwise as `Request` says, with the system's words."""
     path = Path(unquote(urlsplit(request.url).path))
     fresh = path.with_name(f".{path.name}.part")
     try:
@@ -28,6 +28,11 @@ def write_file(request: Request) -> Outcome:
             os.close(folder)
     except OSError as error:
         message = f"{path.parent}: {error.strerror}."
-        is_right = isinstance(error, PermissionError | NotADirectoryError | FileNotFoundError)
-        return Outcome(Verdict.BLOCKED if is_right else Verdict.LATER, "file", message)
-    return Outcome(Verdict.DONE)
+        return Response(_status(error), {}, message.encode())
+    return Response(201, {}, b"")
+
+
+def _status(error: OSError) -> int:
+    if isinstance(error, PermissionError):
+        return 403
+    return 404 if isinstance(error, NotADirectoryError | FileNotFoundError) else 507
