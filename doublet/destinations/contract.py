@@ -48,7 +48,8 @@ class Outgoing(msgspec.Struct):
 class Request(NamedTuple):
     """One HTTP request. `parts` are the events as they stand in it, one each, for the trace: no
     part holds the secret. A `url` of `file:///…` is a file to be written with this body: 201 says
-    that it is durable, 403 or 404 that none may or can be there, 507 that there is no room."""
+    that it is durable, 404 that there is no folder for that of the day, 403 that it may not be
+    written, 507 that it could not."""
 
     method: str
     url: str

@@ -58,7 +58,7 @@ _OBJECTS = ("user_data", "custom_data", "extra")
 class Target(msgspec.Struct, forbid_unknown_fields=True):
     """Where the files go."""
 
-    folder: Annotated[str, Meta(description="Folder on the relay's machine, as /var/events.")]
+    folder: Annotated[str, Meta(description="Folder, as /var/events; it must be there.")]
     format: Annotated[Literal["jsonl", "parquet"], Meta(description="Of the files.")] = "jsonl"
 
 

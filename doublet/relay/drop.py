@@ -14,6 +14,9 @@ def write_file(request: Request) -> Response:
     """Durable when it answers 201; otherwise as `Request` says, with the system's words."""
     path = Path(unquote(urlsplit(request.url).path))
     fresh = path.with_name(f".{path.name}.part")
+    # Only the day's folder is made: a disk that is not mounted must not be taken for an empty one.
+    if not path.parent.parent.is_dir():
+        return Response(404, {}, f"There is no folder {path.parent.parent}.".encode())
     try:
         make_folder(path.parent)
         with fresh.open("wb") as file:
@@ -28,11 +31,6 @@ def write_file(request: Request) -> Response:
             os.close(folder)
     except OSError as error:
         message = f"{path.parent}: {error.strerror}."
-        return Response(_status(error), {}, message.encode())
+        status = 403 if isinstance(error, PermissionError) else 507
+        return Response(status, {}, message.encode())
     return Response(201, {}, b"")
-
-
-def _status(error: OSError) -> int:
-    if isinstance(error, PermissionError):
-        return 403
-    return 404 if isinstance(error, NotADirectoryError | FileNotFoundError) else 507
