@@ -47,7 +47,9 @@ class Outgoing(msgspec.Struct):
 
 class Request(NamedTuple):
     """One HTTP request. `parts` are the events as they stand in it, one each, for the trace: no
-    part holds the secret. A `url` of `file:///…` is a file to be written with this body."""
+    part holds the secret. A `url` of `file:///…` is a file to be written with this body: 201 says
+    that it is durable, 404 that there is no folder for that of the day, 403 that it may not be
+    written, 507 that it could not."""
 
     method: str
     url: str
@@ -97,9 +99,14 @@ def one_group(event: Outgoing) -> Hashable:
     return None
 
 
-def can_be_told(event: Outgoing) -> str:
+def can_be_told(destination: Destination, event: Outgoing) -> str:
     """Every event can."""
     return ""
+
+
+def as_it_is(destination: Destination, request: Request, now_s: int) -> Request:
+    """A request that says nothing of when it is sent."""
+    return request
 
 
 class Kind(NamedTuple):
@@ -110,7 +117,9 @@ class Kind(NamedTuple):
     data may be used in a limited way only. `age_max_s` gives the age beyond which an event is
     refused by it (None: never). `group` gives the same for events that may share a request;
     `unfit` says why an event cannot be told to it at all, empty when it can. `check` looks at a
-    target and secret and raises SettingsError for what cannot be meant.
+    target and secret and raises SettingsError for what cannot be meant. `sign` adds, before each
+    attempt, what depends on its time (Unix seconds). `in_flight` and `batch_wait_s` are the rules
+    of a destination that is made without any.
     """
 
     name: str
@@ -125,6 +134,8 @@ class Kind(NamedTuple):
     encode: Callable[[Destination, Sequence[Outgoing]], Request]
     decide: Callable[[Response, int], Outcome]
     group: Callable[[Outgoing], Hashable] = one_group
-    unfit: Callable[[Outgoing], str] = can_be_told
+    unfit: Callable[[Destination, Outgoing], str] = can_be_told
     check: Callable[[Destination], None] = lambda destination: None
+    sign: Callable[[Destination, Request, int], Request] = as_it_is
     in_flight: int = 4
+    batch_wait_s: float = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,6 +46,23 @@ def custom_data(event: Outgoing) -> dict[str, Any]:
     return custom
 
 
+def wire_event(event: Outgoing) -> dict[str, Any]:
+    """An event in Doublet's own words, those of the Conversions API: `value`, `currency` and
+    `order_id` beside `custom_data`, too, and `extra` for the other fields. What is not known is not
+    there."""
+    fields = msgspec.structs.asdict(event)
+    fields["value"] = number(event.value) if event.value is not None else None
+    fields["custom_data"] = custom_data(event)
+    empty: tuple[object, ...] = (None, "", {})
+    return {name: value for name, value in fields.items() if value not in empty}
+
+
+def digest_of(events: Sequence[Outgoing]) -> str:
+    """32 hex digits that are the same whenever these events are told again."""
+    names = [(event.pixel_id, event.event_name, event.event_id) for event in events]
+    return hashlib.sha256(encode_json(names)).hexdigest()[:32]
+
+
 def decoded(body: bytes) -> dict[str, Any]:
     """The JSON object in an answer; empty where there is none."""
     try:
@@ -55,11 +73,14 @@ def decoded(body: bytes) -> dict[str, Any]:
 
 
 def check_address(name: str, url: str) -> None:
-    """Raises SettingsError for what is no address of a server."""
+    """Raises SettingsError for what is no address of a server. A password in it would be shown
+    wherever the address is."""
     try:
         parts = urlsplit(url)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         fits = False
-    if not fits:
+    if not fits or not (url.isascii() and url.isprintable()) or " " in url:
         raise SettingsError(f"{name} {url!r} is no address.", "Begin it with https://.")
+    if "@" in parts.netloc:
+        raise SettingsError(f"{name} holds a name or password.", "Give the address without them.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from doublet.destinations import ga4, meta, pinterest, tiktok
+from doublet.destinations import drop, ga4, meta, pinterest, postback, tiktok, webhook
 from doublet.destinations.contract import Kind
 from doublet.errors import OperatorError
 
 KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (meta.KIND, tiktok.KIND, pinterest.KIND, ga4.KIND)
+    module.KIND.name: module.KIND
+    for module in (meta, tiktok, pinterest, ga4, webhook, postback, drop)
 }
 """In the order in which people are shown them."""
 

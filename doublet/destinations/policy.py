@@ -135,7 +135,7 @@ def plan(
         extra,
         is_limited,
     )
-    if unfit := kind.unfit(event):
+    if unfit := kind.unfit(destination, event):
         return Kept(False, "unfit", unfit)
     age_max_s = kind.age_max_s(event)
     if age_max_s is not None and now_s - event.event_time > age_max_s:

@@ -6,14 +6,17 @@ import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from doublet.destinations.contract import Outcome, Request, Verdict
+from doublet.destinations.contract import Request, Response
 from doublet.processes import make_folder
 
 
-def write_file(request: Request) -> Outcome:
-    """Durable when it returns DONE. A full disk or a missing right is tried again later."""
+def write_file(request: Request) -> Response:
+    """Durable when it answers 201; otherwise as `Request` says, with the system's words."""
     path = Path(unquote(urlsplit(request.url).path))
     fresh = path.with_name(f".{path.name}.part")
+    # Only the day's folder is made: a disk that is not mounted must not be taken for an empty one.
+    if not path.parent.parent.is_dir():
+        return Response(404, {}, f"There is no folder {path.parent.parent}.".encode())
     try:
         make_folder(path.parent)
         with fresh.open("wb") as file:
@@ -28,6 +31,6 @@ def write_file(request: Request) -> Outcome:
             os.close(folder)
     except OSError as error:
         message = f"{path.parent}: {error.strerror}."
-        is_right = isinstance(error, PermissionError | NotADirectoryError | FileNotFoundError)
-        return Outcome(Verdict.BLOCKED if is_right else Verdict.LATER, "file", message)
-    return Outcome(Verdict.DONE)
+        status = 403 if isinstance(error, PermissionError) else 507
+        return Response(status, {}, message.encode())
+    return Response(201, {}, b"")

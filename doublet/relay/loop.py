@@ -244,7 +244,8 @@ class Sender:
 
     async def _ask(self, request: Request, events: int) -> Outcome:
         if request.url.startswith("file://"):
-            return await asyncio.to_thread(write_file, request)
+            return self._kind.decide(await asyncio.to_thread(write_file, request), events)
+        request = self._kind.sign(self.destination, request, int(time.time()))
         try:
             answer = await self._client.request(
                 request.method, request.url, headers=request.headers, content=request.body

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 
 from doublet.catalog import Destination, DestinationRules
@@ -14,10 +17,24 @@ from doublet.destinations.contract import Outcome, Outgoing, Response, Verdict
 FOLDER = Path(__file__).parent.parent / "golden" / "destinations"
 
 
+def make_destination(
+    kind: str,
+    target: dict[str, Any],
+    secret: str = "",
+    rules: DestinationRules | None = None,
+) -> Destination:
+    """A destination that no catalog knows."""
+    return Destination(
+        *("dst_000000000001", "act_000000000000001", kind, "Case", 0, False),
+        *(target, secret, rules or DestinationRules()),
+    )
+
+
 class Case(msgspec.Struct, forbid_unknown_fields=True):
     """One case. `about` says what it shows, `source` names the public page that says so; `event`
-    is one or several, `request` and `response` have bodies as JSON or, where they are none, text.
-    What a request has more than the case names (a user agent, say) is not compared."""
+    is one or several, `request` and `response` have bodies as JSON or, where they are none, text;
+    that of a Parquet file is its rows. `sent_at` (Unix seconds) is for what is signed. What a
+    request has more than the case names (a user agent, say) is not compared."""
 
     about: str
     source: str
@@ -27,6 +44,7 @@ class Case(msgspec.Struct, forbid_unknown_fields=True):
     response: dict[str, Any]
     outcome: dict[str, Any]
     secret: str = "SECRET"
+    sent_at: int = 1790000100
     rules: DestinationRules = DestinationRules()
 
     @property
@@ -37,10 +55,7 @@ class Case(msgspec.Struct, forbid_unknown_fields=True):
 
     def destination(self, kind: str) -> Destination:
         """As the catalog has it."""
-        return Destination(
-            *("dst_000000000001", "act_000000000000001", kind, "Case", 0, False),
-            *(self.target, self.secret, self.rules),
-        )
+        return make_destination(kind, self.target, self.secret, self.rules)
 
     @property
     def answer(self) -> Response:
@@ -60,10 +75,29 @@ def cases(kind: str) -> list[tuple[str, Case]]:
 
 def body_of(body: bytes) -> Any:
     """As a case writes it."""
+    if body.startswith(b"PAR1"):
+        return _rows_of(body)
     try:
         return json.loads(body)
     except ValueError:
         return body.decode()
+
+
+def _rows_of(parquet: bytes) -> list[dict[str, Any]]:
+    """As another program reads it; decimals as text, what is null left out."""
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        Path(file.name).write_bytes(parquet)
+        found = duckdb.execute(f"select * from '{file.name}'")
+        names = [column[0] for column in found.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    return [
+        {
+            name: str(value) if isinstance(value, Decimal) else value
+            for name, value in row.items()
+            if value is not None
+        }
+        for row in rows
+    ]
 
 
 def outcome_of(outcome: Outcome) -> dict[str, Any]:

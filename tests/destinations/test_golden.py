@@ -28,6 +28,8 @@ def test_an_event_becomes_the_request_that_the_platform_documents(kind: str, cas
     destination = case.destination(kind)
     KINDS[kind].check(destination)
     request = KINDS[kind].encode(destination, case.events)
+    assert request == KINDS[kind].encode(destination, case.events)
+    request = KINDS[kind].sign(destination, request, case.sent_at)
     wanted = case.request
     assert (wanted["method"], wanted["url"]) == (request.method, request.url)
     for name, value in wanted.get("headers", {}).items():
