@@ -261,7 +261,7 @@ def _may_be_called(name: str) -> bool:
     return is_free and bool(_is_name(name))
 
 
-def unfit(event: Outgoing) -> str:
+def unfit(destination: Destination, event: Outgoing) -> str:
     """An event needs a browser or person, and a name that Google does not keep to itself."""
     name = _name(event.event_name)
     if name in RESERVED or not _may_be_called(name):

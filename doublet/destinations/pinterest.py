@@ -235,7 +235,7 @@ def _reset_s(headers: Mapping[str, str]) -> float | None:
     return min(float(reset), RETRY_AFTER_S_MAX) if reset.isdecimal() else None
 
 
-def unfit(event: Outgoing) -> str:
+def unfit(destination: Destination, event: Outgoing) -> str:
     """Each event must name its person in one of three ways."""
     user_data = event.user_data
     has_browser = user_data.get("client_ip_address") and user_data.get("client_user_agent")

@@ -173,7 +173,7 @@ def _verdict(code: object, status: int, message: str) -> Verdict:
     return Verdict.BLOCKED if _is_of_the_pixel(message) else Verdict.DIVIDE
 
 
-def unfit(event: Outgoing) -> str:
+def unfit(destination: Destination, event: Outgoing) -> str:
     """A web event must name its page; those of shops, apps and CRM have sources of their own."""
     if event.action_source not in (None, "website"):
         return f"TikTok's pixel takes events of the website, not of {event.action_source}."

@@ -40,11 +40,11 @@ def test_the_browser_is_known_by_the_best_id(
     custom: dict[str, Any], user_data: dict[str, Any], client_id: str
 ) -> None:
     event = _with(custom_data=custom, user_data=user_data)
-    assert ("", client_id) == (unfit(event), _body(event)["client_id"])
+    assert ("", client_id) == (unfit(DESTINATION, event), _body(event)["client_id"])
 
 
 def test_without_any_id_an_event_is_not_told() -> None:
-    assert unfit(_with(user_data={"em": ["a" * 64], "client_ip_address": "192.0.2.7"}))
+    assert unfit(DESTINATION, _with(user_data={"em": ["a" * 64], "client_ip_address": "192.0.2.7"}))
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_what_a_request_says_once_must_be_the_same(changes: dict[str, Any]) -> N
 )
 def test_an_event_has_a_name_of_googles(name: str, told: str) -> None:
     event = _with(event_name=name)
-    assert ("", told) == (unfit(event), _body(event)["events"][0]["name"])
+    assert ("", told) == (unfit(DESTINATION, event), _body(event)["events"][0]["name"])
 
 
 @pytest.mark.parametrize(
     "name", ["session_start", "1st step", "_hidden", "ga_x", "firebase_x", "!"]
 )
 def test_a_name_that_google_keeps_is_not_told(name: str) -> None:
-    assert "rename it" in unfit(_with(event_name=name))
+    assert "rename it" in unfit(DESTINATION, _with(event_name=name))
 
 
 def test_parameters_keep_to_googles_limits() -> None:

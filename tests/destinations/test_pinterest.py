@@ -8,6 +8,9 @@ import pytest
 
 from doublet.destinations.contract import Outgoing, Response, Verdict
 from doublet.destinations.pinterest import decide, unfit
+from tests.destinations.cases import cases
+
+DESTINATION = dict(cases("pinterest"))["purchase"].destination("pinterest")
 
 
 @pytest.mark.parametrize(
@@ -21,7 +24,7 @@ from doublet.destinations.pinterest import decide, unfit
     ],
 )
 def test_a_person_must_be_named(user_data: dict[str, Any], is_fit: bool) -> None:
-    assert is_fit is (unfit(Outgoing("Lead", "e-1", 1, user_data=user_data)) == "")
+    assert is_fit is (unfit(DESTINATION, Outgoing("Lead", "e-1", 1, user_data=user_data)) == "")
 
 
 PROCESSED = b'{"status": "processed"}'

@@ -6,6 +6,9 @@ import pytest
 
 from doublet.destinations.contract import Outgoing, Response, Verdict
 from doublet.destinations.tiktok import decide, unfit
+from tests.destinations.cases import cases
+
+DESTINATION = dict(cases("tiktok"))["purchase"].destination("tiktok")
 
 
 @pytest.mark.parametrize(
@@ -22,7 +25,7 @@ def test_only_events_of_a_page_are_told(
     action_source: str | None, url: str | None, is_fit: bool
 ) -> None:
     event = Outgoing("Lead", "e-1", 1, action_source=action_source, event_source_url=url)
-    assert is_fit is (unfit(event) == "")
+    assert is_fit is (unfit(DESTINATION, event) == "")
 
 
 @pytest.mark.parametrize(

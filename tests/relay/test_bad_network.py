@@ -264,4 +264,3 @@ def _again(pair: Pair) -> RunningServer:
 def _is_loaded(server: RunningServer) -> bool:
     rows = server.overview().values()
     return sum(int(row["events"]) for row in rows) >= EVENTS
-
