@@ -41,6 +41,9 @@ _SECOND_US = 1_000_000
 _POLL_S = 0.2
 _GROUP_COMMIT_S = 0.02
 _REFUSED_IN_A_ROW_MAX = 20
+_FAILURES_TOLD = 3
+"""A request that fails once or twice is nothing that an operator must know."""
+
 _LATER = wait_random_exponential(multiplier=1.0, max=300.0)
 _BLOCKED = wait_random_exponential(multiplier=300.0, min=150.0, max=3600.0)
 
@@ -216,6 +219,7 @@ class Sender:
             for n, why in refused.items()
         ]
         if outcome.verdict is Verdict.DONE:
+            self._refused_in_a_row = 0
             sent = [
                 Sent(item.emission_id, traces[n])
                 for n, item in enumerate(items)
@@ -228,6 +232,8 @@ class Sender:
         if outcome.verdict is not Verdict.DIVIDE:
             self._pause(outcome)
             return False
+        # It answers, so it is well.
+        self._go_on(outcome)
         if not aside:
             return await self._send_halves(items)
         self._refused_in_a_row += len(aside)
@@ -260,7 +266,6 @@ class Sender:
     # --- pauses -------------------------------------------------------------------------------
 
     def _go_on(self, outcome: Outcome) -> None:
-        self._refused_in_a_row = 0
         pause = self._outbox.pauses().get(self.destination_id)
         if outcome.retry_after_s:
             now = now_us()
@@ -269,7 +274,8 @@ class Sender:
             self._outbox.set_pause(Pause(self.destination_id, until, now, 0, "done", message))
         elif pause is not None:
             self._outbox.end_pause(self.destination_id)
-            logger.warning("relay-goes-on destination=%s", self.destination_id)
+            if pause.failures >= _FAILURES_TOLD:
+                logger.warning("relay-goes-on destination=%s", self.destination_id)
 
     def _pause(self, outcome: Outcome) -> None:
         """Ask nothing for a while: requests under way that fail too prolong it no further."""
@@ -290,7 +296,7 @@ class Sender:
                 outcome.message[:MESSAGE_LENGTH_MAX],
             )
         )
-        if failures == 1 or outcome.verdict is Verdict.BLOCKED:
+        if failures == _FAILURES_TOLD or outcome.verdict is Verdict.BLOCKED:
             logger.warning(
                 "relay-pauses destination=%s verdict=%s status=%d code=%s wait_s=%.1f",
                 *(self.destination_id, outcome.verdict.value, outcome.http_status),
