@@ -312,21 +312,31 @@ class Catalog:
             secret,
             rules or DestinationRules(),
         )
-        if any(made.name == other.name for other in self.destinations(account_id)):
-            raise OperatorError(
-                f"The account has a destination {made.name!r} already.", "Choose another name."
-            )
+        self._check_free(made)
         with self._write() as connection:
             connection.execute(destinations.insert().values(**_columns_of(made)))
         return made
 
     def save_destination(self, destination: Destination) -> None:
-        """Replace the row of a destination by this one."""
+        """Replace the row of a destination by this one. Raises OperatorError for a name that cannot
+        be one or is another destination's."""
+        destination = msgspec.structs.replace(destination, name=check_name(destination.name))
+        self._check_free(destination)
         which = destinations.c.destination_id == destination.destination_id
         with self._write() as connection:
             connection.execute(
                 destinations.update().where(which).values(**_columns_of(destination))
             )
+
+    def _check_free(self, destination: Destination) -> None:
+        for other in self.destinations(destination.account_id):
+            if (
+                other.name == destination.name
+                and other.destination_id != destination.destination_id
+            ):
+                raise OperatorError(
+                    f"The account has a destination {other.name!r} already.", "Choose another name."
+                )
 
     def remove_destination(self, destination_id: str) -> None:
         """Forget a destination; what it was sent is not undone."""

@@ -18,6 +18,7 @@ from doublet.cli.accounts import account_app, pixel_app
 from doublet.cli.alerts import alerts
 from doublet.cli.backup import backup, restore
 from doublet.cli.check import check
+from doublet.cli.destination import destination_app
 from doublet.cli.explain import explain
 from doublet.cli.options import (
     AsJson,
@@ -55,6 +56,7 @@ app.add_typer(report_app, name="report")
 app.add_typer(person_app, name="person")
 app.add_typer(order_app, name="order")
 app.add_typer(refused_app, name="refused")
+app.add_typer(destination_app, name="destination")
 app.add_typer(rates_app, name="rates")
 app.command()(backup)
 app.command()(restore)

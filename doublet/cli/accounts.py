@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -18,9 +17,9 @@ from doublet.cli.options import (
     print_json,
     print_rows,
     read_kept_settings,
+    read_secret,
     read_settings,
 )
-from doublet.errors import OperatorError
 
 pixel_app = typer.Typer(help="Make, list and change pixels.", no_args_is_help=True)
 account_app = typer.Typer(help="Make, list and change accounts.", no_args_is_help=True)
@@ -76,7 +75,7 @@ def account_edit(
     Example: doublet account edit "Corner Shop" --time-zone Europe/Berlin
     """
     catalog = open_catalog(read_kept_settings(data, pairs))
-    secret = _read_secret(app_secret_file) if app_secret_file is not None else None
+    secret = read_secret(app_secret_file) if app_secret_file is not None else None
     changed = catalog.edit_account(
         catalog.account(account).account_id,
         name=name,
@@ -91,15 +90,6 @@ def account_edit(
         "currency": changed.currency,
     }
     print_json(row) if as_json else print_rows([row], as_json)
-
-
-def _read_secret(file: str) -> str:
-    try:
-        return Path(file).read_text("utf-8").strip() if file else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(
-            f"{file} is no text file that can be read.", "Put the secret alone in it."
-        ) from error
 
 
 @pixel_app.command("create")

@@ -98,6 +98,19 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def read_secret(file: str) -> str:
+    """The secret in a file, in standard input (`-`), or none. Raises OperatorError where the file
+    cannot be read."""
+    try:
+        if file == "-":
+            return sys.stdin.read().strip()
+        return Path(file).read_text("utf-8").strip() if file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(
+            f"{file} is no text file that can be read.", "Put the secret alone in it."
+        ) from error
+
+
 def open_catalog(chosen: Settings) -> Catalog:
     """The catalog, its tables brought to the newest version."""
     from doublet.catalog import Catalog
