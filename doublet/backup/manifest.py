@@ -36,11 +36,13 @@ class TableState(msgspec.Struct, frozen=True):
 
 
 class Formats(msgspec.Struct, frozen=True):
-    """Formats of what is stored; `catalog` is None when the catalog is not in the backup."""
+    """Formats of what is stored; `catalog` and `relay` (the outbox) are None when the backup has
+    none."""
 
     log: int
     lake: int
     catalog: str | None
+    relay: int | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -32,6 +32,7 @@ from doublet.log.disk import DiskLog
 from doublet.log.writer import take_slot
 from doublet.person import unite
 from doublet.processes import RESTORING, FileLock, make_folder
+from doublet.relay.outbox import VERSION as OUTBOX_VERSION
 from doublet.settings import Settings
 
 _NO_CONTENT = {RESTORING, "run", "tmp", "lost+found"}
@@ -61,6 +62,8 @@ def check(backup: Path, on_progress: Progress = quiet) -> tuple[Path, Manifest]:
     if formats.lake > LAKE_FORMAT:
         raise NewerFormatError(f"The lake in {backup}", formats.lake, LAKE_FORMAT)
     check_version(formats.catalog)
+    if (formats.relay or 0) > OUTBOX_VERSION:
+        raise NewerFormatError(f"The outbox in {backup}", formats.relay or 0, OUTBOX_VERSION)
     verify(backup, manifest, _telling("Verifying", manifest.size_bytes, on_progress))
     return backup, manifest
 

@@ -5,7 +5,7 @@ version of each lake table is pinned, `events` first, then the log is copied fro
 that `events` has committed with its rows. So every record that was acknowledged before is either
 in the pinned rows or in the copied log, and the loader of the restored folder goes on exactly
 between the two. Everything else is copied afterwards: the catalog, which may only be younger than
-the events that name its pixels, and the files of the lake, which never change.
+the events that name its pixels, the relay's outbox, and the files of the lake, which never change.
 
 Compaction and clean-up go on meanwhile. Hard links hold the pinned files until they are copied;
 where there are none, or where a file went before it was held, all begins anew from a new version.
@@ -43,6 +43,7 @@ from doublet.lake.table import FORMAT as LAKE_FORMAT
 from doublet.log import segment
 from doublet.log.tail import names, tail
 from doublet.processes import FileLock, make_folder
+from doublet.relay.outbox import copy_outbox
 from doublet.settings import Settings
 
 Progress = Callable[[str, int, int], None]
@@ -140,7 +141,7 @@ class _Backup:
         pinned = [Snapshot(folder) for folder in tables(self._settings.lake_folder)]
         held = {snapshot.folder.name: self._held(snapshot) for snapshot in pinned}
         events = next((each for each in pinned if each.folder.name == "events"), None)
-        log_records = self._copy_log(segments, events)
+        log_records, ends = self._copy_log(segments, events)
         catalog = Catalog(self._settings.catalog_url)
         try:
             version = catalog.copy(self._folder / "catalog.sqlite")
@@ -156,6 +157,10 @@ class _Backup:
                 self._add(f"erasures/{path.name}", path.read_bytes())
         for path in sorted(self._settings.rates_folder.glob("*.csv")):
             self._add(f"rates/{path.name}", path.read_bytes())
+        # Also after: what the copied lake holds and was sent by then, the ledger knows.
+        relay = copy_outbox(self._settings.outbox_file, self._folder / "relay.sqlite", ends)
+        if relay is not None:
+            self._note("relay.sqlite", files.digest(self._folder / "relay.sqlite", _nobody))
         self._copy_lake(pinned, held)
         for snapshot in pinned:
             self._check(snapshot)
@@ -166,7 +171,7 @@ class _Backup:
             __version__,
             self._begun_at.isoformat(timespec="microseconds"),
             datetime.now(UTC).isoformat(timespec="microseconds"),
-            Formats(segment.VERSION, LAKE_FORMAT, version),
+            Formats(segment.VERSION, LAKE_FORMAT, version, relay),
             {each.folder.name: self._state(each) for each in pinned},
             log_records,
             sorted(self._files, key=lambda file: file.path),
@@ -189,9 +194,12 @@ class _Backup:
 
     # --- the log ------------------------------------------------------------------------------
 
-    def _copy_log(self, segments: dict[Path, list[str]], events: Snapshot | None) -> int:
-        """Copy what is not in the pinned rows; how many records that are."""
-        records = 0
+    def _copy_log(
+        self, segments: dict[Path, list[str]], events: Snapshot | None
+    ) -> tuple[int, dict[int, int]]:
+        """Copy what is not in the pinned rows; how many records that are, and where each slot
+        ends."""
+        records, ends = 0, {}
         for slot in self._slots():
             position = events.position(int(slot.name)) if events else 0
             reached = found = 0
@@ -206,7 +214,8 @@ class _Backup:
                 del self._files[noted:]
                 found = 0
             records += found
-        return records
+            ends[int(slot.name)] = max(reached, position)
+        return records, ends
 
     def _add(self, path: str, data: bytes | memoryview) -> None:
         target = self._folder / path

@@ -11,7 +11,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,14 +19,14 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from doublet.errors import NewerFormatError
+from doublet.errors import CorruptError, NewerFormatError
 from doublet.refused.replay import merge_patch
 
 State = Literal["waiting", "ready", "sent", "failed", "withheld"]
 Place = tuple[int, int]
 """Log slot and offset of a copy."""
 
-_VERSION = 1
+VERSION = 1
 _BUSY_TIMEOUT_S = 30.0
 MESSAGE_LENGTH_MAX = 500
 _TO_DO = "state in ('waiting', 'ready', 'failed')"
@@ -127,6 +127,45 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
+def copy_outbox(file: Path, target: Path, ends: Mapping[int, int]) -> int | None:
+    """Copy an outbox as it is at one moment to a new file, while others use it; its format, None
+    where there is none. What lies behind `ends`, offsets by log slot, is left out: whoever goes on
+    with a copied log that ends there gives these offsets to other events. Raises CorruptError."""
+    if not file.exists():
+        return None
+    target.touch(0o600, exist_ok=False)
+    with closing(sqlite3.connect(file)) as reading, closing(sqlite3.connect(target)) as writing:
+        reading.backup(writing)
+        # One file, whole by itself.
+        writing.execute("pragma journal_mode = delete")
+        ((problem,),) = writing.execute("pragma integrity_check").fetchall()
+        if problem != "ok":
+            raise CorruptError(f"The outbox {file} is damaged: {problem}.")
+        writing.execute("create temp table ends (log_slot integer primary key, log_offset integer)")
+        writing.executemany("insert into ends values (?, ?)", ends.items())
+        behind = (
+            "log_offset >= coalesce((select log_offset from ends "
+            "where ends.log_slot = {0}.log_slot), 0)"
+        )
+        emissions = behind.format("emissions")
+        writing.execute(
+            "update tallies set events = tallies.events - gone.events from (select destination_id, "
+            f"state, reason, count(*) as events from emissions where {emissions} "
+            "group by destination_id, state, reason) as gone "
+            "where tallies.destination_id = gone.destination_id "
+            "and tallies.state = gone.state and tallies.reason = gone.reason"
+        )
+        for name in ("emissions", "sightings"):
+            writing.execute(f"delete from {name} where {behind.format(name)}")
+        writing.execute(
+            "update positions set log_offset = min(log_offset, coalesce("
+            "(select log_offset from ends where ends.log_slot = positions.log_slot), 0))"
+        )
+        writing.commit()
+        ((version,),) = writing.execute("pragma user_version").fetchall()
+    return int(version)
+
+
 @cache
 def _schema() -> str:
     return files("doublet.relay").joinpath("schema.sql").read_text("utf-8")
@@ -149,11 +188,11 @@ class Outbox:
         for pragma in ("journal_mode=wal", "synchronous=full", "secure_delete=on"):
             self._db.execute(f"pragma {pragma}")
         ((version,),) = self._db.execute("pragma user_version")
-        if version > _VERSION:
+        if version > VERSION:
             self._db.close()
-            raise NewerFormatError(str(file), str(version), str(_VERSION))
-        if version < _VERSION:
-            self._db.executescript(_schema() + f"pragma user_version = {_VERSION};")
+            raise NewerFormatError(str(file), str(version), str(VERSION))
+        if version < VERSION:
+            self._db.executescript(_schema() + f"pragma user_version = {VERSION};")
 
     def close(self) -> None:
         """Give the file back."""

@@ -24,7 +24,8 @@ class Relay(Pipeline):
         self.settings = Settings(data=folder, **settings)
         self.catalog = Catalog(self.settings.catalog_url)
         self.catalog.migrate()
-        self.account_id = self.catalog.create_account("Shop").account_id
+        known = self.catalog.accounts()
+        self.account_id = (known or [self.catalog.create_account("Shop")])[0].account_id
         self.filler = self.new_filler()
         self.start = now_us()
 
