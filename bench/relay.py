@@ -44,7 +44,7 @@ from measure import (
 )
 
 from doublet.catalog import Account, Catalog, Destination, DestinationRules
-from doublet.relay.outbox import NewEmission, Outbox, now_us
+from doublet.outbox import NewEmission, Outbox, now_us
 from doublet.settings import Settings
 
 SEED_PIXEL = "1000000000000001"

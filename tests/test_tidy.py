@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "settings",
     ),
     # substrate
-    ("processes", "log", "lake", "engine", "catalog", "migrations", "rates"),
+    ("processes", "log", "lake", "engine", "catalog", "outbox", "migrations", "rates"),
     # logic
     (
         "accept",
@@ -71,7 +71,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 """Modules by layer; imports go to the same layer or to one above it in this list."""
 
-EDGES_MAY_IMPORT = {("collect", "health"), ("rounds", "health"), ("backup", "relay")}
+EDGES_MAY_IMPORT = {("collect", "health"), ("rounds", "health")}
 """The only arrows between edges; otherwise they meet where they are put together."""
 
 LINES_MAX = 500

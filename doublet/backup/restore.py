@@ -30,9 +30,9 @@ from doublet.lake.table import FORMAT as LAKE_FORMAT
 from doublet.log import segment
 from doublet.log.disk import DiskLog
 from doublet.log.writer import take_slot
+from doublet.outbox import VERSION as OUTBOX_VERSION
 from doublet.person import unite
 from doublet.processes import RESTORING, FileLock, make_folder
-from doublet.relay.outbox import VERSION as OUTBOX_VERSION
 from doublet.settings import Settings
 
 _NO_CONTENT = {RESTORING, "run", "tmp", "lost+found"}

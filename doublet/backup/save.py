@@ -42,8 +42,8 @@ from doublet.lake.snapshot import Snapshot, tables
 from doublet.lake.table import FORMAT as LAKE_FORMAT
 from doublet.log import segment
 from doublet.log.tail import names, tail
+from doublet.outbox import copy_outbox
 from doublet.processes import FileLock, make_folder
-from doublet.relay.outbox import copy_outbox
 from doublet.settings import Settings
 
 Progress = Callable[[str, int, int], None]

@@ -25,8 +25,8 @@ from doublet.cli.refused import read_patch
 
 if TYPE_CHECKING:
     from doublet.catalog import Catalog, Destination
-    from doublet.relay.outbox import Outbox
-    from doublet.relay.status import DestinationStatus
+    from doublet.destinations.status import DestinationStatus
+    from doublet.outbox import Outbox
     from doublet.settings import Settings
 
 Which = Annotated[
@@ -51,7 +51,7 @@ def destination_status(
 
     Example: doublet destination status
     """
-    from doublet.relay.status import status
+    from doublet.destinations.status import status
 
     chosen = read_kept_settings(data, pairs)
     catalog = open_catalog(chosen)
@@ -99,7 +99,7 @@ def destination_failed(
 
     Example: doublet destination failed "Meta" --limit 5
     """
-    from doublet.relay.status import dead_letters
+    from doublet.destinations.status import dead_letters
 
     chosen, _, destination = _open(which, account, data, pairs)
     outbox = _outbox(chosen)
@@ -134,16 +134,21 @@ def destination_replay(
 
     Example: doublet destination replay "Meta" --reason 100/2804010 --patch '{"currency": "EUR"}'
     """
+    from doublet.destinations.status import replay
+
     if not (ids or reason or every):
         raise typer.BadParameter("Name events by id, a --reason, or --all.")
     chosen, _, destination = _open(which, account, data, pairs)
     outbox = _outbox(chosen)
+    chosen_ids = set(ids) if ids else None
+    mending = read_patch(patch)
     replayed = (
-        outbox.replay(
+        replay(
+            outbox,
             destination.destination_id,
-            emission_ids=set(ids) if ids else None,
+            emission_ids=chosen_ids,
             reason=reason,
-            patch=read_patch(patch),
+            patch=mending,
         )
         if outbox
         else []
@@ -165,6 +170,6 @@ def _open(
 
 def _outbox(chosen: Settings) -> Outbox | None:
     """None where nothing was ever relayed."""
-    from doublet.relay.outbox import Outbox
+    from doublet.outbox import Outbox
 
     return Outbox(chosen.outbox_file) if chosen.outbox_file.exists() else None

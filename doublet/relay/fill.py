@@ -18,7 +18,7 @@ import msgspec
 from doublet.accept.traffic import AUTOMATIC, MARKS, host_of, is_listed
 from doublet.catalog import Catalog, Destination
 from doublet.engine import Engine
-from doublet.relay.outbox import NewEmission, Outbox, Place, Sighting, State, now_us
+from doublet.outbox import NewEmission, Outbox, Place, Sighting, State, now_us
 from doublet.settings import Settings
 
 _STEP_COPIES = 20_000

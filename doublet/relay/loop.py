@@ -21,8 +21,7 @@ from doublet.catalog import Destination
 from doublet.destinations.contract import Kind, Outcome, Request, Response, Verdict
 from doublet.destinations.kinds import KINDS
 from doublet.destinations.policy import Kept, Planned, Seen, decode_stored, plan
-from doublet.relay.drop import write_file
-from doublet.relay.outbox import (
+from doublet.outbox import (
     MESSAGE_LENGTH_MAX,
     Aside,
     Asked,
@@ -33,6 +32,7 @@ from doublet.relay.outbox import (
     Settled,
     now_us,
 )
+from doublet.relay.drop import write_file
 
 logger = logging.getLogger(__name__)
 

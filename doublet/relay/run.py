@@ -12,9 +12,9 @@ import httpx
 from doublet import __version__
 from doublet.catalog import Catalog, Destination
 from doublet.destinations.kinds import KINDS
+from doublet.outbox import Outbox
 from doublet.processes import FileLock
 from doublet.relay.loop import TIMEOUT_S, Sender, Writer
-from doublet.relay.outbox import Outbox
 from doublet.settings import Settings
 
 logger = logging.getLogger(__name__)

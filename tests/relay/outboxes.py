@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from doublet.catalog import Catalog, Destination, DestinationRules
+from doublet.outbox import Outbox, now_us
 from doublet.relay.fill import Filler
-from doublet.relay.outbox import Outbox, now_us
 from doublet.settings import Settings
 from tests.factories import SECOND, Pipeline, make_record
 

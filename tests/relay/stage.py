@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from doublet.catalog import Catalog, Destination, DestinationRules
-from doublet.relay.outbox import NewEmission, Outbox, Sighting, now_us
+from doublet.outbox import NewEmission, Outbox, Sighting, now_us
 from doublet.settings import Settings
 from tests.server import DoubletProcess, wait_for
 

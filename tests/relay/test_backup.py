@@ -12,7 +12,7 @@ from doublet.backup.save import save
 from doublet.catalog import Catalog
 from doublet.errors import NewerFormatError
 from doublet.log.disk import DiskLog
-from doublet.relay.outbox import Asked, Outbox, Sent, Settled
+from doublet.outbox import Asked, Outbox, Sent, Settled
 from doublet.settings import Settings
 from tests.relay.outboxes import Relay
 

@@ -16,7 +16,7 @@ import pytest
 
 from doublet.catalog import Catalog, Destination, DestinationRules
 from doublet.engine.duckdb import DuckDBEngine
-from doublet.relay.outbox import Outbox
+from doublet.outbox import Outbox
 from tests.factories import sha256
 from tests.server import RunningServer, free_port, wait_for
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from doublet.catalog import Catalog
+from doublet.outbox import Aside, Asked, Outbox, Ready, Sent, Settled
 from doublet.person import Wish
 from doublet.relay.fill import Filler
-from doublet.relay.outbox import Aside, Asked, Outbox, Ready, Sent, Settled
 from doublet.relaying import filler_of
 from doublet.rounds import Freshener
 from tests.factories import sha256

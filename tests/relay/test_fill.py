@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from doublet.catalog import DestinationRules
-from doublet.relay.outbox import Outbox
+from doublet.outbox import Outbox
 from tests.factories import PIXEL, SECOND, sha256
 from tests.relay.outboxes import Relay
 

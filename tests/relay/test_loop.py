@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from doublet.catalog import Destination, DestinationRules
-from doublet.relay.outbox import Pause
+from doublet.destinations.status import replay
+from doublet.outbox import Pause
 from tests.collector import Collector
 from tests.relay.stage import Stage
 from tests.server import free_port, served, wait_for
@@ -113,9 +114,8 @@ def test_only_the_bad_event_is_set_aside_and_can_be_replayed(
     assert "event-124" == json.loads(payload)["event_id"]
     # Halves are tried down to one event, whatever else is in its batch.
     assert len(_requests(stage)) < 2 * 10
-    (number,) = stage.outbox.replay(
-        destination.destination_id, patch={"currency": "EUR", "custom_data": {"currency": "EUR"}}
-    )
+    patch = {"currency": "EUR", "custom_data": {"currency": "EUR"}}
+    (number,) = replay(stage.outbox, destination.destination_id, patch=patch)
     stage.wait_for(destination, sent=300)
     record = receiver.new_record()
     assert ("event-124", "EUR") == (record["event_id"], record["currency"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
 from doublet.catalog import Destination
-from doublet.relay.outbox import Outbox, now_us
+from doublet.outbox import Outbox, now_us
+from doublet.refused.replay import merge_patch
 
 _HOUR_US = 3_600_000_000
 _STATES = ("waiting", "ready", "sent", "failed", "withheld")
@@ -140,3 +142,21 @@ def dead_letters(
         DeadLetter(*row[:6], _at(row[6]), msgspec.json.decode(row[7]) if row[7] else None)
         for row in outbox.failed(destination_id, reason, limit)
     ]
+
+
+def replay(
+    outbox: Outbox,
+    destination_id: str,
+    *,
+    emission_ids: Collection[int] | None = None,
+    reason: str | None = None,
+    patch: dict[str, Any] | None = None,
+) -> list[int]:
+    """Let dead letters be sent again, mended by a merge patch (RFC 7396) of the event; see
+    `Outbox.replay`."""
+
+    def mend(payload: bytes) -> bytes:
+        event = msgspec.json.decode(payload)
+        return msgspec.json.encode(merge_patch(event, patch)) if patch else payload
+
+    return outbox.replay(destination_id, emission_ids=emission_ids, reason=reason, mend=mend)

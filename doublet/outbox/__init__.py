@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from importlib.resources import files
@@ -20,7 +20,6 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from doublet.errors import CorruptError, NewerFormatError
-from doublet.refused.replay import merge_patch
 
 State = Literal["waiting", "ready", "sent", "failed", "withheld"]
 Place = tuple[int, int]
@@ -168,12 +167,11 @@ def copy_outbox(file: Path, target: Path, ends: Mapping[int, int]) -> int | None
 
 @cache
 def _schema() -> str:
-    return files("doublet.relay").joinpath("schema.sql").read_text("utf-8")
+    return files("doublet.outbox").joinpath("schema.sql").read_text("utf-8")
 
 
-def _patched(payload: bytes, patch: dict[str, Any]) -> bytes:
-    event = msgspec.json.decode(payload)
-    return msgspec.json.encode(merge_patch(event, patch)) if patch else payload
+def _as_it_was(payload: bytes) -> bytes:
+    return payload
 
 
 class Outbox:
@@ -401,10 +399,10 @@ class Outbox:
         *,
         emission_ids: Collection[int] | None = None,
         reason: str | None = None,
-        patch: dict[str, Any] | None = None,
+        mend: Callable[[bytes], bytes] = _as_it_was,
     ) -> list[int]:
-        """Make dead letters ready again, mended by a merge patch (RFC 7396) of the event; all of a
-        destination, or those named, or of one reason. The emissions that will be sent."""
+        """Make dead letters ready again, each mended; all of a destination, or those named, or of
+        one reason. The emissions that will be sent."""
         now = now_us()
         with self._write() as db:
             rows = db.execute(
@@ -413,7 +411,7 @@ class Outbox:
                 (destination_id, reason),
             ).fetchall()
             mended = [
-                (number, _patched(payload, patch or {}))
+                (number, mend(payload))
                 for number, payload in rows
                 if emission_ids is None or number in emission_ids
             ]
