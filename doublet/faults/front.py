@@ -149,7 +149,7 @@ class _Talk:
 
     async def _complain(self, error: h11.RemoteProtocolError) -> None:
         if self._client.http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            body = graph_error(Refusal(Reason.MALFORMED_BODY, f"This is no HTTP/1.1: {error}."))
+            body = graph_error(Refusal(Reason.MALFORMED_BODY, "The request is no HTTP/1.1."))
             headers = [*json_headers(body), (b"connection", b"close")]
             head = h11.Response(status_code=error.error_status_hint, headers=headers)
             try:
