@@ -38,7 +38,7 @@ from doublet.openapi import document
 from doublet.processes import private_socket
 from doublet.refusal import Reason, Refusal
 from doublet.relay.fill import Filler
-from doublet.relaying import filler_of
+from doublet.relaying import backfilled, filler_of, previewed
 from doublet.replay import replay
 from doublet.rounds import Freshener, Rounds
 from doublet.settings import Settings
@@ -48,6 +48,7 @@ from doublet.web.live import live_routes
 from doublet.web.person import person_routes
 from doublet.web.refusals import refusal_routes, replay_routes
 from doublet.web.refused import as_graph_error
+from doublet.web.relay import relay_routes
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,12 @@ def feed_of(settings: Settings, catalog: Catalog, freshener: Freshener) -> Feed:
 
 
 def application(
-    settings: Settings, catalog: Catalog, freshener: Freshener, key: OperatorKey, feed: Feed
+    settings: Settings,
+    catalog: Catalog,
+    freshener: Freshener,
+    key: OperatorKey,
+    feed: Feed,
+    filler: Filler,
 ) -> Starlette:
     """All that the worker answers: pages and their twins, our own API, Graph."""
     description = msgspec.json.encode(document(settings.url))
@@ -134,6 +140,7 @@ def application(
         is_operator=key.matches,
         cache=settings.run_folder / "web",
         rates=settings.rates_folder,
+        outbox=settings.outbox_file,
         public_url=settings.url,
     )
     door = Access(catalog, key.matches)
@@ -145,6 +152,9 @@ def application(
         Route("/openapi.json", describe),
         *refusal_routes(door, catalog, freshener.refusals),
         *replay_routes(door, catalog, partial(replay, settings, freshener)),
+        *relay_routes(
+            door, catalog, partial(previewed, settings, freshener), partial(backfilled, filler)
+        ),
     ]
     return app
 
@@ -153,7 +163,7 @@ async def _serve(settings: Settings, freshener: Freshener, filler: Filler) -> No
     key = OperatorKey(settings.run_folder)
     catalog = Catalog(settings.catalog_url)
     feed = feed_of(settings, catalog, freshener)
-    app = application(settings, catalog, freshener, key, feed)
+    app = application(settings, catalog, freshener, key, feed, filler)
     socket = private_socket(settings)
     socket.unlink(missing_ok=True)
     server = Server(

@@ -48,6 +48,7 @@ class Site:
             is_operator=OPERATOR.__eq__,
             cache=folder / "web",
             rates=folder / "rates",
+            outbox=folder / "relay.sqlite",
             public_url=PUBLIC_URL,
         )
         self._serving = served(self.app)

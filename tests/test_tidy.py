@@ -60,6 +60,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "worker",
         "ask",
         "ask_refused",
+        "ask_relay",
         "replay",
         "faults",
         "serve",

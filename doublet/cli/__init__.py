@@ -35,6 +35,7 @@ from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
 from doublet.cli.quality import report_diagnostics, report_quality
 from doublet.cli.refused import refused_app
+from doublet.cli.relay import RELAY_COMMANDS
 from doublet.cli.report import report_app
 from doublet.cli.send import send
 from doublet.cli.tail import tail
@@ -56,6 +57,8 @@ app.add_typer(report_app, name="report")
 app.add_typer(person_app, name="person")
 app.add_typer(order_app, name="order")
 app.add_typer(refused_app, name="refused")
+for name, command in RELAY_COMMANDS.items():
+    destination_app.command(name)(command)
 app.add_typer(destination_app, name="destination")
 app.add_typer(rates_app, name="rates")
 app.command()(backup)

@@ -355,9 +355,15 @@ def destination_resume(
 def _save_paused(
     is_paused: bool, which: str, account: str | None, data: Any, as_json: bool, pairs: Any
 ) -> None:
+    from doublet.destinations.status import opened
+
     catalog, found = _open(which, account, data, pairs)
     changed = msgspec.structs.replace(found, is_paused=is_paused)
     catalog.save_destination(changed)
+    with opened(read_kept_settings(data, pairs).outbox_file) as outbox:
+        if outbox is not None and not is_paused:
+            # What was wrong there is put right: no need to wait for the next try.
+            outbox.end_pause(found.destination_id)
     if as_json:
         print_json(_shown(changed))
     else:

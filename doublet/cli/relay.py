@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from doublet.destinations.status import DestinationStatus
     from doublet.outbox import Outbox
     from doublet.settings import Settings
+
+_LOOK_S = 0.5
 
 Which = Annotated[
     str, typer.Argument(metavar="DESTINATION", help="Name or id.", callback=not_empty)
@@ -140,23 +144,120 @@ def destination_replay(
         raise typer.BadParameter("Name events by id, a --reason, or --all.")
     chosen, _, destination = _open(which, account, data, pairs)
     outbox = _outbox(chosen)
-    chosen_ids = set(ids) if ids else None
-    mending = read_patch(patch)
-    replayed = (
-        replay(
+    replayed: list[int] = []
+    if outbox is not None:
+        replayed = replay(
             outbox,
             destination.destination_id,
-            emission_ids=chosen_ids,
+            emission_ids=set(ids) if ids else None,
             reason=reason,
-            patch=mending,
+            patch=read_patch(patch),
         )
-        if outbox
-        else []
-    )
     if as_json:
         print_json({"replayed": len(replayed)})
     else:
         out.print(f"{len(replayed):,} events will be sent again.")
+
+
+def destination_preview(
+    which: Which,
+    limit: Annotated[int, typer.Option(help="How many events.", min=1, max=1000)] = 10,
+    event_id: Annotated[
+        str | None, typer.Option(help="Only events with this id.", callback=not_empty)
+    ] = None,
+    account: AccountOption = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    pairs: SetOption = None,
+) -> None:
+    """Show the exact requests for the latest events, without sending them (a dry run).
+
+    Example: doublet destination preview "Meta" --limit 3
+    """
+    from doublet.ask_relay import read_preview
+
+    chosen, _, destination = _open(which, account, data, pairs)
+    found = read_preview(chosen, destination, limit, event_id)
+    if as_json:
+        print_json(msgspec.to_builtins(found))
+        return
+    for request in found.requests:
+        events = "1 event" if request.events == 1 else f"{request.events:,} events"
+        out.print(f"[bold]{request.method}[/] {literal(request.url)}  ({events})", soft_wrap=True)
+        for name, value in request.headers.items():
+            out.print(f"{literal(name)}: {literal(value)}", soft_wrap=True)
+        print_json(request.body) if isinstance(request.body, dict | list) else print(request.body)
+    for kept in found.not_sent:
+        what = literal(f"{kept.event_name} {kept.event_id or ''}".strip())
+        state = "would fail" if kept.is_failure else "is withheld"
+        out.print(f"{what} {state}, {kept.reason}: {literal(kept.message)}", soft_wrap=True)
+    if not found.requests and not found.not_sent:
+        err.print("No event is meant for this destination.")
+
+
+Day = Annotated[
+    datetime, typer.Option(formats=["%Y-%m-%d"], help="Day, in the account's time zone.")
+]
+
+
+def destination_backfill(
+    which: Which,
+    since: Day,
+    until: Day,
+    rate: Annotated[float, typer.Option(help="Events a second.", min=0.01, max=1e6)] = 500.0,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Show how far it is, to the end.")
+    ] = True,
+    account: AccountOption = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    pairs: SetOption = None,
+) -> None:
+    """Send the events of some days that were not sent yet, both days included.
+
+    Example: doublet destination backfill "Meta" --since 2026-01-01 --until 2026-01-07 --rate 200
+    """
+    from doublet.ask_relay import ask_to_backfill
+    from doublet.reports import bounds
+    from doublet.web.relay import BackfillWish
+
+    chosen, catalog, destination = _open(which, account, data, pairs)
+    owner = catalog.account(destination.account_id)
+    begin, end = bounds(owner, since.date(), until.date())
+    assert begin is not None
+    assert end is not None
+    if begin >= end:
+        raise typer.BadParameter("--until is before --since; swap them.")
+    with err.status("Looking for events …"):
+        done = ask_to_backfill(chosen, destination, BackfillWish(begin, end, rate))
+    outbox = _outbox(chosen)
+    if wait and outbox is not None and done.events and not as_json:
+        _show_progress(outbox, destination, done.events)
+    if as_json:
+        print_json(done._asdict())
+    else:
+        out.print(f"{done.events:,} events to send, {done.withheld:,} withheld.")
+
+
+def _show_progress(outbox: Outbox, destination: Destination, events: int) -> None:
+    """Until nothing waits any more; Ctrl-C ends only the showing."""
+    import time
+
+    from rich.progress import Progress
+
+    def left() -> int:
+        which = destination.destination_id
+        return outbox.count(which, "waiting") + outbox.count(which, "ready")
+
+    with Progress(console=err) as progress:
+        task = progress.add_task("Sending", total=events)
+        try:
+            while waiting := left():
+                progress.update(task, completed=max(0, events - waiting))
+                time.sleep(_LOOK_S)
+            progress.update(task, completed=events)
+        except KeyboardInterrupt:
+            err.print("It goes on; `doublet destination status` shows how far it is.")
 
 
 def _open(
@@ -173,3 +274,13 @@ def _outbox(chosen: Settings) -> Outbox | None:
     from doublet.outbox import Outbox
 
     return Outbox(chosen.outbox_file) if chosen.outbox_file.exists() else None
+
+
+RELAY_COMMANDS: dict[str, Callable[..., None]] = {
+    "status": destination_status,
+    "failed": destination_failed,
+    "replay": destination_replay,
+    "preview": destination_preview,
+    "backfill": destination_backfill,
+}
+"""Further commands of `doublet destination`."""

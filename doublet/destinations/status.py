@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -50,6 +52,19 @@ class DestinationStatus(msgspec.Struct):
     seconds_max: float | None = None
     last_answer: str | None = None
     last_sent_at: datetime | None = None
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[Outbox | None]:
+    """The outbox in a file; None where nothing was ever relayed."""
+    if not file.exists():
+        yield None
+        return
+    outbox = Outbox(file)
+    try:
+        yield outbox
+    finally:
+        outbox.close()
 
 
 def status(outbox: Outbox | None, destinations: Iterable[Destination]) -> list[DestinationStatus]:

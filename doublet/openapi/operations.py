@@ -10,6 +10,7 @@ import msgspec
 from doublet.accept.check import Check
 from doublet.alerts.book import Alert
 from doublet.collect.scripts import MatchingSettings
+from doublet.destinations.status import DestinationStatus
 from doublet.event import EventsRequest, OrdersRequest, WireEvent
 from doublet.explain import Story
 from doublet.health import Health
@@ -22,6 +23,7 @@ from doublet.reports.diagnostics import DiagnosticRow
 from doublet.reports.orders import OrderLedger, OrdersReport
 from doublet.reports.quality import QualityRow
 from doublet.web.person import Ask
+from doublet.web.relay import BackfillWish
 
 JSON = "application/json"
 STREAM = "text/event-stream"
@@ -108,6 +110,9 @@ PARAMETERS: dict[str, Any] = {
     "version": _path("version", "Any from v13.0 on.", r"^v(1[3-9]|2[0-9])\.0$"),
     "pixel_id": _path("pixel_id", "The pixel (dataset).", "^[0-9]{15,16}$"),
     "account_id": _path("account_id", "The ad account.", "^act_[0-9]{15}$"),
+    "destination_id": _path("destination_id", "Id of a destination.", "^dst_[0-9]{12}$"),
+    "limit": _query("limit", "How many events.", {"type": "integer", "minimum": 1}),
+    "only_event_id": _query("event_id", "Only events with this id."),
     "id": _query("id", "The pixel.", {"type": "string", "pattern": "^[0-9]{15,16}$"}),
     "ev": _query("ev", "event_name.", {"type": "string", "minLength": 1}),
     "eid": _query("eid", "event_id."),
@@ -294,6 +299,7 @@ OPERATIONS: tuple[Operation, ...] = (
         list[dict[str, Any]],
         *("account", "pixel", "code", "all"),
     ),
+    _report("/relay.json", "How each destination is doing.", list[DestinationStatus], "account"),
     _report("/refused.json", "Causes of refusals.", list[Cause], *_QUESTION, "reason"),
     _report("/refused.csv", "The same.", None, *_QUESTION, "reason"),
     # What programs of our own ask.
@@ -312,6 +318,23 @@ OPERATIONS: tuple[Operation, ...] = (
         refused=(400, 401, 404, 413, 503),
         when="What was accepted is durable.",
         bodies={JSON: Wish},
+    ),
+    Operation(
+        "get",
+        "/v1/destinations/{destination_id}/preview",
+        "The exact requests for the latest events, not sent (docs/relay.md).",
+        ("destination_id", "limit", "only_event_id"),
+        {JSON: {"type": "object"}},
+    ),
+    Operation(
+        "post",
+        "/v1/destinations/{destination_id}/backfill",
+        "Send the events of a time that were not sent yet.",
+        ("destination_id",),
+        {JSON: {"type": "object"}},
+        (400, 401, 413, 503),
+        when="They are in the outbox.",
+        bodies={JSON: BackfillWish},
     ),
     Operation(
         "post",

@@ -77,7 +77,8 @@ class _Span(NamedTuple):
 
 
 @cache
-def _sql(name: str) -> str:
+def sql(name: str) -> str:
+    """The text of a query of the relay's."""
     return files("doublet.relay").joinpath(f"{name}.sql").read_text("utf-8")
 
 
@@ -208,7 +209,7 @@ class Filler:
     def _events(self, span: _Span, accounts: list[str]) -> list[dict[str, Any]]:
         if not accounts:
             return []
-        return self._engine.query(_sql("noted"), {**span._asdict(), "accounts": accounts})
+        return self._engine.query(sql("noted"), {**span._asdict(), "accounts": accounts})
 
     def _emission(
         self, outbox: Outbox, destination: Destination, event: Mapping[str, Any]
@@ -216,7 +217,7 @@ class Filler:
         """What becomes of an event at a destination; None when it is not meant for it, or was
         there before."""
         place = event["log_slot"], event["log_offset"]
-        if not _is_meant(destination, event):
+        if not is_meant(destination, event):
             return None
         if outbox.covers(destination.destination_id, event["places"] or (place,)):
             return None
@@ -263,8 +264,7 @@ class Filler:
         ids, slots, offsets = map(list, zip(*due, strict=True))
         given = {"ids": ids, "slots": slots, "offsets": offsets}
         found = {
-            row["emission_id"]: row["payload"]
-            for row in self._engine.query(_sql("payloads"), given)
+            row["emission_id"]: row["payload"] for row in self._engine.query(sql("payloads"), given)
         }
         outbox.make_ready(found.items(), [each for each in ids if each not in found])
         return limit < room and len(due) == limit
@@ -285,7 +285,8 @@ def _place_of(span: _Span) -> dict[str, Any]:
     return {name: getattr(span, name) for name in names}
 
 
-def _is_meant(destination: Destination, event: Mapping[str, Any]) -> bool:
+def is_meant(destination: Destination, event: Mapping[str, Any]) -> bool:
+    """Whether the destination's filters let a row of an event pass."""
     rules = destination.rules
     return (
         (not rules.pixels or event["pixel_id"] in rules.pixels)

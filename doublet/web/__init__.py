@@ -28,6 +28,7 @@ from doublet.web import (
     overview,
     quality,
     refused,
+    relay,
 )
 from doublet.web.protection import Protection
 
@@ -39,10 +40,11 @@ def create_app(
     is_operator: Callable[[str], bool],
     cache: Path,
     rates: Path,
+    outbox: Path,
     public_url: str,
 ) -> Starlette:
     """The application. `cache` is a folder for what is made once, `rates` that of exchange rates,
-    `public_url` the address under which browsers reach this server."""
+    `outbox` the relay's file, `public_url` the address under which browsers reach this server."""
     door = access.Access(catalog, is_operator)
     files = assets.Assets(cache)
     app = Starlette(
@@ -55,7 +57,7 @@ def create_app(
             *orders.routes(door, catalog, engine, rates),
             *coverage.routes(door, catalog, engine),
             *alerts.routes(door, catalog),
-            *check.routes(door),
+            *relay.relay_page(door, catalog, outbox),
             *quality.routes(door, catalog, engine),
             *check.routes(door),
             *files.routes(),

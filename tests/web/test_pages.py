@@ -358,6 +358,7 @@ def test_the_chart_library_is_made_once_and_kept(site: Site, tmp_path: Path) -> 
         is_operator=bool,
         cache=kept.parent,
         rates=tmp_path / "rates",
+        outbox=tmp_path / "relay.sqlite",
         public_url="",
     )
     with served(app) as url:
