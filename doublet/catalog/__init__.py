@@ -298,6 +298,7 @@ class Catalog:
         target: dict[str, Any],
         secret: str = "",
         rules: DestinationRules | None = None,
+        is_paused: bool = False,
     ) -> Destination:
         """Make a destination; what its kind asks of `target`, `secret` and rules was checked.
         Raises OperatorError for a name that cannot be one or is another destination's."""
@@ -307,7 +308,7 @@ class Catalog:
             kind,
             check_name(name),
             int(time.time()),
-            False,
+            is_paused,
             target,
             secret,
             rules or DestinationRules(),

@@ -195,6 +195,7 @@ def destination_create(
     batch_events: BatchEvents = None,
     batch_wait_s: BatchWait = None,
     in_flight: InFlight = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Send nothing before `resume`.")] = False,
     account: AccountOption = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -218,7 +219,7 @@ def destination_create(
     draft = Destination("", account_id, kind, name, 0, False, _target(fields), secret, rules)
     checked = check_destination(draft)
     made = catalog.create_destination(
-        account_id, kind, name, checked.target, checked.secret, checked.rules
+        account_id, kind, name, checked.target, checked.secret, checked.rules, paused
     )
     if as_json:
         print_json(_shown(made))
