@@ -38,7 +38,8 @@ from doublet.openapi import document
 from doublet.processes import private_socket
 from doublet.refusal import Reason, Refusal
 from doublet.relay.fill import Filler
-from doublet.relaying import filler_of
+from doublet.relay.outlook import outlook
+from doublet.relaying import backfill_routes, filler_of
 from doublet.replay import replay
 from doublet.rounds import Freshener, Rounds
 from doublet.settings import Settings
@@ -120,7 +121,12 @@ def feed_of(settings: Settings, catalog: Catalog, freshener: Freshener) -> Feed:
 
 
 def application(
-    settings: Settings, catalog: Catalog, freshener: Freshener, key: OperatorKey, feed: Feed
+    settings: Settings,
+    catalog: Catalog,
+    freshener: Freshener,
+    key: OperatorKey,
+    feed: Feed,
+    filler: Filler,
 ) -> Starlette:
     """All that the worker answers: pages and their twins, our own API, Graph."""
     description = msgspec.json.encode(document(settings.url))
@@ -135,6 +141,7 @@ def application(
         cache=settings.run_folder / "web",
         rates=settings.rates_folder,
         public_url=settings.url,
+        outlook=partial(outlook, catalog, settings.outbox_file),
     )
     door = Access(catalog, key.matches)
     app.router.routes[:0] = [
@@ -144,6 +151,7 @@ def application(
         *live_routes(door, catalog, feed),
         Route("/openapi.json", describe),
         *refusal_routes(door, catalog, freshener.refusals),
+        *backfill_routes(door, catalog, filler),
         *replay_routes(door, catalog, partial(replay, settings, freshener)),
     ]
     return app
@@ -153,7 +161,7 @@ async def _serve(settings: Settings, freshener: Freshener, filler: Filler) -> No
     key = OperatorKey(settings.run_folder)
     catalog = Catalog(settings.catalog_url)
     feed = feed_of(settings, catalog, freshener)
-    app = application(settings, catalog, freshener, key, feed)
+    app = application(settings, catalog, freshener, key, feed, filler)
     socket = private_socket(settings)
     socket.unlink(missing_ok=True)
     server = Server(

@@ -25,6 +25,7 @@ from starlette.routing import Route
 from doublet.catalog import Catalog
 from doublet.openapi import document
 from doublet.openapi.operations import OPERATIONS, STREAM
+from doublet.relaying import filler_of
 from doublet.rounds import Freshener
 from doublet.settings import Settings
 from doublet.worker import OperatorKey, application, feed_of
@@ -86,7 +87,9 @@ def test_every_route_is_described_or_for_people(tmp_path: Path) -> None:
     freshener = Freshener(chosen)
     try:
         feed = feed_of(chosen, catalog, freshener)
-        app = application(chosen, catalog, freshener, OperatorKey(chosen.run_folder), feed)
+        filler = filler_of(chosen, catalog, freshener)
+        key = OperatorKey(chosen.run_folder)
+        app = application(chosen, catalog, freshener, key, feed, filler)
     finally:
         freshener.close()
         catalog.close()

@@ -16,6 +16,7 @@ from doublet.health import Health
 from doublet.refusal import Reason
 from doublet.refused import Cause, RefusedRequest
 from doublet.refused.replay import Replay, Wish
+from doublet.relay.fill import Backfill, Backfilled
 from doublet.reports import OverviewRow, TimelineRow
 from doublet.reports.coverage import CoverageRow
 from doublet.reports.diagnostics import DiagnosticRow
@@ -107,6 +108,7 @@ def _path(name: str, about: str, pattern: str) -> dict[str, Any]:
 PARAMETERS: dict[str, Any] = {
     "version": _path("version", "Any from v13.0 on.", r"^v(1[3-9]|2[0-9])\.0$"),
     "pixel_id": _path("pixel_id", "The pixel (dataset).", "^[0-9]{15,16}$"),
+    "destination_id": _path("destination_id", "The destination.", "^dst_[0-9]{12}$"),
     "account_id": _path("account_id", "The ad account.", "^act_[0-9]{15}$"),
     "id": _query("id", "The pixel.", {"type": "string", "pattern": "^[0-9]{15,16}$"}),
     "ev": _query("ev", "event_name.", {"type": "string", "minLength": 1}),
@@ -312,6 +314,16 @@ OPERATIONS: tuple[Operation, ...] = (
         refused=(400, 401, 404, 413, 503),
         when="What was accepted is durable.",
         bodies={JSON: Wish},
+    ),
+    Operation(
+        "post",
+        "/v1/destinations/{destination_id}/backfill",
+        "Have a destination be sent the events of a time, also those before it was made.",
+        ("destination_id",),
+        {JSON: Backfilled},
+        (400, 401, 404, 413, 503),
+        when="They are in the outbox.",
+        bodies={JSON: Backfill},
     ),
     Operation(
         "post",
