@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from typing import TypedDict, Unpack
 
 import httpx
 import msgspec
 
-from doublet.catalog import Account
+from doublet.catalog import Account, Catalog
 from doublet.engine import Engine
 from doublet.errors import OperatorError, SenderError
 from doublet.explain import Story, explain
 from doublet.processes import private_socket
 from doublet.rates import load_rates
+from doublet.relay.outlook import outlook
 from doublet.reports import CurrencyRow, OverviewRow, as_csv, overview, overview_by_currency
 from doublet.reports.coverage import (
     CoverageCurrencyRow,
@@ -148,8 +150,13 @@ def read_stories(
     answer = ask_worker(settings, "GET", "/explain.json", parameters)
     if answer is not None:
         return msgspec.json.decode(answer, type=list[Story])
-    with _own_engine(settings) as engine:
-        return explain(engine, account, event_id, pixel_id)
+    catalog = Catalog(settings.catalog_url)
+    try:
+        with _own_engine(settings) as engine:
+            told = partial(outlook, catalog, settings.outbox_file)
+            return explain(engine, account, event_id, pixel_id, told)
+    finally:
+        catalog.close()
 
 
 def read_orders(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from operator import itemgetter
@@ -54,6 +54,39 @@ class Difference(msgspec.Struct):
     says: dict[int, Any]
 
 
+class Relayed(msgspec.Struct):
+    """What became of the event at one destination; `name` and `kind` are empty once it is removed.
+
+    `state` is waiting, ready, sent, failed or withheld, `reason` and `message` say why; `due_at` is
+    when it was to be sent. The request, as long as it is remembered: when it was sent, with how
+    many events, and what was answered. `trace` holds the event as it was `sent` and where what it
+    lacked was taken from.
+    """
+
+    destination_id: str
+    name: str
+    kind: str
+    state: str
+    reason: str
+    message: str
+    due_at: datetime
+    sent_at: datetime | None = None
+    events: int | None = None
+    http_status: int | None = None
+    code: str = ""
+    answer: str = ""
+    trace: dict[str, Any] | None = None
+
+
+Outlook = Callable[[Sequence[tuple[int, int]]], list[Relayed]]
+"""What the relay did with an event that has copies at these places of the log."""
+
+
+def nowhere(places: Sequence[tuple[int, int]]) -> list[Relayed]:
+    """Nothing is relayed."""
+    return []
+
+
 class Story(msgspec.Struct):
     """One event, its copies and what was made of them; `sentences` tell it to people.
 
@@ -76,6 +109,7 @@ class Story(msgspec.Struct):
     copies: list[Copy]
     differences: list[Difference]
     sentences: list[str]
+    relayed: list[Relayed] = []
 
 
 class _Root(NamedTuple):
@@ -85,10 +119,15 @@ class _Root(NamedTuple):
 
 
 def explain(
-    engine: Engine, account: Account, event_id: str, pixel_id: str | None = None
+    engine: Engine,
+    account: Account,
+    event_id: str,
+    pixel_id: str | None = None,
+    outlook: Outlook = nowhere,
 ) -> list[Story]:
     """The events that have a copy with this event id, by time; empty when there is none."""
-    return [_tell(engine, account, root) for root in _find(engine, account, event_id, pixel_id)]
+    roots = _find(engine, account, event_id, pixel_id)
+    return [_tell(engine, account, root, outlook) for root in roots]
 
 
 def _find(engine: Engine, account: Account, event_id: str, pixel_id: str | None) -> Iterator[_Root]:
@@ -116,7 +155,7 @@ def _find(engine: Engine, account: Account, event_id: str, pixel_id: str | None)
     yield from [_Root(**row) for row in rows if row["pixel_id"] in pixels][:EVENTS_MAX]
 
 
-def _tell(engine: Engine, account: Account, root: _Root) -> Story:
+def _tell(engine: Engine, account: Account, root: _Root, outlook: Outlook) -> Story:
     (event,) = engine.query(
         "select * from events_deduplicated where pixel_id = $pixel_id "
         "and event_key = $event_key and anchor_at = $anchor_at",
@@ -126,6 +165,8 @@ def _tell(engine: Engine, account: Account, root: _Root) -> Story:
     differences = list(_differences(copies))
     told = [copy for copy, _ in copies]
     consent = consent_of(engine, event)
+    relayed = outlook([(copy.log_slot, copy.log_offset) for copy in told])
+    zone = ZoneInfo(account.time_zone)
     return Story(
         account.account_id,
         root.pixel_id,
@@ -141,7 +182,11 @@ def _tell(engine: Engine, account: Account, root: _Root) -> Story:
         consent.whose if consent else None,
         told,
         differences,
-        list(_sentences(event, told, differences, consent, ZoneInfo(account.time_zone))),
+        [
+            *_sentences(event, told, differences, consent, zone),
+            *(_relayed(each, zone) for each in relayed),
+        ],
+        relayed,
     )
 
 
@@ -295,6 +340,36 @@ def _difference(difference: Difference, event: dict[str, Any]) -> str:
     name = difference.field
     counts = f"; {event[name]} counts" if name in event and event[name] is not None else ""
     return f"Copies disagree on {name}: {said}{counts}."
+
+
+_WITHHELD = {
+    "is_test": "it was made by a check of our own",
+    "marked": "a browser alone reported it, and the rules of its pixel mark it",
+    "erased": "its person was erased",
+    "gone": "nothing of it was left when it was due",
+    "removed": "this destination was removed",
+    "too_old": "it waited too long",
+}
+
+
+def _relayed(relayed: Relayed, zone: ZoneInfo) -> str:
+    where = f"{relayed.name or 'somebody'} ({relayed.destination_id})"
+    why = _WITHHELD.get(relayed.reason, relayed.reason) or "no reason is known"
+    said = f": {relayed.message}" if relayed.message else ""
+    if relayed.state in ("waiting", "ready"):
+        at = relayed.due_at.astimezone(zone)
+        return f"To be sent to {where}, due on {at:%Y-%m-%d at %H:%M:%S} ({zone.key})."
+    if relayed.state == "withheld":
+        return f"Not sent to {where}, since {why}{said}."
+    asked = ""
+    if relayed.sent_at is not None:
+        at = relayed.sent_at.astimezone(zone)
+        among = f" as one of {relayed.events:,} events" if (relayed.events or 0) > 1 else ""
+        status = f"answered {relayed.http_status}" if relayed.http_status else "nobody answered"
+        asked = f" on {at:%Y-%m-%d at %H:%M:%S} ({zone.key}){among}; {status}"
+    if relayed.state == "sent":
+        return f"Sent to {where}{asked}."
+    return f"Failed at {where}{asked}; {why}{said}."
 
 
 def _span(seconds: float) -> str:

@@ -38,7 +38,8 @@ from doublet.openapi import document
 from doublet.processes import private_socket
 from doublet.refusal import Reason, Refusal
 from doublet.relay.fill import Filler
-from doublet.relaying import backfilled, filler_of, previewed
+from doublet.relay.outlook import outlook
+from doublet.relaying import backfill_routes, filler_of, preview_routes
 from doublet.replay import replay
 from doublet.rounds import Freshener, Rounds
 from doublet.settings import Settings
@@ -48,7 +49,6 @@ from doublet.web.live import live_routes
 from doublet.web.person import person_routes
 from doublet.web.refusals import refusal_routes, replay_routes
 from doublet.web.refused import as_graph_error
-from doublet.web.relay import relay_routes
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +142,7 @@ def application(
         rates=settings.rates_folder,
         outbox=settings.outbox_file,
         public_url=settings.url,
+        outlook=partial(outlook, catalog, settings.outbox_file),
     )
     door = Access(catalog, key.matches)
     app.router.routes[:0] = [
@@ -151,10 +152,9 @@ def application(
         *live_routes(door, catalog, feed),
         Route("/openapi.json", describe),
         *refusal_routes(door, catalog, freshener.refusals),
+        *backfill_routes(door, catalog, filler),
+        *preview_routes(door, catalog, settings, freshener),
         *replay_routes(door, catalog, partial(replay, settings, freshener)),
-        *relay_routes(
-            door, catalog, partial(previewed, settings, freshener), partial(backfilled, filler)
-        ),
     ]
     return app
 

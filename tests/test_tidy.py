@@ -60,7 +60,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "worker",
         "ask",
         "ask_refused",
-        "ask_relay",
         "replay",
         "faults",
         "serve",

@@ -174,7 +174,7 @@ def destination_preview(
 
     Example: doublet destination preview "Meta" --limit 3
     """
-    from doublet.ask_relay import read_preview
+    from doublet.relaying import read_preview
 
     chosen, _, destination = _open(which, account, data, pairs)
     found = read_preview(chosen, destination, limit, event_id)
@@ -217,9 +217,9 @@ def destination_backfill(
 
     Example: doublet destination backfill "Meta" --since 2026-01-01 --until 2026-01-07 --rate 200
     """
-    from doublet.ask_relay import ask_to_backfill
+    from doublet.relay.fill import Backfill
+    from doublet.relaying import backfill
     from doublet.reports import bounds
-    from doublet.web.relay import BackfillWish
 
     chosen, catalog, destination = _open(which, account, data, pairs)
     owner = catalog.account(destination.account_id)
@@ -229,12 +229,12 @@ def destination_backfill(
     if begin >= end:
         raise typer.BadParameter("--until is before --since; swap them.")
     with err.status("Looking for events …"):
-        done = ask_to_backfill(chosen, destination, BackfillWish(begin, end, rate))
+        done = backfill(chosen, destination, Backfill(begin, end, rate))
     outbox = _outbox(chosen)
     if wait and outbox is not None and done.events and not as_json:
         _show_progress(outbox, destination, done.events)
     if as_json:
-        print_json(done._asdict())
+        print_json(msgspec.to_builtins(done))
     else:
         out.print(f"{done.events:,} events to send, {done.withheld:,} withheld.")
 

@@ -17,13 +17,13 @@ from doublet.health import Health
 from doublet.refusal import Reason
 from doublet.refused import Cause, RefusedRequest
 from doublet.refused.replay import Replay, Wish
+from doublet.relay.fill import Backfill, Backfilled
 from doublet.reports import OverviewRow, TimelineRow
 from doublet.reports.coverage import CoverageRow
 from doublet.reports.diagnostics import DiagnosticRow
 from doublet.reports.orders import OrderLedger, OrdersReport
 from doublet.reports.quality import QualityRow
 from doublet.web.person import Ask
-from doublet.web.relay import BackfillWish
 
 JSON = "application/json"
 STREAM = "text/event-stream"
@@ -109,8 +109,8 @@ def _path(name: str, about: str, pattern: str) -> dict[str, Any]:
 PARAMETERS: dict[str, Any] = {
     "version": _path("version", "Any from v13.0 on.", r"^v(1[3-9]|2[0-9])\.0$"),
     "pixel_id": _path("pixel_id", "The pixel (dataset).", "^[0-9]{15,16}$"),
+    "destination_id": _path("destination_id", "The destination.", "^dst_[0-9]{12}$"),
     "account_id": _path("account_id", "The ad account.", "^act_[0-9]{15}$"),
-    "destination_id": _path("destination_id", "Id of a destination.", "^dst_[0-9]{12}$"),
     "limit": _query("limit", "How many events.", {"type": "integer", "minimum": 1}),
     "only_event_id": _query("event_id", "Only events with this id."),
     "id": _query("id", "The pixel.", {"type": "string", "pattern": "^[0-9]{15,16}$"}),
@@ -329,12 +329,12 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "post",
         "/v1/destinations/{destination_id}/backfill",
-        "Send the events of a time that were not sent yet.",
+        "Let a destination be sent the events of a time.",
         ("destination_id",),
-        {JSON: {"type": "object"}},
-        (400, 401, 413, 503),
+        {JSON: Backfilled},
+        (400, 401, 404, 413, 503),
         when="They are in the outbox.",
-        bodies={JSON: BackfillWish},
+        bodies={JSON: Backfill},
     ),
     Operation(
         "post",

@@ -423,6 +423,22 @@ class Outbox:
             )
         return [number for number, _ in mended]
 
+    def of_places(self, places: Sequence[Place]) -> list[tuple[Any, ...]]:
+        """What became of the events with these copies, oldest first: destination_id, state,
+        reason, message, due_at, trace (compressed); sent_at, events, http_status, code and message
+        of the request, null where there was none or it is forgotten."""
+        found: dict[int, tuple[Any, ...]] = {}
+        for place in places:
+            for emission_id, *row in self.rows(
+                "select emission_id, emissions.destination_id, state, reason, emissions.message, "
+                "due_at, trace, sent_at, events, http_status, code, requests.message "
+                "from emissions left join requests using (request_id) "
+                "where log_slot = ? and log_offset = ?",
+                place,
+            ):
+                found[emission_id] = tuple(row)
+        return [found[emission_id] for emission_id in sorted(found)]
+
     # --- upkeep -------------------------------------------------------------------------------
 
     def forget(self, places: Collection[Place], identifiers: Collection[str]) -> None:

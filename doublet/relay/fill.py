@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -36,7 +36,16 @@ _LISTED = ("external_id", "em", "ph")
 _SINGLE = ("order_id", "lead_id")
 
 
-class Backfilled(NamedTuple):
+class Backfill(msgspec.Struct, forbid_unknown_fields=True):
+    """A wish: the events that happened from `since` until before `until` (Unix seconds), sent at
+    most `rate` a second."""
+
+    since: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+    until: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+    rate: Annotated[float, msgspec.Meta(ge=0.01, le=1_000_000)] = 500.0
+
+
+class Backfilled(msgspec.Struct):
     """What a backfill has put into the ledger: events that will be sent, the last of them not
     before `due_by` (µs since 1970), and events that are withheld."""
 
@@ -123,9 +132,8 @@ class Filler:
     def backfill(
         self, destination: Destination, since: int, until: int, rate: float = 500.0
     ) -> Backfilled:
-        """Let a destination be sent the events of a time (Unix seconds, half-open) that it has not
-        been sent, also those that came before it was made, at most `rate` a second. Doing it again
-        adds what is missing."""
+        """Let a destination be sent the events of a time that the ledger lacks, also those that
+        came before it was made; see `Backfill`. Doing it again adds what is missing."""
         pace = _Pace(rate)
         withheld = 0
         for row in self._engine.query(

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from doublet.catalog import Catalog
 from doublet.engine import Engine
+from doublet.explain import Outlook, nowhere
 from doublet.web import (
     access,
     alerts,
@@ -42,9 +43,11 @@ def create_app(
     rates: Path,
     outbox: Path,
     public_url: str,
+    outlook: Outlook = nowhere,
 ) -> Starlette:
     """The application. `cache` is a folder for what is made once, `rates` that of exchange rates,
-    `outbox` the relay's file, `public_url` the address under which browsers reach this server."""
+    `outbox` the relay's file, `public_url` the address under which browsers reach this server;
+    `outlook` tells of what was relayed."""
     door = access.Access(catalog, is_operator)
     files = assets.Assets(cache)
     app = Starlette(
@@ -53,11 +56,11 @@ def create_app(
             *door.routes(),
             *overview.routes(door, catalog, engine, files, public_url),
             *chart.routes(door, catalog, engine),
-            *explain.routes(door, catalog, engine),
+            *explain.routes(door, catalog, engine, outlook),
             *orders.routes(door, catalog, engine, rates),
             *coverage.routes(door, catalog, engine),
             *alerts.routes(door, catalog),
-            *relay.relay_page(door, catalog, outbox),
+            *relay.routes(door, catalog, outbox),
             *quality.routes(door, catalog, engine),
             *check.routes(door),
             *files.routes(),

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
+from starlette.applications import Starlette
 
-from doublet.catalog import DestinationRules
+from doublet.catalog import Catalog, DestinationRules
 from doublet.outbox import Outbox
-from tests.factories import PIXEL, SECOND, sha256
+from doublet.relay.fill import Backfill
+from doublet.relaying import backfill, backfill_routes
+from doublet.settings import Settings
+from doublet.web.access import Access
+from doublet.web.refused import HANDLERS
+from tests.factories import PIXEL, SECOND, make_event, sha256
 from tests.relay.outboxes import Relay
+from tests.server import RunningServer
 
 FBP = "fb.1.1780000000000.7"
 MARY = sha256("mary@example.com")
@@ -160,12 +170,12 @@ def test_what_came_before_the_destination_is_sent_by_a_backfill_only(relay: Rela
     assert [("new", "ready", "")] == relay.ledger()
     second = relay.start // SECOND
     done = relay.filler.backfill(destination, second - 62, second + 1, rate=2)
-    assert (3, 0) == done[:2]
+    assert (3, 0) == (done.events, done.withheld)
     dues = [due for (due,) in relay.ledger("due_at")[1:]]
     assert [500_000, 500_000] == [later - sooner for sooner, later in pairwise(dues)]
     assert done.due_by == dues[-1]
     again = relay.filler.backfill(destination, second - 3600, second + 3600)
-    assert (0, 0) == again[:2]
+    assert (0, 0) == (again.events, again.withheld)
 
 
 def test_a_backfill_is_about_the_time_of_events(relay: Relay) -> None:
@@ -176,7 +186,7 @@ def test_a_backfill_is_about_the_time_of_events(relay: Relay) -> None:
         relay.record(60, event_id="older", event_time=old - 1),
         relay.record(60, event_id="now"),
     )
-    assert (1, 0) == relay.filler.backfill(destination, old, old + 1)[:2]
+    assert 1 == relay.filler.backfill(destination, old, old + 1).events
     assert ["old"] == [event_id for (event_id,) in relay.ledger("event_id")]
 
 
@@ -298,3 +308,70 @@ def test_only_what_is_recent_is_walked_and_in_bounded_time(
     assert 2 == len(relay.ledger())
     relay.fill()
     assert [f"{n}" for n in range(5)] == [event_id for (event_id,) in relay.ledger("event_id")]
+
+
+@pytest.mark.slow
+def test_a_backfill_is_done_by_the_worker_that_runs_or_without_one(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, workers=1) as server:
+        settings = Settings(data=server.settings.data)
+        catalog = Catalog(settings.catalog_url)
+        (account,) = catalog.accounts()
+        made = [
+            catalog.create_destination(account.account_id, "meta", name, {})
+            for name in ("First", "Second")
+        ]
+        catalog.close()
+        server.wait_until(settings.outbox_file.exists, what="the worker makes the outbox")
+        now = int(time.time())
+        event = make_event(event_time=now - 60)
+        path = f"{server.url}/v25.0/{server.pixel_id}/events"
+        answer = httpx.post(path, json={"data": [event]}, headers=server.headers)
+        assert 200 == answer.status_code, answer.text
+        server.wait_until(lambda: sent_to(settings) == {each.destination_id for each in made})
+        # The first one is forgotten, so that there is something to add.
+        outbox = Outbox(settings.outbox_file)
+        outbox.rows("delete from emissions where destination_id = ?", (made[0].destination_id,))
+        wish = Backfill(now - 3600, now)
+        assert [1, 0] == [backfill(settings, each, wish).events for each in made]
+        assert 0 == server.stop()
+    (settings.run_folder / "operator.key").unlink()
+    outbox.rows("delete from emissions where destination_id = ?", (made[1].destination_id,))
+    outbox.close()
+    assert [0, 1] == [backfill(settings, each, wish).events for each in made]
+
+
+def sent_to(settings: Settings) -> set[str]:
+    """The destinations in the ledger."""
+    outbox = Outbox(settings.outbox_file)
+    try:
+        return {which for (which,) in outbox.rows("select destination_id from emissions")}
+    finally:
+        outbox.close()
+
+
+def test_only_whose_destination_it_is_may_backfill(relay: Relay) -> None:
+    destination = relay.add(age_s=0)
+    relay.send(relay.record(60))
+    catalog = relay.catalog
+    _, mine = catalog.create_pixel(relay.account_id, "Shop")
+    _, theirs = catalog.create_pixel(catalog.create_account("Other").account_id, "Other")
+    door = Access(catalog, lambda token: token == "operator")
+    routes = backfill_routes(door, catalog, relay.filler)
+    app = Starlette(routes=routes, exception_handlers=HANDLERS)
+    path = f"/v1/destinations/{destination.destination_id}/backfill"
+    second = relay.start // SECOND
+    wish = {"since": second - 3600, "until": second}
+
+    async def ask(token: str, body: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
+            headers = {"authorization": f"Bearer {token}"}
+            return await client.post(path, json=body, headers=headers)
+
+    def status(token: str, body: Any = wish) -> int:
+        return asyncio.run(ask(token, body)).status_code
+
+    assert [401, 404] == [status("nobody"), status(theirs)]
+    assert [400, 400] == [status(mine, {"since": 1}), status(mine, [])]
+    assert 1 == asyncio.run(ask(mine, wish)).json()["events"]
+    assert 0 == asyncio.run(ask("operator", wish)).json()["events"]
