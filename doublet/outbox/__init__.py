@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from doublet.errors import CorruptError, NewerFormatError
+from doublet.errors import BusyError, CorruptError, NewerFormatError
 
 State = Literal["waiting", "ready", "sent", "failed", "withheld"]
 Place = tuple[int, int]
@@ -443,7 +443,8 @@ class Outbox:
 
     def forget(self, places: Collection[Place], identifiers: Collection[str]) -> None:
         """Take out a person: what was and would be sent of events with these copies, and what was
-        seen of these identifiers (of any account: they are hashes and cookies)."""
+        seen of these identifiers (of any account: they are hashes and cookies). Raises BusyError
+        when a reader keeps their bytes from being overwritten."""
         now = now_us()
         with self._write() as db:
             db.executemany(
@@ -460,7 +461,9 @@ class Outbox:
                 "delete from sightings where identifier = ?", [(each,) for each in identifiers]
             )
         # Freed pages are zeroed (secure_delete); the log of transactions still has them.
-        self._db.execute("pragma wal_checkpoint(truncate)")
+        ((is_busy, *_),) = self.rows("pragma wal_checkpoint(truncate)")
+        if is_busy:
+            raise BusyError("Somebody reads the outbox for very long.", "It is tried again.")
 
     def abandon(self, destinations: Collection[str], before: int) -> None:
         """Withhold what waits for others than these destinations, since they are no more, and what

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from doublet.catalog import Catalog
+from doublet.errors import BusyError
 from doublet.outbox import Aside, Asked, Outbox, Ready, Sent, Settled
 from doublet.person import Wish
 from doublet.relay.fill import Filler
@@ -139,3 +140,21 @@ def test_what_was_being_sent_meanwhile_does_not_come_back(tmp_path: Path) -> Non
     outbox.settle([Settled(asked, [Sent(under_way[0].emission_id, under_way[0].payload)], [])])
     outbox.close()
     check(relay)
+
+
+def test_an_erasure_waits_for_who_reads_what_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("doublet.relay.outbox._BUSY_TIMEOUT_S", 0.1)
+    relay = prepare(tmp_path)
+    reader = Outbox(relay.settings.outbox_file)
+    with working(relay) as (freshener, _):
+        reader.rows("begin")
+        reader.rows("select count(*) from emissions")
+        freshener.ask_to_erase(Wish(relay.account_id, frozenset({f"em={HASH}"})))
+        with pytest.raises(BusyError):
+            freshener.erase()
+        reader.rows("commit")
+        assert 1 == freshener.erase()
+    check(relay)
+    reader.close()
