@@ -111,11 +111,12 @@ def test_a_kind_has_its_own_habits_and_defaults_may_be_set_again(
 
 
 def test_a_destination_is_paused_and_goes_on(tmp_path: Path, catalog: Catalog) -> None:
-    shown(tmp_path, *DROP)
+    assert shown(tmp_path, *DROP, "--paused")["is_paused"]
+    assert "goes on" in doublet(tmp_path, "destination", "resume", "Warehouse").stdout
     assert "is paused" in doublet(tmp_path, "destination", "pause", "Warehouse").stdout
     (row,) = shown(tmp_path, "destination", "list")
     assert ("Warehouse", "drop", True) == (row["name"], row["kind"], row["is_paused"])
-    assert "goes on" in doublet(tmp_path, "destination", "resume", "Warehouse").stdout
+    shown(tmp_path, "destination", "resume", "Warehouse")
     assert not catalog.destination("Warehouse").is_paused
 
 
