@@ -265,6 +265,7 @@ SQL = sorted(
         *(PACKAGE / "models").glob("*.sql"),
         *(PACKAGE / "reports").glob("*.sql"),
         *(PACKAGE / "live").glob("*.sql"),
+        *(PACKAGE / "relay").glob("*.sql"),
     ]
 )
 """The texts that every engine must read alike; loading is the lake's own affair."""
