@@ -51,7 +51,6 @@ SEED_PIXEL = "1000000000000001"
 SDK_BATCH = 50
 _GIVE_UP_S = 600.0
 _HIT_PAUSE_S = 0.01
-_QUIET_S = 5.0
 
 
 def made(count: int, first: int = 0) -> Iterator[dict[str, Any]]:
@@ -278,7 +277,7 @@ def _serving(ours: Ours, folder: Path) -> Iterator[None]:
         yield
 
 
-def catch_up(count: int) -> dict[str, Any]:
+def catch_up(count: int, quiet_s: float = 5.0) -> dict[str, Any]:
     """How fast `count` events that waited are relayed, and what hits notice of it."""
     rules = DestinationRules(merge_wait_s=0.0, events=["Relayed"])
     with ExitStack() as stack:
@@ -290,9 +289,9 @@ def catch_up(count: int) -> dict[str, Any]:
         say(f"taking {count:,} events while the relay is down …")
         _collect(ours, count)
         _wait_until_filled(ours, count)
-        time.sleep(_QUIET_S)
+        time.sleep(quiet_s)
         hits = Hits(ours.settings.port, ours.pixel.pixel_id)
-        time.sleep(_QUIET_S)
+        time.sleep(quiet_s)
         before = hits.stop()
         say("the relay starts …")
         hits = Hits(ours.settings.port, ours.pixel.pixel_id)
@@ -340,10 +339,11 @@ def main() -> None:
     parser.add_argument(
         "--waiting", type=int, default=60_000, help="events of the hour it was down"
     )
+    parser.add_argument("--quiet", type=float, default=5.0, help="seconds of hits before")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     rows = compare(arguments.events)
-    late = catch_up(arguments.waiting)
+    late = catch_up(arguments.waiting, arguments.quiet)
     if arguments.json:
         print(json.dumps({"senders": rows, "catch_up": late}, indent=2))
         return

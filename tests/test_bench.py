@@ -149,3 +149,12 @@ def test_pixel_measures_each_script_beside_the_references() -> None:
         row = rows[name]
         assert row["raw"] > row["minified"] > row["gzip"] > 0
         assert row["task_ms"] > rows["empty"]["task_ms"]
+
+
+def test_relay_compares_senders_and_catches_up() -> None:
+    arguments = ("--events=300", "--waiting=2000", "--quiet=1.5")
+    result = read_result(run_bench("relay.py", *arguments, "--json"))
+    requests = {row["sender"]: row["requests"] for row in result["senders"]}
+    assert {"doublet relay": 1, "SDK batch processor": 6, "one call per event": 300} == requests
+    assert 0 < result["catch_up"]["events_per_s"]
+    assert 0 < result["catch_up"]["hits_meanwhile"]["p50_ms"]
