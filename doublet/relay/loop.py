@@ -47,6 +47,8 @@ _FAILURES_TOLD = 3
 _LATER = wait_random_exponential(multiplier=1.0, max=300.0)
 _BLOCKED = wait_random_exponential(multiplier=300.0, min=150.0, max=3600.0)
 
+_UNREADABLE = Kept(True, "relay_error", "The relay failed at this event; its log says why.")
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -182,8 +184,12 @@ class Sender:
         now_s = time.time()
         look = Looking(self._outbox, self.destination.account_id)
         for row in rows:
-            stored = decode_stored(row.payload)
-            made = plan(stored, self.destination, self._kind, now_s, look)
+            try:
+                made = plan(decode_stored(row.payload), self.destination, self._kind, now_s, look)
+            except Exception:
+                # One event that we cannot read must not hold up all others.
+                logger.exception("relay-event-failed emission=%d", row.emission_id)
+                made = _UNREADABLE
             if isinstance(made, Kept):
                 state: Literal["failed", "withheld"] = "failed" if made.is_failure else "withheld"
                 aside.append(Aside(row.emission_id, state, made.reason, made.message))
@@ -195,9 +201,17 @@ class Sender:
 
     async def _send(self, items: Sequence[Item]) -> bool:
         """Whether these events are dealt with; otherwise they wait, and so does what follows."""
-        request = self._kind.encode(self.destination, [item.planned.event for item in items])
-        if len(request.body) > self._kind.size_bytes_max and len(items) > 1:
+        request = self._encode(items)
+        too_large = request is not None and len(request.body) > self._kind.size_bytes_max
+        if (request is None or too_large) and len(items) > 1:
             return await self._send_halves(items)
+        if request is None:
+            number, (_, reason, message) = items[0].emission_id, _UNREADABLE
+            failed = Aside(number, "failed", reason, message)
+            await self._writer.settle(Settled(None, [], [failed]))
+            return True
+        if self._is_held():
+            return False
         sent_at, began = now_us(), time.perf_counter()
         outcome = await self._ask(request, len(items))
         asked = Asked(
@@ -218,31 +232,48 @@ class Sender:
             Aside(items[n].emission_id, "failed", outcome.code or "refused", why, traces[n])
             for n, why in refused.items()
         ]
-        if outcome.verdict is Verdict.DONE:
+        if len(refused) == len(items):
+            self._refused_in_a_row += len(items)
+        elif outcome.verdict is Verdict.DONE:
             self._refused_in_a_row = 0
+        if outcome.verdict is Verdict.DONE:
             sent = [
                 Sent(item.emission_id, traces[n])
                 for n, item in enumerate(items)
                 if n not in refused
             ]
             await self._writer.settle(Settled(asked, sent, aside))
-            self._go_on(outcome)
-            return True
-        await self._writer.settle(Settled(asked, [], aside))
-        if outcome.verdict is not Verdict.DIVIDE:
+        else:
+            await self._writer.settle(Settled(asked, [], aside))
+        if outcome.verdict in (Verdict.LATER, Verdict.BLOCKED):
             self._pause(outcome)
             return False
         # It answers, so it is well.
-        self._go_on(outcome)
-        if not aside:
-            return await self._send_halves(items)
-        self._refused_in_a_row += len(aside)
+        self._go_on(outcome, sent_at)
         if self._refused_in_a_row >= _REFUSED_IN_A_ROW_MAX:
             # It is not the events.
             self._pause(msgspec.structs.replace(outcome, verdict=Verdict.BLOCKED))
             return False
+        if outcome.verdict is Verdict.DONE:
+            return True
+        if not aside:
+            return await self._send_halves(items)
         others = [item for n, item in enumerate(items) if n not in refused]
         return not others or await self._send(others)
+
+    def _encode(self, items: Sequence[Item]) -> Request | None:
+        """None when one of the events cannot be written as the platform wants it: a bug of ours
+        that must not hold up all others."""
+        try:
+            return self._kind.encode(self.destination, [item.planned.event for item in items])
+        except Exception:
+            logger.exception("relay-encoding-failed destination=%s", self.destination_id)
+            return None
+
+    def _is_held(self) -> bool:
+        """Whether another request has just been told to wait."""
+        pause = self._outbox.pauses().get(self.destination_id)
+        return pause is not None and pause.until_at > now_us()
 
     async def _send_halves(self, items: Sequence[Item]) -> bool:
         middle = len(items) // 2
@@ -265,14 +296,15 @@ class Sender:
 
     # --- pauses -------------------------------------------------------------------------------
 
-    def _go_on(self, outcome: Outcome) -> None:
+    def _go_on(self, outcome: Outcome, sent_at: int) -> None:
+        """End a pause, if it was asked after it; what was under way before says nothing."""
         pause = self._outbox.pauses().get(self.destination_id)
         if outcome.retry_after_s:
             now = now_us()
             until = now + int(outcome.retry_after_s * _SECOND_US)
             message = "A rate limit is nearly used up."
             self._outbox.set_pause(Pause(self.destination_id, until, now, 0, "done", message))
-        elif pause is not None:
+        elif pause is not None and sent_at >= pause.until_at:
             self._outbox.end_pause(self.destination_id)
             if pause.failures >= _FAILURES_TOLD:
                 logger.warning("relay-goes-on destination=%s", self.destination_id)

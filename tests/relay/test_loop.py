@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -228,3 +229,19 @@ def test_a_platform_that_refuses_everything_is_left_alone(
     pause = _pause(stage, destination)
     assert "blocked" == pause.verdict
     assert {"failed": 20, "ready": 180} == stage.states(destination)
+
+
+def test_an_event_that_the_relay_cannot_read_holds_up_no_other(
+    stage: Stage, receiver: Collector
+) -> None:
+    destination = _to(stage, receiver)
+    numbers = stage.offer(destination, {}, {}, {})
+    rows = stage.outbox.rows("select payload from emissions order by emission_id limit 1")
+    broken = json.dumps({**json.loads(rows[0][0]), "user_data": "none"}).encode()
+    with sqlite3.connect(stage.settings.outbox_file) as db:
+        db.execute("update emissions set payload = ? where emission_id = ?", (broken, numbers[1]))
+    db.close()
+    stage.run()
+    stage.wait_for(destination, sent=2, failed=1)
+    rows = stage.outbox.rows("select emission_id, reason from emissions where state = 'failed'")
+    assert [(numbers[1], "relay_error")] == rows
