@@ -11,7 +11,7 @@ run: $(VENV)/installed
 	@exec $(BIN)/doublet demo $(ARGS)
 
 test: check browser node servers lists
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/installed-test
 	@$(BIN)/ruff format --check doublet tests bench scripts

@@ -33,6 +33,10 @@ from doublet.settings import Settings
 T = TypeVar("T")
 
 _MARK = "RUN_OF_TEST"
+_FIRST_PORT = 12_000
+_PORTS = 2_500
+_WORKERS_MAX = 8
+_GIVEN: set[int] = set()
 _START_S = 60.0
 _STOP_S = 40.0
 
@@ -45,10 +49,21 @@ _LAUNCH = (
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback address that nobody listens on. It is below those that the system
+    gives to outgoing connections, and no other process of this run chooses it."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS_MAX
+    while True:
+        port = _FIRST_PORT + worker * _PORTS + secrets.randbelow(_PORTS)
+        with socket.socket() as probe:
+            # As a server does, which may follow one that was there a moment ago.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 def is_listening(port: int) -> bool:
