@@ -315,4 +315,6 @@ KIND = Kind(
     group=group,
     unfit=unfit,
     check=check,
+    # Nearly every event is a request of its own.
+    in_flight=32,
 )

@@ -37,6 +37,8 @@ from doublet.relay.drop import write_file
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
+_ANSWER_S_MAX = 60.0
+_ANSWER_SIZE_BYTES_MAX = 1 << 20
 _SECOND_US = 1_000_000
 _POLL_S = 0.2
 _GROUP_COMMIT_S = 0.02
@@ -284,15 +286,24 @@ class Sender:
             return self._kind.decide(await asyncio.to_thread(write_file, request), events)
         request = self._kind.sign(self.destination, request, int(time.time()))
         try:
-            answer = await self._client.request(
-                request.method, request.url, headers=request.headers, content=request.body
-            )
-        except httpx.TransportError as error:
+            async with asyncio.timeout(_ANSWER_S_MAX):
+                answer = await self._exchange(request)
+        except (httpx.HTTPError, TimeoutError) as error:
             # Not its own words, which may hold the address.
             return Outcome(Verdict.LATER, type(error).__name__, "No answer came.")
-        return self._kind.decide(
-            Response(answer.status_code, answer.headers, answer.content), events
-        )
+        return self._kind.decide(answer, events)
+
+    async def _exchange(self, request: Request) -> Response:
+        """Of a long answer the beginning."""
+        async with self._client.stream(
+            request.method, request.url, headers=request.headers, content=request.body
+        ) as answer:
+            body = b""
+            async for chunk in answer.aiter_bytes():
+                body += chunk
+                if len(body) >= _ANSWER_SIZE_BYTES_MAX:
+                    break
+            return Response(answer.status_code, answer.headers, body)
 
     # --- pauses -------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import time
@@ -245,3 +246,31 @@ def test_an_event_that_the_relay_cannot_read_holds_up_no_other(
     stage.wait_for(destination, sent=2, failed=1)
     rows = stage.outbox.rows("select emission_id, reason from emissions where state = 'failed'")
     assert [(numbers[1], "relay_error")] == rows
+
+
+class Babbler:
+    """A platform whose answer has no end, until `is_over`."""
+
+    is_over = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while not self.is_over:
+            await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
+            await asyncio.sleep(0.01)
+        await send({"type": "http.response.body", "body": b""})
+
+
+def test_of_a_long_answer_only_the_beginning_is_read(stage: Stage) -> None:
+    babbler = Babbler()
+    with served(babbler) as url:
+        destination = stage.destination(url, "12345", "token", FAST)
+        stage.offer(destination, {})
+        stage.run()
+        try:
+            stage.wait_for(destination, sent=1)
+        finally:
+            babbler.is_over = True
