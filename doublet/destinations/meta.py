@@ -15,8 +15,21 @@ import msgspec
 from msgspec import Meta
 
 from doublet.destinations.answers import judge
-from doublet.destinations.contract import Kind, Outcome, Outgoing, Request, Response
-from doublet.destinations.encoding import check_address, custom_data, encode_json, json_array
+from doublet.destinations.contract import (
+    Kind,
+    Outcome,
+    Outgoing,
+    Request,
+    Response,
+    Verdict,
+)
+from doublet.destinations.encoding import (
+    check_address,
+    custom_data,
+    decoded,
+    encode_json,
+    json_array,
+)
 from doublet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -102,8 +115,13 @@ def _server_event(event: Outgoing) -> dict[str, Any]:
 
 
 def decide(response: Response, count: int) -> Outcome:
-    """What an answer means; see `judge`."""
-    return judge(response)
+    """What an answer means; see `judge`. A 200 that does not say that events were received is some
+    other server's, such as a proxy's sign-in page."""
+    outcome = judge(response)
+    if outcome.verdict is Verdict.DONE and "events_received" not in decoded(response.body):
+        message = "The answer does not say that events were received."
+        return Outcome(Verdict.LATER, str(response.status), message, http_status=response.status)
+    return outcome
 
 
 def age_max_s(event: Outgoing) -> int:

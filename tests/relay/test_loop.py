@@ -271,6 +271,7 @@ def test_of_a_long_answer_only_the_beginning_is_read(stage: Stage) -> None:
         stage.offer(destination, {})
         stage.run()
         try:
-            stage.wait_for(destination, sent=1)
+            pause = _pause(stage, destination)
         finally:
             babbler.is_over = True
+    assert "does not say that events were received" in pause.message
