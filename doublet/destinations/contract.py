@@ -43,6 +43,7 @@ class Outgoing(msgspec.Struct):
     custom_data: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     is_limited: bool = False
+    corrects: str | None = None
 
 
 class Request(NamedTuple):
@@ -119,7 +120,8 @@ class Kind(NamedTuple):
     `unfit` says why an event cannot be told to it at all, empty when it can. `check` looks at a
     target and secret and raises SettingsError for what cannot be meant. `sign` adds, before each
     attempt, what depends on its time (Unix seconds). `in_flight` and `batch_wait_s` are the rules
-    of a destination that is made without any.
+    of a destination that is made without any. `corrects`: it can be told of a Refund, the event
+    that takes back what an order lost; `corrects` is then the event id of the Purchase.
     """
 
     name: str
@@ -139,3 +141,4 @@ class Kind(NamedTuple):
     sign: Callable[[Destination, Request, int], Request] = as_it_is
     in_flight: int = 4
     batch_wait_s: float = 1.0
+    corrects: bool = False

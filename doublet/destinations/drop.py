@@ -51,6 +51,7 @@ COLUMNS = (
     Column("custom_data", "utf8", "Object: all of it."),
     Column("extra", "utf8", "Object: further fields, other platforms' click ids in `touch`."),
     Column("is_limited", "bool", "The visitor's data may be used in a limited way only."),
+    Column("corrects", "utf8", "Of a Refund: the event_id of the Purchase."),
 )
 _OBJECTS = ("user_data", "custom_data", "extra")
 
@@ -129,4 +130,5 @@ KIND = Kind(
     check=check,
     in_flight=1,
     batch_wait_s=60.0,
+    corrects=True,
 )

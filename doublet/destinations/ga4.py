@@ -58,6 +58,7 @@ EVENTS = {
     "Lead": "generate_lead",
     "PageView": "page_view",
     "Purchase": "purchase",
+    "Refund": "refund",
     "Schedule": "schedule",
     "Search": "search",
     "StartTrial": "start_trial",
@@ -317,4 +318,5 @@ KIND = Kind(
     check=check,
     # Nearly every event is a request of its own.
     in_flight=32,
+    corrects=True,
 )

@@ -52,6 +52,8 @@ class Stored(msgspec.Struct):
     consent: dict[str, Any] | None = None
     browser_copies: int = 0
     server_copies: int = 0
+    is_correction: bool = False
+    corrects: str | None = None
 
 
 decode_stored = msgspec.json.Decoder(Stored).decode
@@ -110,7 +112,7 @@ def plan(
     if is_limited and (rules.limited == "withhold" or not kind.tells_limits):
         return Kept(False, "limited", "Its data may be used in a limited way only.")
     may_be_reported = stored.action_source == "website" or stored.browser_copies > 0
-    if rules.mode == "beside" and may_be_reported:
+    if rules.mode == "beside" and may_be_reported and not stored.is_correction:
         if stored.event_id is None:
             return Kept(False, "no_event_id", "The platform could not know it from its pixel's.")
         if now_s - stored.event_time > DEDUPLICATION_WINDOW_S:
@@ -134,6 +136,7 @@ def plan(
         stored.custom_data or {},
         extra,
         is_limited,
+        stored.corrects,
     )
     if unfit := kind.unfit(destination, event):
         return Kept(False, "unfit", unfit)
@@ -225,6 +228,8 @@ def _value(stored: Stored, destination: Destination) -> str | Kept | None:
         rules.value_from or rules.value_minus or rules.value_times != 1.0
     ):
         return stored.value
+    if stored.is_correction and (rules.value_from or rules.value_minus):
+        return Kept(False, "refund_value", "What of a refund is profit or tax is not known.")
     custom = stored.custom_data or {}
     source = money(custom.get(rules.value_from)) if rules.value_from else stored.value
     if source is None:

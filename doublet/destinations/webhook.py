@@ -115,4 +115,5 @@ KIND = Kind(
     decide=judge_status,
     check=check,
     sign=sign,
+    corrects=True,
 )

@@ -174,8 +174,9 @@ class Outbox:
         with self._write() as db:
             db.executemany(
                 "insert into emissions (destination_id, log_slot, log_offset, pixel_id, "
-                "event_name, event_id, event_time, state, reason, due_at, settled_at) "
-                "values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+                "event_name, event_id, event_time, state, reason, due_at, is_correction, "
+                "settled_at) "
+                "values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
                 "case when ?8 = 'withheld' then ?10 end) on conflict do nothing",
                 emissions,
             )
@@ -194,13 +195,55 @@ class Outbox:
                     position,
                 )
 
-    def due(self, destination_id: str, until: int, limit: int) -> list[tuple[int, int, int]]:
-        """Events that wait no longer: emission, slot and offset; those due first, first."""
+    def due(
+        self, destination_id: str, until: int, limit: int, *, corrections: bool = False
+    ) -> list[tuple[int, int, int]]:
+        """Events (or corrections) that wait no longer: emission, slot and offset; those due first,
+        first."""
         return self.rows(
             "select emission_id, log_slot, log_offset from emissions where destination_id = ? "
-            f"and state = 'waiting' and {_TO_DO} and due_at <= ? order by due_at limit ?",
-            (destination_id, until, limit),
+            f"and state = 'waiting' and {_TO_DO} and due_at <= ? and is_correction = ? "
+            "order by due_at limit ?",
+            (destination_id, until, corrections, limit),
         )
+
+    def state_of(self, destination_id: str, places: Iterable[Place]) -> State | None:
+        """What became of the event with one of these copies; None where the ledger lacks it."""
+        for place in places:
+            for (state,) in self.rows(
+                "select state from emissions where destination_id = ? and log_slot = ? "
+                "and log_offset = ?",
+                (destination_id, *place),
+            ):
+                found: State = state
+                return found
+        return None
+
+    def correct(
+        self,
+        ready: Iterable[tuple[int, str, Place]],
+        withheld: Iterable[tuple[int, str]],
+        later: Iterable[int],
+        again_at: int,
+    ) -> None:
+        """Give due corrections what is sent of them and the place of the Purchase; withhold others,
+        with the reason; look at the rest again at a moment."""
+        now = now_us()
+        with self._write() as db:
+            db.executemany(
+                "update emissions set state = 'ready', payload = ?2, corrects_slot = ?3, "
+                "corrects_offset = ?4 where emission_id = ?1 and state = 'waiting'",
+                ((number, payload.encode(), *place) for number, payload, place in ready),
+            )
+            db.executemany(
+                "update emissions set state = 'withheld', reason = ?2, settled_at = ?3 "
+                "where emission_id = ?1 and state = 'waiting'",
+                ((number, reason, now) for number, reason in withheld),
+            )
+            db.executemany(
+                "update emissions set due_at = ?2 where emission_id = ?1 and state = 'waiting'",
+                ((number, again_at) for number in later),
+            )
 
     def make_ready(self, payloads: Iterable[tuple[int, str]], gone: Iterable[int]) -> None:
         """Give due events what is sent of them; those of which nothing is left are withheld."""
@@ -388,7 +431,8 @@ class Outbox:
                 "update emissions set payload = null, trace = null, event_id = null, message = '', "
                 "reason = case when state in ('waiting', 'ready') then 'erased' else reason end, "
                 "state = case when state in ('waiting', 'ready') then 'withheld' else state end, "
-                "settled_at = coalesce(settled_at, ?3) where log_slot = ?1 and log_offset = ?2",
+                "settled_at = coalesce(settled_at, ?3) where (log_slot = ?1 and log_offset = ?2) "
+                "or (corrects_slot = ?1 and corrects_offset = ?2)",
                 ((*place, now) for place in places),
             )
             db.executemany(

@@ -11,7 +11,7 @@ Place = tuple[int, int]
 
 
 class NewEmission(NamedTuple):
-    """An event that a destination may be sent; the fields of the table `emissions`."""
+    """An event or correction that a destination may be sent; see the table `emissions`."""
 
     destination_id: str
     log_slot: int
@@ -23,6 +23,7 @@ class NewEmission(NamedTuple):
     state: State
     reason: str
     due_at: int
+    is_correction: bool = False
 
 
 class Ready(NamedTuple):

@@ -8,7 +8,8 @@ create table if not exists positions (
 
 -- One row per (destination, event), the ledger: the event is that which has the copy at this place,
 -- whatever else joins it. `payload` is the event as it was when it was due, kept while it may be
--- needed; `trace` is what was sent.
+-- needed; `trace` is what was sent. A correction is known by the place of
+-- the message about an order, and bears that of the Purchase that it corrects.
 -- waiting → ready → sent | failed | withheld; failed → ready again when somebody replays it.
 create table if not exists emissions (
   emission_id integer primary key,
@@ -23,6 +24,9 @@ create table if not exists emissions (
   reason text not null default '',
   message text not null default '',
   due_at integer not null,
+  is_correction integer not null default 0,
+  corrects_slot integer,
+  corrects_offset integer,
   settled_at integer,
   request_id integer,
   payload blob,
@@ -32,6 +36,8 @@ create table if not exists emissions (
 create index if not exists emissions_to_do on emissions (destination_id, state, due_at)
   where state in ('waiting', 'ready', 'failed');
 create index if not exists emissions_by_place on emissions (log_slot, log_offset);
+create index if not exists emissions_by_purchase on emissions (corrects_slot, corrects_offset)
+  where corrects_slot is not null;
 create index if not exists emissions_settled on emissions (settled_at)
   where settled_at is not null;
 

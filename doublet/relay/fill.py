@@ -19,6 +19,7 @@ from doublet.accept.traffic import AUTOMATIC, MARKS, host_of, is_listed
 from doublet.catalog import Catalog, Destination
 from doublet.engine import Engine
 from doublet.outbox import NewEmission, Outbox, Place, Sighting, State, now_us
+from doublet.relay.corrections import make_due, new_corrections
 from doublet.settings import Settings
 
 _STEP_COPIES = 20_000
@@ -197,6 +198,7 @@ class Filler:
                     if event["first_received_at"] >= destination.created_at * _SECOND_US
                     and (emission := self._emission(outbox, destination, event)) is not None
                 ]
+                emissions += new_corrections(self._engine, of_account, _place_of(span))
                 sightings = [sighting for event in events for sighting in _sightings(event)]
                 first = span.last + 1
                 outbox.note(emissions, sightings, (slot, first))
@@ -266,6 +268,8 @@ class Filler:
         for."""
         room = self._settings.relay_ready_events_max - outbox.count(which, "ready")
         limit = min(room, _STEP_PAYLOADS)
+        if room > 0:
+            make_due(self._engine, outbox, which, limit)
         due = outbox.due(which, now_us(), limit) if room > 0 else []
         if not due:
             return False
