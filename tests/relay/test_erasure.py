@@ -145,7 +145,7 @@ def test_what_was_being_sent_meanwhile_does_not_come_back(tmp_path: Path) -> Non
 def test_an_erasure_waits_for_who_reads_what_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("doublet.relay.outbox._BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("doublet.outbox._BUSY_TIMEOUT_S", 0.1)
     relay = prepare(tmp_path)
     reader = Outbox(relay.settings.outbox_file)
     with working(relay) as (freshener, _):
