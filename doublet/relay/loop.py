@@ -112,6 +112,11 @@ class Sender:
         """Begin nothing more."""
         self._is_stopping = True
 
+    def abandon(self) -> None:
+        """Give up the requests under way; their events are sent again."""
+        for task in self._tasks:
+            task.cancel()
+
     @property
     def destination_id(self) -> str:
         """Which."""

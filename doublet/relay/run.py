@@ -20,6 +20,8 @@ from doublet.settings import Settings
 logger = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
+_STOP_S = 10.0
+"""So long requests under way may take at the end; what they held is sent again."""
 
 
 class Relay:
@@ -54,7 +56,12 @@ class Relay:
                     continue
             for sender, _ in self._senders.values():
                 sender.stop()
-            await asyncio.gather(*(task for _, task in self._senders.values()))
+            tasks = [task for _, task in self._senders.values()]
+            if tasks:
+                await asyncio.wait(tasks, timeout=_STOP_S)
+            for sender, _ in self._senders.values():
+                sender.abandon()
+            await asyncio.gather(*tasks)
 
     def _follow_catalog(self, client: httpx.AsyncClient) -> None:
         known = {d.destination_id: d for d in self._catalog.destinations() if d.kind in KINDS}

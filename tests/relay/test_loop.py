@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -275,3 +276,32 @@ def test_of_a_long_answer_only_the_beginning_is_read(stage: Stage) -> None:
         finally:
             babbler.is_over = True
     assert "does not say that events were received" in pause.message
+
+
+class Silent:
+    """A platform that never answers."""
+
+    def __init__(self) -> None:
+        self.is_asked = threading.Event()
+        self.is_over = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        if scope["type"] == "http":
+            self.is_asked.set()
+            while not self.is_over:
+                await asyncio.sleep(0.05)
+
+
+def test_a_platform_that_never_answers_does_not_keep_the_relay_from_ending(stage: Stage) -> None:
+    silent = Silent()
+    with served(silent) as url:
+        destination = stage.destination(url, "12345", "token", FAST)
+        stage.offer(destination, {})
+        relay = stage.run()
+        assert silent.is_asked.wait(30)
+        began = time.monotonic()
+        assert 0 == relay.stop()
+        silent.is_over = True
+    assert time.monotonic() - began < 20
+    assert {"ready": 1} == stage.states(destination)
