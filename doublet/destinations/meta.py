@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from doublet.destinations.answers import judge
 from doublet.destinations.contract import Kind, Outcome, Outgoing, Request, Response
-from doublet.destinations.encoding import check_address, custom_data, encode_json, json_array
+from doublet.destinations.encoding import check_server, custom_data, encode_json, json_array
 from doublet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
 def check(destination: Destination) -> None:
     """Raises SettingsError for what cannot be meant."""
     target = msgspec.convert(destination.target, Target)
-    check_address("url", target.url)
+    check_server("url", target.url)
     if not _is_id(target.pixel_id):
         raise SettingsError("pixel_id is no number.", "The Events Manager shows it.")
     if not _is_version(target.version):
