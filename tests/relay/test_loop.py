@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from doublet.catalog import Destination, DestinationRules
-from doublet.destinations.status import replay
-from doublet.outbox import Pause
+from doublet.destinations.status import dead_letters, replay, status
+from doublet.errors import OperatorError
+from doublet.outbox import Aside, Outbox, Pause, Sent, Settled, now_us
 from tests.collector import Collector
 from tests.relay.stage import Stage
 from tests.server import free_port, served, wait_for
@@ -134,7 +135,7 @@ def test_a_receiver_that_is_away_gets_everything_later(stage: Stage) -> None:
     with served(platform, port):
         stage.wait_for(destination, sent=3)
     assert 1 == len(platform.asked_at)
-    assert {} == stage.outbox.pauses()
+    wait_for(lambda: not stage.outbox.pauses())
 
 
 def test_a_wrong_token_blocks_until_somebody_mends_it(stage: Stage, receiver: Collector) -> None:
@@ -149,7 +150,7 @@ def test_a_wrong_token_blocks_until_somebody_mends_it(stage: Stage, receiver: Co
     assert 1 == len(_requests(stage))
     stage.catalog.save_destination(destination)
     stage.wait_for(destination, sent=2)
-    assert {} == stage.outbox.pauses()
+    wait_for(lambda: not stage.outbox.pauses())
 
 
 def _with_secret(destination: Destination, secret: str) -> Destination:
@@ -228,3 +229,63 @@ def test_a_platform_that_refuses_everything_is_left_alone(
     pause = _pause(stage, destination)
     assert "blocked" == pause.verdict
     assert {"failed": 20, "ready": 180} == stage.states(destination)
+
+
+@pytest.mark.parametrize(
+    ("patch", "said"),
+    [
+        ({"user_data": "x"}, "does not fit"),
+        ({"curency": "EUR"}, "no field 'curency'"),
+        ({"log_offset": 7}, "no field 'log_offset'"),
+        ({"value": "much"}, "no sensible number"),
+        ({"event_name": None}, "does not fit"),
+    ],
+)
+def test_a_patch_that_does_not_fit_sends_nothing(
+    stage: Stage, patch: dict[str, Any], said: str
+) -> None:
+    destination = stage.destination("http://127.0.0.1:1", "12345", "token")
+    (number,) = stage.offer(destination, {})
+    stage.outbox.settle([Settled(None, [], [Aside(number, "failed", "100", "No.")])])
+    with pytest.raises(OperatorError, match=said):
+        replay(stage.outbox, destination.destination_id, patch=patch)
+    assert {"failed": 1} == stage.states(destination)
+    assert [number] == replay(stage.outbox, destination.destination_id, patch={"value": 5})
+    (ready,) = stage.outbox.ready(destination.destination_id, now_us(), 1, ())
+    assert "5" == json.loads(ready.payload)["value"]
+
+
+def test_what_is_left_of_a_backfill_ends_though_new_events_come(stage: Stage) -> None:
+    destination = stage.destination("http://127.0.0.1:1", "12345", "token")
+    (number,) = stage.offer(destination, {})
+    due_by = now_us()
+    stage.offer(destination, {})
+    which = destination.destination_id
+    assert 1 == stage.outbox.left(which, due_by)
+    stage.outbox.settle([Settled(None, [Sent(number, b"{}")], [])])
+    assert (0, 1) == (stage.outbox.left(which, due_by), stage.outbox.count(which, "ready"))
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda outbox, destination: dead_letters(outbox, destination.destination_id),
+        lambda outbox, destination: status(outbox, [destination]),
+        lambda outbox, destination: outbox.left(destination.destination_id, 1),
+        lambda outbox, destination: replay(outbox, destination.destination_id),
+    ],
+    ids=["dead letters", "status", "left", "replay"],
+)
+def test_looking_at_what_is_to_do_reads_no_long_ledger(
+    stage: Stage, look: Callable[[Outbox, Destination], object]
+) -> None:
+    destination = stage.destination("http://127.0.0.1:1", "12345", "token")
+    asked: list[str] = []
+    stage.outbox._db.set_trace_callback(asked.append)
+    look(stage.outbox, destination)
+    stage.outbox._db.set_trace_callback(None)
+    looks = [sql for sql in asked if "from emissions" in sql]
+    assert looks
+    for sql in looks:
+        plan = stage.outbox.rows(f"explain query plan {sql}")
+        assert all("emissions_to_do" in row[3] for row in plan if "emissions" in row[3]), plan
