@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from doublet.catalog import Catalog, Destination
     from doublet.destinations.status import DestinationStatus
     from doublet.outbox import Outbox
+    from doublet.relay.fill import Backfilled
     from doublet.settings import Settings
 
 _LOOK_S = 0.5
+_END = 1 << 40
 
 Which = Annotated[
     str, typer.Argument(metavar="DESTINATION", help="Name or id.", callback=not_empty)
@@ -224,38 +226,38 @@ def destination_backfill(
     chosen, catalog, destination = _open(which, account, data, pairs)
     owner = catalog.account(destination.account_id)
     begin, end = bounds(owner, since.date(), until.date())
-    assert begin is not None
-    assert end is not None
+    # Events have no time before 1970, and the calendar ends before time does.
+    begin, end = max(begin or 0, 0), end or _END
     if begin >= end:
         raise typer.BadParameter("--until is before --since; swap them.")
     with err.status("Looking for events …"):
         done = backfill(chosen, destination, Backfill(begin, end, rate))
     outbox = _outbox(chosen)
     if wait and outbox is not None and done.events and not as_json:
-        _show_progress(outbox, destination, done.events)
+        if destination.is_paused:
+            err.print("It is paused; they wait for `doublet destination resume`.")
+        else:
+            _show_progress(outbox, destination, done)
     if as_json:
         print_json(msgspec.to_builtins(done))
     else:
         out.print(f"{done.events:,} events to send, {done.withheld:,} withheld.")
 
 
-def _show_progress(outbox: Outbox, destination: Destination, events: int) -> None:
-    """Until nothing waits any more; Ctrl-C ends only the showing."""
+def _show_progress(outbox: Outbox, destination: Destination, done: Backfilled) -> None:
+    """Until nothing waits that is due by then; Ctrl-C ends only the showing. What came since is
+    due later, so that a busy site's backfill ends, too."""
     import time
 
     from rich.progress import Progress
 
-    def left() -> int:
-        which = destination.destination_id
-        return outbox.count(which, "waiting") + outbox.count(which, "ready")
-
     with Progress(console=err) as progress:
-        task = progress.add_task("Sending", total=events)
+        task = progress.add_task("Sending", total=done.events)
         try:
-            while waiting := left():
-                progress.update(task, completed=max(0, events - waiting))
+            while waiting := outbox.left(destination.destination_id, done.due_by):
+                progress.update(task, completed=max(0, done.events - waiting))
                 time.sleep(_LOOK_S)
-            progress.update(task, completed=events)
+            progress.update(task, completed=done.events)
         except KeyboardInterrupt:
             err.print("It goes on; `doublet destination status` shows how far it is.")
 

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from doublet.destinations.contract import RETRY_AFTER_S_MAX, Outcome, Response, Verdict
-from doublet.destinations.encoding import decoded
+from doublet.destinations.encoding import decoded, is_object
 
 # Temporary trouble and rate limits; then tokens and permissions, which somebody has to put right
 # before anything can be sent.
@@ -24,16 +24,21 @@ _MINUTE_S = 60.0
 def judge(response: Response) -> Outcome:
     """The meaning of one response.
 
-    A request refuses all of its events for one. After a success, `retry_after_s` is set when a
-    rate limit is nearly used up.
+    A request refuses all of its events for one; a success is a JSON object. After it,
+    `retry_after_s` is set when a rate limit is nearly used up.
     """
     status = response.status
     if status in (200, 202):
+        if not is_object(response.body):
+            # A proxy's page, say: what it did not pass on must not count as sent.
+            message = "It is no answer of the Conversions API."
+            return Outcome(Verdict.LATER, str(status), message, http_status=status)
         return Outcome(
             Verdict.DONE, retry_after_s=_usage_wait_s(response.headers), http_status=status
         )
     error = _error(response.body)
     code = error.get("code")
+    code = code if isinstance(code, int) else None
     said = (_code(error, status), _message(error, status))
     wait_s = retry_after_s(response.headers)
     if (
@@ -89,8 +94,10 @@ def _usage_wait_s(headers: Mapping[str, str]) -> float | None:
         for usage in _usages(headers.get(name)):
             shares = [value for key, value in usage.items() if _is_share(key, value)]
             if shares and max(shares) >= _USAGE_FULL:
-                minutes = usage.get("estimated_time_to_regain_access") or 0
-                waits.append(minutes * _MINUTE_S or _USAGE_WAIT_S)
+                minutes = usage.get("estimated_time_to_regain_access")
+                if not isinstance(minutes, int | float) or minutes <= 0:
+                    minutes = _USAGE_WAIT_S / _MINUTE_S
+                waits.append(minutes * _MINUTE_S)
     return min(max(waits), RETRY_AFTER_S_MAX) if waits else None
 
 

@@ -65,11 +65,20 @@ def digest_of(events: Sequence[Outgoing]) -> str:
 
 def decoded(body: bytes) -> dict[str, Any]:
     """The JSON object in an answer; empty where there is none."""
+    return _object(body) or {}
+
+
+def is_object(body: bytes) -> bool:
+    """Whether an answer is a JSON object, as that of an API and not of a proxy or a login page."""
+    return _object(body) is not None
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
     try:
         found = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def check_address(name: str, url: str) -> None:
@@ -84,3 +93,10 @@ def check_address(name: str, url: str) -> None:
         raise SettingsError(f"{name} {url!r} is no address.", "Begin it with https://.")
     if "@" in parts.netloc:
         raise SettingsError(f"{name} holds a name or password.", "Give the address without them.")
+
+
+def check_server(name: str, url: str) -> None:
+    """The same of an address that a path is put behind."""
+    check_address(name, url)
+    if "?" in url or "#" in url:
+        raise SettingsError(f"{name} {url!r} has a query.", "Give the server alone.")

@@ -16,6 +16,9 @@ from doublet.errors import SettingsError
 
 IN_FLIGHT_MAX = 64
 
+_SECONDS_MAX = {"merge_wait_s": 48 * 3600, "batch_wait_s": 24 * 3600}
+"""After 48 hours no copy joins any more."""
+
 _SECRET_LENGTH_MAX = 4096
 
 
@@ -95,10 +98,10 @@ def _rules(kind: Kind, rules: DestinationRules) -> DestinationRules:
         rules = msgspec.convert(msgspec.to_builtins(rules), DestinationRules)
     except msgspec.ValidationError as error:
         raise SettingsError(f"Rules: {error}.", "`doublet destination edit --help`.") from None
-    for name in ("merge_wait_s", "batch_wait_s"):
+    for name, longest in _SECONDS_MAX.items():
         seconds = getattr(rules, name)
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise SettingsError(f"{name} {seconds} is no time.", "Give 0 or more seconds.")
+        if not 0 <= seconds <= longest:
+            raise SettingsError(f"{name} {seconds} is no time.", f"Give 0 to {longest:,} seconds.")
     if not (math.isfinite(rules.value_times) and rules.value_times > 0):
         raise SettingsError(f"value_times {rules.value_times} is no factor.", "Give 0.2, say.")
     if not 0 <= rules.batch_events <= kind.events_max:

@@ -35,7 +35,7 @@ from msgspec import Meta
 
 from doublet.destinations.answers import retry_after_s
 from doublet.destinations.contract import Kind, Outcome, Outgoing, Request, Response, Verdict
-from doublet.destinations.encoding import check_address, decoded, encode_json, json_array
+from doublet.destinations.encoding import check_server, decoded, encode_json, json_array
 from doublet.destinations.products import amount, given, products
 from doublet.errors import SettingsError
 
@@ -120,7 +120,7 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
 def check(destination: Destination) -> None:
     """Raises SettingsError for what cannot be meant."""
     target = msgspec.convert(destination.target, Target)
-    check_address("url", target.url)
+    check_server("url", target.url)
     if not _is_measurement_id(target.measurement_id):
         raise SettingsError("measurement_id is none.", "It looks like G-ABC1234567.")
 

@@ -24,7 +24,7 @@ from doublet.destinations.contract import (
     Verdict,
 )
 from doublet.destinations.encoding import (
-    check_address,
+    check_server,
     custom_data,
     decoded,
     encode_json,
@@ -64,7 +64,7 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
 def check(destination: Destination) -> None:
     """Raises SettingsError for what cannot be meant."""
     target = msgspec.convert(destination.target, Target)
-    check_address("url", target.url)
+    check_server("url", target.url)
     if not _is_id(target.pixel_id):
         raise SettingsError("pixel_id is no number.", "The Events Manager shows it.")
     if not _is_version(target.version):

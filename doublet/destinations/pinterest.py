@@ -38,7 +38,13 @@ from doublet.destinations.contract import (
     Response,
     Verdict,
 )
-from doublet.destinations.encoding import check_address, decoded, encode_json, json_array
+from doublet.destinations.encoding import (
+    check_server,
+    decoded,
+    encode_json,
+    is_object,
+    json_array,
+)
 from doublet.destinations.products import decimal_text, given, integer, products, text, touch
 from doublet.errors import SettingsError
 
@@ -89,7 +95,7 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
 def check(destination: Destination) -> None:
     """Raises SettingsError for what cannot be meant."""
     target = msgspec.convert(destination.target, Target)
-    check_address("url", target.url)
+    check_server("url", target.url)
     if not _is_account_id(target.ad_account_id):
         raise SettingsError("ad_account_id is no number.", "The Ads Manager shows it.")
 
@@ -191,6 +197,8 @@ def decide(response: Response, count: int) -> Outcome:
     status = response.status
     body = decoded(response.body)
     said = (str(body.get("code") or status), str(body.get("message") or f"HTTP {status}"))
+    if status == 200 and not is_object(response.body):
+        return Outcome(Verdict.LATER, *said, http_status=status)
     if status in (200, 422):
         statuses = _statuses(body)
         if len(statuses) == count:

@@ -11,7 +11,10 @@ from typing import Any
 import msgspec
 
 from doublet.catalog import Destination
-from doublet.outbox import Outbox, now_us
+from doublet.destinations.policy import Stored
+from doublet.errors import OperatorError
+from doublet.event import money
+from doublet.outbox import TO_DO, Outbox, now_us
 from doublet.refused.replay import merge_patch
 
 _HOUR_US = 3_600_000_000
@@ -123,7 +126,7 @@ def _lag_s(outbox: Outbox, destination_id: str, now: int) -> float:
         due_at
         for state in ("waiting", "ready")
         for (due_at,) in outbox.rows(
-            "select min(due_at) from emissions where destination_id = ? and state = ?",
+            f"select min(due_at) from emissions where destination_id = ? and state = ? and {TO_DO}",
             (destination_id, state),
         )
         if due_at is not None
@@ -168,10 +171,29 @@ def replay(
     patch: dict[str, Any] | None = None,
 ) -> list[int]:
     """Let dead letters be sent again, mended by a merge patch (RFC 7396) of the event; see
-    `Outbox.replay`."""
+    `Outbox.replay`. Raises OperatorError, and nothing is sent, where the patch makes of one what is
+    no event."""
 
     def mend(payload: bytes) -> bytes:
-        event = msgspec.json.decode(payload)
-        return msgspec.json.encode(merge_patch(event, patch)) if patch else payload
+        return _mended(msgspec.json.decode(payload), patch) if patch else payload
 
     return outbox.replay(destination_id, emission_ids=emission_ids, reason=reason, mend=mend)
+
+
+_FIXED = ("account_id", "log_slot", "log_offset", "first_received_at")
+_HINT = "`doublet destination failed DESTINATION --json` shows the event that is patched."
+
+
+def _mended(event: dict[str, Any], patch: dict[str, Any]) -> bytes:
+    for name in patch:
+        if name not in Stored.__struct_fields__ or name in _FIXED:
+            raise OperatorError(f"An event has no field {name!r} that can be mended.", _HINT)
+    merged = merge_patch(event, patch)
+    if (value := merged.get("value")) is not None:
+        merged["value"] = money(value)
+        if merged["value"] is None:
+            raise OperatorError(f"The value {value!r} is no sensible number.", _HINT)
+    try:
+        return msgspec.json.encode(msgspec.convert(merged, Stored))
+    except msgspec.ValidationError as error:
+        raise OperatorError(f"The patch does not fit: {error}.", _HINT) from None

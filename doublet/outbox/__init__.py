@@ -35,6 +35,7 @@ from doublet.outbox.rows import (
 
 __all__ = [
     "MESSAGE_LENGTH_MAX",
+    "TO_DO",
     "VERSION",
     "Aside",
     "Asked",
@@ -54,7 +55,7 @@ __all__ = [
 VERSION = 1
 _BUSY_TIMEOUT_S = 30.0
 MESSAGE_LENGTH_MAX = 500
-_TO_DO = "state in ('waiting', 'ready', 'failed')"
+TO_DO = "state in ('waiting', 'ready', 'failed')"
 """The condition of the index `emissions_to_do`: SQLite uses it only where a query says the same."""
 
 
@@ -202,7 +203,7 @@ class Outbox:
         first."""
         return self.rows(
             "select emission_id, log_slot, log_offset from emissions where destination_id = ? "
-            f"and state = 'waiting' and {_TO_DO} and due_at <= ? and is_correction = ? "
+            f"and state = 'waiting' and {TO_DO} and due_at <= ? and is_correction = ? "
             "order by due_at limit ?",
             (destination_id, until, corrections, limit),
         )
@@ -266,6 +267,15 @@ class Outbox:
         ((events,),) = self.rows(query, (destination_id, state))
         return events or 0
 
+    def left(self, destination_id: str, due_by: int) -> int:
+        """How many events that are due by a moment are still to be sent."""
+        ((events,),) = self.rows(
+            "select count(*) from emissions where destination_id = ? "
+            f"and state in ('waiting', 'ready') and {TO_DO} and due_at <= ?",
+            (destination_id, due_by),
+        )
+        return int(events)
+
     # --- sending ------------------------------------------------------------------------------
 
     def ready(
@@ -274,7 +284,7 @@ class Outbox:
         """The next events to send, without those that are under way."""
         ids = self.rows(
             "select emission_id from emissions where destination_id = ? and state = 'ready' "
-            f"and {_TO_DO} and due_at <= ? order by due_at, emission_id limit ?",
+            f"and {TO_DO} and due_at <= ? order by due_at, emission_id limit ?",
             (destination_id, until, limit + len(under_way)),
         )
         wanted = [emission_id for (emission_id,) in ids if emission_id not in under_way][:limit]
@@ -368,7 +378,7 @@ class Outbox:
         event_time, when it was settled (µs since 1970) and the event, as JSON, while it is kept."""
         return self.rows(
             "select emission_id, reason, message, event_name, event_id, event_time, settled_at, "
-            "payload from emissions where destination_id = ?1 and state = 'failed' "
+            f"payload from emissions where destination_id = ?1 and state = 'failed' and {TO_DO} "
             "and (?2 is null or reason = ?2) order by settled_at desc, emission_id limit ?3",
             (destination_id, reason, limit),
         )
@@ -387,7 +397,7 @@ class Outbox:
         with self._write() as db:
             rows = db.execute(
                 "select emission_id, payload from emissions where destination_id = ?1 and state = "
-                "'failed' and (?2 is null or reason = ?2) and payload is not null",
+                f"'failed' and {TO_DO} and (?2 is null or reason = ?2) and payload is not null",
                 (destination_id, reason),
             ).fetchall()
             mended = [
@@ -451,7 +461,7 @@ class Outbox:
         has waited since before a moment (µs since 1970), when what came then is forgotten."""
         now = now_us()
         known = ", ".join("?" * len(destinations))
-        left = f"payload = null, settled_at = ? where state in ('waiting', 'ready') and {_TO_DO}"
+        left = f"payload = null, settled_at = ? where state in ('waiting', 'ready') and {TO_DO}"
         with self._write() as db:
             db.execute(
                 f"update emissions set state = 'withheld', reason = 'removed', {left} "

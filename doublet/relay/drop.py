@@ -15,9 +15,9 @@ def write_file(request: Request) -> Response:
     path = Path(unquote(urlsplit(request.url).path))
     fresh = path.with_name(f".{path.name}.part")
     # Only the day's folder is made: a disk that is not mounted must not be taken for an empty one.
-    if not path.parent.parent.is_dir():
-        return Response(404, {}, f"There is no folder {path.parent.parent}.".encode())
     try:
+        if not path.parent.parent.is_dir():
+            return Response(404, {}, f"There is no folder {path.parent.parent}.".encode())
         make_folder(path.parent)
         with fresh.open("wb") as file:
             file.write(request.body)

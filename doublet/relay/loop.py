@@ -37,8 +37,8 @@ from doublet.relay.drop import write_file
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
-_ANSWER_S_MAX = 60.0
-_ANSWER_SIZE_BYTES_MAX = 1 << 20
+_EXCHANGE_S = 120.0
+_ANSWER_SIZE_BYTES_MAX = 4 << 20
 _SECOND_US = 1_000_000
 _POLL_S = 0.2
 _GROUP_COMMIT_S = 0.02
@@ -46,10 +46,15 @@ _REFUSED_IN_A_ROW_MAX = 20
 _FAILURES_TOLD = 3
 """A request that fails once or twice is nothing that an operator must know."""
 
+_UNTELLABLE = (
+    *(TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError),
+    *(OSError, msgspec.MsgspecError),
+)
+"""What a pure function of ours raises for an event that it was not made for: `datetime` even an
+OSError. SQLite's errors are others."""
+
 _LATER = wait_random_exponential(multiplier=1.0, max=300.0)
 _BLOCKED = wait_random_exponential(multiplier=300.0, min=150.0, max=3600.0)
-
-_UNREADABLE = Kept(True, "relay_error", "The relay failed at this event; its log says why.")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -170,12 +175,9 @@ class Sender:
 
     async def _deliver(self, rows: Sequence[Ready]) -> None:
         try:
-            items, aside = self._plan(rows)
+            groups, aside = self._plan(rows)
             if aside:
                 await self._writer.settle(Settled(None, [], aside))
-            groups: dict[Hashable, list[Item]] = {}
-            for item in items:
-                groups.setdefault(self._kind.group(item.planned.event), []).append(item)
             for group in groups.values():
                 if not await self._send(group):
                     return
@@ -185,38 +187,46 @@ class Sender:
         finally:
             self._under_way.difference_update(row.emission_id for row in rows)
 
-    def _plan(self, rows: Sequence[Ready]) -> tuple[list[Item], list[Aside]]:
-        items: list[Item] = []
+    def _plan(self, rows: Sequence[Ready]) -> tuple[dict[Hashable, list[Item]], list[Aside]]:
+        groups: dict[Hashable, list[Item]] = {}
         aside: list[Aside] = []
         now_s = time.time()
         look = Looking(self._outbox, self.destination.account_id)
         for row in rows:
             try:
-                made = plan(decode_stored(row.payload), self.destination, self._kind, now_s, look)
-            except Exception:
-                # One event that we cannot read must not hold up all others.
-                logger.exception("relay-event-failed emission=%d", row.emission_id)
-                made = _UNREADABLE
-            if isinstance(made, Kept):
-                state: Literal["failed", "withheld"] = "failed" if made.is_failure else "withheld"
-                aside.append(Aside(row.emission_id, state, made.reason, made.message))
-            else:
-                items.append(Item(row.emission_id, made))
-        return items, aside
+                stored = decode_stored(row.payload)
+                made = plan(stored, self.destination, self._kind, now_s, look)
+                if not isinstance(made, Kept):
+                    group = groups.setdefault(self._kind.group(made.event), [])
+                    group.append(Item(row.emission_id, made))
+                    continue
+            except _UNTELLABLE:
+                made = self._untellable(row.emission_id)
+            state: Literal["failed", "withheld"] = "failed" if made.is_failure else "withheld"
+            aside.append(Aside(row.emission_id, state, made.reason, made.message))
+        return groups, aside
+
+    def _untellable(self, emission_id: int) -> Kept:
+        """An event that a function of ours fails on must not hold up the others."""
+        where = (self.destination_id, emission_id)
+        logger.exception("relay-event-failed destination=%s emission=%d", *where)
+        return Kept(True, "untellable", "Doublet cannot read it; the relay's log says more.")
 
     # --- sending ------------------------------------------------------------------------------
 
     async def _send(self, items: Sequence[Item]) -> bool:
         """Whether these events are dealt with; otherwise they wait, and so does what follows."""
-        request = self._encode(items)
-        too_large = request is not None and len(request.body) > self._kind.size_bytes_max
-        if (request is None or too_large) and len(items) > 1:
-            return await self._send_halves(items)
-        if request is None:
-            number, (_, reason, message) = items[0].emission_id, _UNREADABLE
-            failed = Aside(number, "failed", reason, message)
-            await self._writer.settle(Settled(None, [], [failed]))
+        try:
+            request = self._kind.encode(self.destination, [item.planned.event for item in items])
+        except _UNTELLABLE:
+            if len(items) > 1:
+                return await self._send_halves(items)
+            kept = self._untellable(items[0].emission_id)
+            aside = [Aside(items[0].emission_id, "failed", kept.reason, kept.message)]
+            await self._writer.settle(Settled(None, [], aside))
             return True
+        if len(request.body) > self._kind.size_bytes_max and len(items) > 1:
+            return await self._send_halves(items)
         if self._is_held():
             return False
         sent_at, began = now_us(), time.perf_counter()
@@ -268,15 +278,6 @@ class Sender:
         others = [item for n, item in enumerate(items) if n not in refused]
         return not others or await self._send(others)
 
-    def _encode(self, items: Sequence[Item]) -> Request | None:
-        """None when one of the events cannot be written as the platform wants it: a bug of ours
-        that must not hold up all others."""
-        try:
-            return self._kind.encode(self.destination, [item.planned.event for item in items])
-        except Exception:
-            logger.exception("relay-encoding-failed destination=%s", self.destination_id)
-            return None
-
     def _is_held(self) -> bool:
         """Whether another request has just been told to wait."""
         pause = self._outbox.pauses().get(self.destination_id)
@@ -291,24 +292,30 @@ class Sender:
             return self._kind.decide(await asyncio.to_thread(write_file, request), events)
         request = self._kind.sign(self.destination, request, int(time.time()))
         try:
-            async with asyncio.timeout(_ANSWER_S_MAX):
-                answer = await self._exchange(request)
-        except (httpx.HTTPError, TimeoutError) as error:
+            answer = await self._answer(request)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError) as error:
             # Not its own words, which may hold the address.
             return Outcome(Verdict.LATER, type(error).__name__, "No answer came.")
-        return self._kind.decide(answer, events)
+        outcome = self._kind.decide(answer, events)
+        return _without(self.destination.secret, outcome)
 
-    async def _exchange(self, request: Request) -> Response:
-        """Of a long answer the beginning."""
-        async with self._client.stream(
+    async def _answer(self, request: Request) -> Response:
+        """An answer, or the beginning of one that is longer or slower than any sensible one."""
+        head: httpx.Response | None = None
+        body = bytearray()
+        asking = self._client.stream(
             request.method, request.url, headers=request.headers, content=request.body
-        ) as answer:
-            body = b""
-            async for chunk in answer.aiter_bytes():
-                body += chunk
-                if len(body) >= _ANSWER_SIZE_BYTES_MAX:
-                    break
-            return Response(answer.status_code, answer.headers, body)
+        )
+        try:
+            async with asyncio.timeout(_EXCHANGE_S), asking as head:
+                async for piece in head.aiter_bytes():
+                    body += piece
+                    if len(body) > _ANSWER_SIZE_BYTES_MAX:
+                        break
+        except (TimeoutError, httpx.DecodingError):
+            if head is None:
+                raise
+        return Response(head.status_code, head.headers, bytes(body[:_ANSWER_SIZE_BYTES_MAX]))
 
     # --- pauses -------------------------------------------------------------------------------
 
@@ -366,6 +373,16 @@ class Looking:
             row = self._outbox.sighting(self._account_id, identifier)
             self._known[identifier] = None if row is None else _seen(row)
         return self._known[identifier]
+
+
+def _without(secret: str, outcome: Outcome) -> Outcome:
+    """An outcome that may be shown: some servers quote the token that they do not know."""
+    told = {name: getattr(outcome, name) for name in ("code", "message")}
+    refused = dict(outcome.refused)
+    if secret:
+        told = {name: text.replace(secret, "…") for name, text in told.items()}
+        refused = {index: text.replace(secret, "…") for index, text in refused.items()}
+    return msgspec.structs.replace(outcome, **told, refused=refused)
 
 
 def _seen(row: tuple[Any, ...]) -> Seen:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -44,7 +45,11 @@ class Relay:
         """Send until `stop`."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         headers = {"user-agent": f"doublet/{__version__}"}
-        async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits, headers=headers) as client:
+        # No cookies: destinations share the client, and nobody's answers are to pile up in it.
+        none = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+        async with httpx.AsyncClient(
+            timeout=TIMEOUT_S, limits=limits, headers=headers, cookies=none
+        ) as client:
             while not self._stop.is_set():
                 try:
                     self._follow_catalog(client)

@@ -175,6 +175,12 @@ _WRONG: list[tuple[Sequence[str], int, str]] = [
     ((*DROP[1:], "--domain", "https://shop.example"), OPERATOR, "is no domain"),
     ((*DROP[1:], "--consent", "maybe"), USAGE, "not_denied"),
     ((*DROP[1:], "--merge-wait-s", "-1"), OPERATOR, "merge_wait_s -1.0 is no time"),
+    ((*DROP[1:], "--merge-wait-s", "1e300"), OPERATOR, "Give 0 to 172,800 seconds."),
+    (
+        ("create", "meta", "Meta", "pixel_id=12345", "url=http://x/?a=1", "--secret-file=secret"),
+        OPERATOR,
+        "has a query",
+    ),
     ((*DROP[1:], "--batch-wait-s", "nan"), OPERATOR, "batch_wait_s nan is no time"),
     ((*DROP[1:], "--value-times", "0"), OPERATOR, "value_times 0.0 is no factor"),
     ((*DROP[1:], "--value-times", "inf"), OPERATOR, "value_times inf is no factor"),
@@ -190,6 +196,7 @@ _WRONG: list[tuple[Sequence[str], int, str]] = [
 def test_what_cannot_be_meant_is_said_and_not_kept(
     tmp_path: Path, catalog: Catalog, arguments: Sequence[str], code: int, said: str
 ) -> None:
+    (tmp_path / "secret").write_text(SECRET)
     done = doublet(tmp_path, "destination", *arguments)
     assert (code, "") == (done.returncode, done.stdout)
     assert said in " ".join(done.stderr.replace("│", " ").split())

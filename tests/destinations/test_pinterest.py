@@ -35,7 +35,8 @@ PROCESSED = b'{"status": "processed"}'
     [
         (200, b'{"events": [%s, %s]}' % (PROCESSED, PROCESSED), Verdict.DONE),
         (200, b'{"events": [%s]}' % PROCESSED, Verdict.DIVIDE),
-        (200, b"", Verdict.DIVIDE),
+        (200, b"", Verdict.LATER),
+        (200, b"<html>", Verdict.LATER),
         (422, b'{"code": 1, "message": "No.", "details": "none"}', Verdict.DIVIDE),
         (403, b"", Verdict.BLOCKED),
         (413, b"", Verdict.DIVIDE),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ import msgspec
 import pytest
 
 from doublet.catalog import Destination, DestinationRules
-from doublet.destinations.status import replay
-from doublet.outbox import Pause
+from doublet.destinations.status import dead_letters, replay, status
+from doublet.errors import OperatorError
+from doublet.outbox import Aside, Outbox, Pause, Sent, Settled, now_us
 from tests.collector import Collector
 from tests.relay.stage import Stage
 from tests.server import free_port, served, wait_for
@@ -137,7 +137,7 @@ def test_a_receiver_that_is_away_gets_everything_later(stage: Stage) -> None:
     with served(platform, port):
         stage.wait_for(destination, sent=3)
     assert 1 == len(platform.asked_at)
-    assert {} == stage.outbox.pauses()
+    wait_for(lambda: not stage.outbox.pauses())
 
 
 def test_a_wrong_token_blocks_until_somebody_mends_it(stage: Stage, receiver: Collector) -> None:
@@ -152,7 +152,7 @@ def test_a_wrong_token_blocks_until_somebody_mends_it(stage: Stage, receiver: Co
     assert 1 == len(_requests(stage))
     stage.catalog.save_destination(destination)
     stage.wait_for(destination, sent=2)
-    assert {} == stage.outbox.pauses()
+    wait_for(lambda: not stage.outbox.pauses())
 
 
 def _with_secret(destination: Destination, secret: str) -> Destination:
@@ -233,51 +233,6 @@ def test_a_platform_that_refuses_everything_is_left_alone(
     assert {"failed": 20, "ready": 180} == stage.states(destination)
 
 
-def test_an_event_that_the_relay_cannot_read_holds_up_no_other(
-    stage: Stage, receiver: Collector
-) -> None:
-    destination = _to(stage, receiver)
-    numbers = stage.offer(destination, {}, {}, {})
-    rows = stage.outbox.rows("select payload from emissions order by emission_id limit 1")
-    broken = json.dumps({**json.loads(rows[0][0]), "user_data": "none"}).encode()
-    with sqlite3.connect(stage.settings.outbox_file) as db:
-        db.execute("update emissions set payload = ? where emission_id = ?", (broken, numbers[1]))
-    db.close()
-    stage.run()
-    stage.wait_for(destination, sent=2, failed=1)
-    rows = stage.outbox.rows("select emission_id, reason from emissions where state = 'failed'")
-    assert [(numbers[1], "relay_error")] == rows
-
-
-class Babbler:
-    """A platform whose answer has no end, until `is_over`."""
-
-    is_over = False
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """ASGI."""
-        if scope["type"] != "http":
-            return
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        while not self.is_over:
-            await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
-            await asyncio.sleep(0.01)
-        await send({"type": "http.response.body", "body": b""})
-
-
-def test_of_a_long_answer_only_the_beginning_is_read(stage: Stage) -> None:
-    babbler = Babbler()
-    with served(babbler) as url:
-        destination = stage.destination(url, "12345", "token", FAST)
-        stage.offer(destination, {})
-        stage.run()
-        try:
-            pause = _pause(stage, destination)
-        finally:
-            babbler.is_over = True
-    assert "does not say that events were received" in pause.message
-
-
 class Silent:
     """A platform that never answers."""
 
@@ -305,3 +260,63 @@ def test_a_platform_that_never_answers_does_not_keep_the_relay_from_ending(stage
         silent.is_over = True
     assert time.monotonic() - began < 20
     assert {"ready": 1} == stage.states(destination)
+
+
+@pytest.mark.parametrize(
+    ("patch", "said"),
+    [
+        ({"user_data": "x"}, "does not fit"),
+        ({"curency": "EUR"}, "no field 'curency'"),
+        ({"log_offset": 7}, "no field 'log_offset'"),
+        ({"value": "much"}, "no sensible number"),
+        ({"event_name": None}, "does not fit"),
+    ],
+)
+def test_a_patch_that_does_not_fit_sends_nothing(
+    stage: Stage, patch: dict[str, Any], said: str
+) -> None:
+    destination = stage.destination("http://127.0.0.1:1", "12345", "token")
+    (number,) = stage.offer(destination, {})
+    stage.outbox.settle([Settled(None, [], [Aside(number, "failed", "100", "No.")])])
+    with pytest.raises(OperatorError, match=said):
+        replay(stage.outbox, destination.destination_id, patch=patch)
+    assert {"failed": 1} == stage.states(destination)
+    assert [number] == replay(stage.outbox, destination.destination_id, patch={"value": 5})
+    (ready,) = stage.outbox.ready(destination.destination_id, now_us(), 1, ())
+    assert "5" == json.loads(ready.payload)["value"]
+
+
+def test_what_is_left_of_a_backfill_ends_though_new_events_come(stage: Stage) -> None:
+    destination = stage.destination("http://127.0.0.1:1", "12345", "token")
+    (number,) = stage.offer(destination, {})
+    due_by = now_us()
+    stage.offer(destination, {})
+    which = destination.destination_id
+    assert 1 == stage.outbox.left(which, due_by)
+    stage.outbox.settle([Settled(None, [Sent(number, b"{}")], [])])
+    assert (0, 1) == (stage.outbox.left(which, due_by), stage.outbox.count(which, "ready"))
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda outbox, destination: dead_letters(outbox, destination.destination_id),
+        lambda outbox, destination: status(outbox, [destination]),
+        lambda outbox, destination: outbox.left(destination.destination_id, 1),
+        lambda outbox, destination: replay(outbox, destination.destination_id),
+    ],
+    ids=["dead letters", "status", "left", "replay"],
+)
+def test_looking_at_what_is_to_do_reads_no_long_ledger(
+    stage: Stage, look: Callable[[Outbox, Destination], object]
+) -> None:
+    destination = stage.destination("http://127.0.0.1:1", "12345", "token")
+    asked: list[str] = []
+    stage.outbox._db.set_trace_callback(asked.append)
+    look(stage.outbox, destination)
+    stage.outbox._db.set_trace_callback(None)
+    looks = [sql for sql in asked if "from emissions" in sql]
+    assert looks
+    for sql in looks:
+        plan = stage.outbox.rows(f"explain query plan {sql}")
+        assert all("emissions_to_do" in row[3] for row in plan if "emissions" in row[3]), plan
