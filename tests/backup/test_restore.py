@@ -121,7 +121,12 @@ def test_an_interrupted_backup_is_none_and_the_next_one_tidies_up(
     stranger.mkdir()
 
     def partial() -> list[Path]:
-        return [path for path in shop.backups.glob("*Z.partial") if (path / "lake").is_dir()]
+        # One that has its manifest is complete, and only its name is not.
+        return [
+            path
+            for path in shop.backups.glob("*Z.partial")
+            if (path / "lake").is_dir() and not (path / NAME).exists()
+        ]
 
     data = f"--data={shop.settings.data}"
     # The copying is quick: a backup that was ready before the kill is no interrupted one.
@@ -133,7 +138,7 @@ def test_an_interrupted_backup_is_none_and_the_next_one_tidies_up(
             process.wait()
         if partial():
             break
-        for made in shop.backups.glob("*Z"):
+        for made in [*shop.backups.glob("*Z"), *shop.backups.glob("*Z.partial")]:
             shutil.rmtree(made)
     assert partial()
     for named in (shop.backups, *partial()):

@@ -174,7 +174,8 @@ class Pair:
 
     def _destination(self) -> Destination:
         catalog = Catalog(self.a.settings.catalog_url)
-        rules = DestinationRules(merge_wait_s=2.0, batch_events=100, in_flight=4)
+        # A browser's copy and its server's come seconds apart on a busy machine.
+        rules = DestinationRules(merge_wait_s=15.0, batch_events=100, in_flight=4)
         target = {"url": self.b.url, "pixel_id": self.b.pixel_id}
         made = catalog.create_destination(
             self.a.account_id, "meta", "The other", target, self.b.access_token, rules
@@ -249,8 +250,9 @@ def test_everything_arrives_once_through_a_bad_network(pair: Pair) -> None:
     assert EVENTS == len(ours)
     lacking = ours.keys() - told.keys()
     assert set(POISON) == {event_id for _, event_id in lacking}
-    assert all(told[key] == ours[key] for key in told)
-    assert ours == theirs
+    assert {} == {key: (ours[key], told[key]) for key in told if told[key] != ours[key]}
+    assert {} == {key: (ours[key], theirs[key]) for key in ours if theirs[key] != ours[key]}
+    assert ours.keys() == theirs.keys()
 
 
 def _again(pair: Pair) -> RunningServer:
