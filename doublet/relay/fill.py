@@ -118,6 +118,9 @@ class Filler:
         """Look at the copies below these offsets of the log's slots, up to which the tables are
         complete, and make payloads of what is due. Whether all of it is done: a long backlog is
         left to the next calls. Wherever this is cut off, nothing is lost or repeated."""
+        if not positions:
+            # Tables that are being made say of every event that nothing is left of it.
+            return True
         with self._turn:
             destinations = self._catalog.destinations()
             outbox = self._open(bool(destinations))

@@ -217,6 +217,24 @@ def test_events_that_are_gone_by_then_are_withheld(relay: Relay) -> None:
     assert [("order.1", "withheld", "gone")] == relay.ledger()
 
 
+def test_nothing_is_gone_before_the_tables_are_complete(relay: Relay) -> None:
+    relay.add(merge_wait_s=3600)
+    relay.send(relay.record())
+    outbox = Outbox(relay.settings.outbox_file)
+    outbox._db.execute("update emissions set due_at = 0")
+    outbox.close()
+    with relay.engine.transaction() as tx:
+        tx.run("create temp table kept as select * from copies")
+        tx.run("delete from copies")
+    # A worker whose first round has failed knows no position.
+    relay.filler.fill({})
+    assert [("waiting",)] == relay.ledger("state")
+    with relay.engine.transaction() as tx:
+        tx.run("insert into copies select * from kept")
+    relay.fill()
+    assert [("ready",)] == relay.ledger("state")
+
+
 def test_what_waits_for_a_removed_destination_is_let_go(relay: Relay) -> None:
     destination = relay.add()
     relay.send(relay.record())
