@@ -474,9 +474,11 @@ class Outbox:
                 (now, before),
             )
 
-    def tidy(self, *, traces_before: int, failed_before: int, ledger_before: int) -> None:
+    def tidy(
+        self, *, traces_before: int, failed_before: int, seen_before: int, ledger_before: int
+    ) -> None:
         """Drop what has been kept long enough (µs since 1970): traces and requests, dead letters,
-        whole rows of the ledger and sightings."""
+        sightings, whole rows of the ledger."""
         with self._write() as db:
             db.execute(
                 "update emissions set trace = null where settled_at < ? and trace is not null "
@@ -490,4 +492,4 @@ class Outbox:
             )
             db.execute("delete from emissions where settled_at < ?", (ledger_before,))
             db.execute("delete from requests where sent_at < ?", (traces_before,))
-            db.execute("delete from sightings where event_time < ?", (ledger_before // 1_000_000,))
+            db.execute("delete from sightings where event_time < ?", (seen_before // 1_000_000,))

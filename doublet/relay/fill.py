@@ -286,12 +286,18 @@ class Filler:
 
     def _tidy(self, outbox: Outbox, destinations: Sequence[Destination]) -> None:
         now, settings = now_us(), self._settings
-        ledger_before = now - _LEDGER_D * _DAY_US
-        outbox.abandon([each.destination_id for each in destinations], ledger_before)
+        # Nothing of a person's is kept longer than the events themselves.
+        longest_d = settings.retention_events_d or _LEDGER_D
+
+        def before(days: int) -> int:
+            return now - min(days, longest_d) * _DAY_US
+
+        outbox.abandon([each.destination_id for each in destinations], before(_LEDGER_D))
         outbox.tidy(
-            traces_before=now - settings.relay_trace_d * _DAY_US,
-            failed_before=now - settings.relay_failed_d * _DAY_US,
-            ledger_before=ledger_before,
+            traces_before=before(settings.relay_trace_d),
+            failed_before=before(settings.relay_failed_d),
+            seen_before=before(_LEDGER_D),
+            ledger_before=now - _LEDGER_D * _DAY_US,
         )
 
 

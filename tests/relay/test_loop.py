@@ -320,3 +320,18 @@ def test_looking_at_what_is_to_do_reads_no_long_ledger(
     for sql in looks:
         plan = stage.outbox.rows(f"explain query plan {sql}")
         assert all("emissions_to_do" in row[3] for row in plan if "emissions" in row[3]), plan
+
+
+def test_tidying_reads_no_long_ledger(stage: Stage) -> None:
+    asked: list[str] = []
+    stage.outbox._db.set_trace_callback(asked.append)
+    stage.outbox.tidy(traces_before=1, failed_before=1, seen_before=1, ledger_before=1)
+    stage.outbox._db.set_trace_callback(None)
+    plans = [
+        [row[3] for row in stage.outbox.rows(f"explain query plan {sql}")]
+        for sql in asked
+        if " where " in sql
+    ]
+    used = ("emissions_traced", "emissions_failed", "emissions_settled", "requests_by_age")
+    assert [True] * len(used) == [name in plan[0] for name, plan in zip(used, plans, strict=False)]
+    assert all(line.startswith("SEARCH") for plan in plans for line in plan), plans
