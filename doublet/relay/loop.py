@@ -20,6 +20,7 @@ from tenacity import RetryCallState, wait_random_exponential
 
 from doublet.catalog import Destination
 from doublet.destinations.contract import Kind, Outcome, Request, Response, Verdict
+from doublet.destinations.encoding import without
 from doublet.destinations.kinds import KINDS
 from doublet.destinations.policy import Kept, Planned, Seen, decode_stored, plan
 from doublet.outbox import (
@@ -389,12 +390,12 @@ class Looking:
 
 def _without(secret: str, outcome: Outcome) -> Outcome:
     """An outcome that may be shown: some servers quote the token that they do not know."""
-    told = {name: getattr(outcome, name) for name in ("code", "message")}
-    refused = dict(outcome.refused)
-    if secret:
-        told = {name: text.replace(secret, "…") for name, text in told.items()}
-        refused = {index: text.replace(secret, "…") for index, text in refused.items()}
-    return msgspec.structs.replace(outcome, **told, refused=refused)
+    return msgspec.structs.replace(
+        outcome,
+        code=without(secret, outcome.code),
+        message=without(secret, outcome.message),
+        refused={index: without(secret, why) for index, why in outcome.refused.items()},
+    )
 
 
 def _seen(row: tuple[Any, ...]) -> Seen:
