@@ -278,7 +278,9 @@ class Sender:
         # It answers, so it is well.
         self._go_on(outcome, sent_at)
         if self._refused_in_a_row >= _REFUSED_IN_A_ROW_MAX:
-            # It is not the events.
+            # It is not the events. If it is, as many more are set aside after the pause: one at a
+            # time would hold good ones up for days.
+            self._refused_in_a_row = 0
             self._pause(msgspec.structs.replace(outcome, verdict=Verdict.BLOCKED))
             return False
         if outcome.verdict is Verdict.DONE:

@@ -232,6 +232,8 @@ def test_a_platform_that_refuses_everything_is_left_alone(
     pause = _pause(stage, destination)
     assert "blocked" == pause.verdict
     assert {"failed": 20, "ready": 180} == stage.states(destination)
+    stage.outbox.end_pause(destination.destination_id)
+    stage.wait_for(destination, failed=40, ready=160)
 
 
 class Silent:
