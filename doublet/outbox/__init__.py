@@ -431,10 +431,12 @@ class Outbox:
 
     # --- upkeep -------------------------------------------------------------------------------
 
-    def forget(self, places: Collection[Place], identifiers: Collection[str]) -> None:
+    def forget(
+        self, account_id: str, places: Collection[Place], identifiers: Collection[str]
+    ) -> None:
         """Take out a person: what was and would be sent of events with these copies, and what was
-        seen of these identifiers (of any account: they are hashes and cookies). Raises BusyError
-        when a reader keeps their bytes from being overwritten."""
+        seen of these identifiers in the account. Raises BusyError when a reader keeps their bytes
+        from being overwritten."""
         now = now_us()
         with self._write() as db:
             db.executemany(
@@ -449,7 +451,8 @@ class Outbox:
                 "delete from sightings where log_slot = ? and log_offset = ?", list(places)
             )
             db.executemany(
-                "delete from sightings where identifier = ?", [(each,) for each in identifiers]
+                "delete from sightings where account_id = ? and identifier = ?",
+                [(account_id, each) for each in identifiers],
             )
         # Freed pages are zeroed (secure_delete); the log of transactions still has them.
         ((is_busy, *_),) = self.rows("pragma wal_checkpoint(truncate)")

@@ -162,12 +162,14 @@ class Filler:
                 span = span._replace(first=step.last + 1)
         return Backfilled(pace.events, withheld, pace.due_by)
 
-    def forget(self, places: Collection[Place], identifiers: Collection[str]) -> None:
+    def forget(
+        self, account_id: str, places: Collection[Place], identifiers: Collection[str]
+    ) -> None:
         """Take a person out of the outbox; see `Outbox.forget`."""
         with self._turn:
             outbox = self._open(False)
             if outbox is not None:
-                outbox.forget(places, identifiers)
+                outbox.forget(account_id, places, identifiers)
 
     def _open(self, make: bool) -> Outbox | None:
         if self._outbox is None and (make or self._file.exists()):
