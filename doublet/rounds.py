@@ -137,10 +137,10 @@ class Freshener:
         self._eraser.on_erased = tell
 
     def when_erasing(
-        self, tell: Callable[[Collection[tuple[int, int]], Collection[str]], object]
+        self, tell: Callable[[str, Collection[tuple[int, int]], Collection[str]], object]
     ) -> None:
-        """Let somebody who keeps something of persons take one out: copies by their places, and
-        identifiers. Told more than once; what fails is told again later."""
+        """Let somebody who keeps something of persons take one out of an account: copies by their
+        places, and identifiers. Told more than once; what fails is told again later."""
         self._eraser.on_erasing = tell
 
     @property

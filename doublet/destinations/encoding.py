@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -55,6 +55,13 @@ def wire_event(event: Outgoing) -> dict[str, Any]:
     fields["custom_data"] = custom_data(event)
     empty: tuple[object, ...] = (None, "", {})
     return {name: value for name, value in fields.items() if value not in empty}
+
+
+def without(secret: str, text: str) -> str:
+    """A text that may be shown: `…` in place of the secret, also where it stands in an address."""
+    for written in (quote(secret, safe=""), secret):
+        text = text.replace(written, "…") if written else text
+    return text
 
 
 def digest_of(events: Sequence[Outgoing]) -> str:

@@ -23,6 +23,7 @@ _CONNECTION_AGE_MAX_S = 7 * 86_400
 
 _LIMITED = "LDU"
 _OPTIONS = "data_processing_options"
+_CONSENT = "consent"
 _FROM_CONNECTION = ("client_ip_address", "client_user_agent")
 _FILLED = ("fbc", "fbp", *_FROM_CONNECTION, "external_id")
 _CONSENT_KEYS = ("external_id", "em", "ph", "fbp")
@@ -107,11 +108,18 @@ def plan(
     consent, consent_of = _consent(stored, user_data, look)
     if (kept := _gate_of_consent(consent, destination, kind)) is not None:
         return kept
-    extra = stored.extra or {}
-    is_limited = _LIMITED in (extra.get(_OPTIONS) or ()) or bool((consent or {}).get("gpc"))
+    extra = dict(stored.extra or {})
+    # A browser that names no purpose has said nothing on consent, but may ask for privacy.
+    said = [consent, extra.get(_CONSENT)]
+    has_gpc = any(isinstance(each, dict) and each.get("gpc") for each in said)
+    is_limited = _LIMITED in (extra.get(_OPTIONS) or ()) or has_gpc
+    if consent is not None:
+        # What counted, also where it is not that of the copy whose `extra` stands.
+        extra[_CONSENT] = consent
     if is_limited and (rules.limited == "withhold" or not kind.tells_limits):
         return Kept(False, "limited", "Its data may be used in a limited way only.")
-    may_be_reported = stored.action_source == "website" or stored.browser_copies > 0
+    # Who gives no source may mean the website.
+    may_be_reported = stored.action_source in (None, "website") or stored.browser_copies > 0
     if rules.mode == "beside" and may_be_reported and not stored.is_correction:
         if stored.event_id is None:
             return Kept(False, "no_event_id", "The platform could not know it from its pixel's.")

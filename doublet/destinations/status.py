@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 
+from doublet.accept.user_data import clean_user_data
 from doublet.catalog import Destination
 from doublet.destinations.policy import Stored
 from doublet.errors import OperatorError
 from doublet.event import money
 from doublet.outbox import TO_DO, Outbox, now_us
+from doublet.redact import redact
 from doublet.refused.replay import merge_patch
 
 _HOUR_US = 3_600_000_000
@@ -184,11 +186,25 @@ _FIXED = ("account_id", "log_slot", "log_offset", "first_received_at")
 _HINT = "`doublet destination failed DESTINATION --json` shows the event that is patched."
 
 
+def _without_personal(patch: dict[str, Any]) -> dict[str, Any]:
+    """The patch as an event is taken in: what is personal hashed, or removed."""
+    clean: dict[str, Any] = redact({key: patch[key] for key in patch if key != "user_data"})
+    user_data = patch.get("user_data")
+    if not isinstance(user_data, dict):
+        return clean | {key: patch[key] for key in patch if key == "user_data"}
+    hashed: dict[str, Any] = {}
+    for key, value in user_data.items():
+        hashed[key] = None if value is None else clean_user_data({key: value}, []).get(key)
+        if value is not None and hashed[key] is None:
+            raise OperatorError(f"A value of {key} is none that an event could have.", _HINT)
+    return clean | {"user_data": hashed}
+
+
 def _mended(event: dict[str, Any], patch: dict[str, Any]) -> bytes:
     for name in patch:
         if name not in Stored.__struct_fields__ or name in _FIXED:
             raise OperatorError(f"An event has no field {name!r} that can be mended.", _HINT)
-    merged = merge_patch(event, patch)
+    merged = merge_patch(event, _without_personal(patch))
     if (value := merged.get("value")) is not None:
         merged["value"] = money(value)
         if merged["value"] is None:

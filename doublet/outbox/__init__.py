@@ -73,8 +73,8 @@ def copy_outbox(file: Path, target: Path, ends: Mapping[int, int]) -> int | None
     target.touch(0o600, exist_ok=False)
     with closing(sqlite3.connect(file)) as reading, closing(sqlite3.connect(target)) as writing:
         reading.backup(writing)
-        # One file, whole by itself.
-        writing.execute("pragma journal_mode = delete")
+        # One file, whole by itself, without the bytes of what is left out.
+        writing.executescript("pragma journal_mode = delete; pragma secure_delete = on")
         ((problem,),) = writing.execute("pragma integrity_check").fetchall()
         if problem != "ok":
             raise CorruptError(f"The outbox {file} is damaged: {problem}.")
@@ -431,10 +431,12 @@ class Outbox:
 
     # --- upkeep -------------------------------------------------------------------------------
 
-    def forget(self, places: Collection[Place], identifiers: Collection[str]) -> None:
+    def forget(
+        self, account_id: str, places: Collection[Place], identifiers: Collection[str]
+    ) -> None:
         """Take out a person: what was and would be sent of events with these copies, and what was
-        seen of these identifiers (of any account: they are hashes and cookies). Raises BusyError
-        when a reader keeps their bytes from being overwritten."""
+        seen of these identifiers in the account. Raises BusyError when a reader keeps their bytes
+        from being overwritten."""
         now = now_us()
         with self._write() as db:
             db.executemany(
@@ -449,7 +451,8 @@ class Outbox:
                 "delete from sightings where log_slot = ? and log_offset = ?", list(places)
             )
             db.executemany(
-                "delete from sightings where identifier = ?", [(each,) for each in identifiers]
+                "delete from sightings where account_id = ? and identifier = ?",
+                [(account_id, each) for each in identifiers],
             )
         # Freed pages are zeroed (secure_delete); the log of transactions still has them.
         ((is_busy, *_),) = self.rows("pragma wal_checkpoint(truncate)")
@@ -474,9 +477,11 @@ class Outbox:
                 (now, before),
             )
 
-    def tidy(self, *, traces_before: int, failed_before: int, ledger_before: int) -> None:
+    def tidy(
+        self, *, traces_before: int, failed_before: int, seen_before: int, ledger_before: int
+    ) -> None:
         """Drop what has been kept long enough (µs since 1970): traces and requests, dead letters,
-        whole rows of the ledger and sightings."""
+        sightings, whole rows of the ledger."""
         with self._write() as db:
             db.execute(
                 "update emissions set trace = null where settled_at < ? and trace is not null "
@@ -490,4 +495,4 @@ class Outbox:
             )
             db.execute("delete from emissions where settled_at < ?", (ledger_before,))
             db.execute("delete from requests where sent_at < ?", (traces_before,))
-            db.execute("delete from sightings where event_time < ?", (ledger_before // 1_000_000,))
+            db.execute("delete from sightings where event_time < ?", (seen_before // 1_000_000,))

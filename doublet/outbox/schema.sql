@@ -40,6 +40,9 @@ create index if not exists emissions_by_purchase on emissions (corrects_slot, co
   where corrects_slot is not null;
 create index if not exists emissions_settled on emissions (settled_at)
   where settled_at is not null;
+-- What is tidied every minute must not be looked for in all that was sent for months.
+create index if not exists emissions_traced on emissions (settled_at) where trace is not null;
+create index if not exists emissions_failed on emissions (settled_at) where state = 'failed';
 
 -- How many emissions are in each state, kept by triggers, so that it adds up; what is forgotten
 -- after years stays counted.
@@ -75,6 +78,7 @@ create table if not exists requests (
   message text not null
 ) strict;
 create index if not exists requests_by_time on requests (destination_id, sent_at);
+create index if not exists requests_by_age on requests (sent_at);
 
 -- One row per destination that must not be asked before a moment, and why.
 create table if not exists pauses (

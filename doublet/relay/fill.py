@@ -118,6 +118,9 @@ class Filler:
         """Look at the copies below these offsets of the log's slots, up to which the tables are
         complete, and make payloads of what is due. Whether all of it is done: a long backlog is
         left to the next calls. Wherever this is cut off, nothing is lost or repeated."""
+        if not positions:
+            # Tables that are being made say of every event that nothing is left of it.
+            return True
         with self._turn:
             destinations = self._catalog.destinations()
             outbox = self._open(bool(destinations))
@@ -159,12 +162,14 @@ class Filler:
                 span = span._replace(first=step.last + 1)
         return Backfilled(pace.events, withheld, pace.due_by)
 
-    def forget(self, places: Collection[Place], identifiers: Collection[str]) -> None:
+    def forget(
+        self, account_id: str, places: Collection[Place], identifiers: Collection[str]
+    ) -> None:
         """Take a person out of the outbox; see `Outbox.forget`."""
         with self._turn:
             outbox = self._open(False)
             if outbox is not None:
-                outbox.forget(places, identifiers)
+                outbox.forget(account_id, places, identifiers)
 
     def _open(self, make: bool) -> Outbox | None:
         if self._outbox is None and (make or self._file.exists()):
@@ -283,12 +288,18 @@ class Filler:
 
     def _tidy(self, outbox: Outbox, destinations: Sequence[Destination]) -> None:
         now, settings = now_us(), self._settings
-        ledger_before = now - _LEDGER_D * _DAY_US
-        outbox.abandon([each.destination_id for each in destinations], ledger_before)
+        # Nothing of a person's is kept longer than the events themselves.
+        longest_d = settings.retention_events_d or _LEDGER_D
+
+        def before(days: int) -> int:
+            return now - min(days, longest_d) * _DAY_US
+
+        outbox.abandon([each.destination_id for each in destinations], before(_LEDGER_D))
         outbox.tidy(
-            traces_before=now - settings.relay_trace_d * _DAY_US,
-            failed_before=now - settings.relay_failed_d * _DAY_US,
-            ledger_before=ledger_before,
+            traces_before=before(settings.relay_trace_d),
+            failed_before=before(settings.relay_failed_d),
+            seen_before=before(_LEDGER_D),
+            ledger_before=now - _LEDGER_D * _DAY_US,
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
 from collections.abc import Hashable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -19,6 +20,7 @@ from tenacity import RetryCallState, wait_random_exponential
 
 from doublet.catalog import Destination
 from doublet.destinations.contract import Kind, Outcome, Request, Response, Verdict
+from doublet.destinations.encoding import without
 from doublet.destinations.kinds import KINDS
 from doublet.destinations.policy import Kept, Planned, Seen, decode_stored, plan
 from doublet.outbox import (
@@ -42,6 +44,7 @@ _ANSWER_SIZE_BYTES_MAX = 4 << 20
 _SECOND_US = 1_000_000
 _POLL_S = 0.2
 _GROUP_COMMIT_S = 0.02
+_WRITE_AGAIN_S = 5.0
 _REFUSED_IN_A_ROW_MAX = 20
 _FAILURES_TOLD = 3
 """A request that fails once or twice is nothing that an operator must know."""
@@ -75,7 +78,8 @@ class Writer:
         self._written: asyncio.Future[None] | None = None
 
     async def settle(self, settled: Settled) -> None:
-        """Returns once it is durable."""
+        """Returns once it is durable. While the disk is full, say, it is tried again and again:
+        what arrived must not be sent once more for that."""
         self._settled.append(settled)
         if self._written is None:
             self._written = asyncio.get_running_loop().create_future()
@@ -83,15 +87,21 @@ class Writer:
         await asyncio.shield(self._written)
 
     def _write(self) -> None:
-        written, self._written = self._written, None
-        settled, self._settled = self._settled, []
-        assert written is not None
+        failed: Exception | None = None
         try:
-            self._outbox.settle(settled)
+            self._outbox.settle(self._settled)
+        except sqlite3.OperationalError:
+            logger.exception("relay-write-failed requests=%d", len(self._settled))
+            asyncio.get_running_loop().call_later(_WRITE_AGAIN_S, self._write)
+            return
         except Exception as error:
-            written.set_exception(error)
-        else:
+            failed = error
+        written, self._written, self._settled = self._written, None, []
+        assert written is not None
+        if failed is None:
             written.set_result(None)
+        else:
+            written.set_exception(failed)
 
 
 class Sender:
@@ -268,7 +278,9 @@ class Sender:
         # It answers, so it is well.
         self._go_on(outcome, sent_at)
         if self._refused_in_a_row >= _REFUSED_IN_A_ROW_MAX:
-            # It is not the events.
+            # It is not the events. If it is, as many more are set aside after the pause: one at a
+            # time would hold good ones up for days.
+            self._refused_in_a_row = 0
             self._pause(msgspec.structs.replace(outcome, verdict=Verdict.BLOCKED))
             return False
         if outcome.verdict is Verdict.DONE:
@@ -293,7 +305,10 @@ class Sender:
         request = self._kind.sign(self.destination, request, int(time.time()))
         try:
             answer = await self._answer(request)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError) as error:
+        except httpx.InvalidURL:
+            # It is too long, for what an event said.
+            return Outcome(Verdict.DIVIDE, "address", "It makes an address that is none.")
+        except (httpx.HTTPError, TimeoutError, UnicodeError) as error:
             # Not its own words, which may hold the address.
             return Outcome(Verdict.LATER, type(error).__name__, "No answer came.")
         outcome = self._kind.decide(answer, events)
@@ -377,12 +392,12 @@ class Looking:
 
 def _without(secret: str, outcome: Outcome) -> Outcome:
     """An outcome that may be shown: some servers quote the token that they do not know."""
-    told = {name: getattr(outcome, name) for name in ("code", "message")}
-    refused = dict(outcome.refused)
-    if secret:
-        told = {name: text.replace(secret, "…") for name, text in told.items()}
-        refused = {index: text.replace(secret, "…") for index, text in refused.items()}
-    return msgspec.structs.replace(outcome, **told, refused=refused)
+    return msgspec.structs.replace(
+        outcome,
+        code=without(secret, outcome.code),
+        message=without(secret, outcome.message),
+        refused={index: without(secret, why) for index, why in outcome.refused.items()},
+    )
 
 
 def _seen(row: tuple[Any, ...]) -> Seen:

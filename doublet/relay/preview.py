@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from doublet.catalog import Destination
 from doublet.destinations.contract import Outgoing, Request
+from doublet.destinations.encoding import without
 from doublet.destinations.kinds import KINDS
 from doublet.destinations.policy import Kept, Look, decode_stored, plan
 from doublet.engine import Engine
@@ -19,7 +21,6 @@ from doublet.relay.loop import Looking
 
 EVENTS_MAX = 1000
 _LOOKED_AT_MAX = 20_000
-_MASK = "…"
 
 
 class Shown(msgspec.Struct):
@@ -116,9 +117,7 @@ def _payloads(
 
 
 def _shown(request: Request, secret: str, events: int) -> Shown:
-    def masked(text: str) -> str:
-        return text.replace(secret, _MASK) if secret else text
-
+    masked = partial(without, secret)
     return Shown(
         request.method,
         masked(request.url),
@@ -128,7 +127,7 @@ def _shown(request: Request, secret: str, events: int) -> Shown:
     )
 
 
-def _readable(body: bytes, masked: Any) -> Any:
+def _readable(body: bytes, masked: Callable[[str], str]) -> Any:
     try:
         text = masked(body.decode())
     except UnicodeDecodeError:

@@ -84,6 +84,8 @@ def test_beside_the_platforms_own_pixel_only_what_it_can_deduplicate_goes() -> N
     assert (False, "beyond_48_h") == _reason(late, mode="beside")
     by_server = _stored(event_time=NOW - 49 * HOUR, browser_copies=0, server_copies=1)
     assert (False, "beyond_48_h") == _reason(by_server, mode="beside")
+    of_no_source = msgspec.structs.replace(by_server, action_source=None)
+    assert (False, "beyond_48_h") == _reason(of_no_source, mode="beside")
 
 
 def test_what_no_pixel_can_have_reported_goes_in_either_mode() -> None:
@@ -151,10 +153,25 @@ def test_a_servers_event_has_its_persons_word() -> None:
     assert (False, "consent_denied") == _reason(own, seen=seen)
 
 
+def test_the_platform_can_be_told_whose_word_counted() -> None:
+    # The server's copy stands, with an `extra` of its own.
+    joined = _stored(consent=GRANTED, extra={"referrer_url": "https://a.example/"})
+    assert {"referrer_url": "https://a.example/", "consent": GRANTED} == _planned(
+        joined
+    ).event.extra
+    server = _stored(
+        browser_copies=0, server_copies=1, user_data={"em": ["a" * 64]}, extra={"consent": {}}
+    )
+    of_person = _planned(server, seen={f"em={'a' * 64}": _seen(GRANTED)})
+    assert {"consent": GRANTED} == of_person.event.extra
+
+
 def test_limited_use_is_told_or_keeps_the_event_back() -> None:
     limited = _stored(extra={"data_processing_options": ["LDU"]})
-    by_browser = _stored(consent={"gpc": True})
-    for stored in (limited, by_browser):
+    by_browser = _stored(consent={**GRANTED, "gpc": True})
+    # A signal alone names no purpose: the tables take it for no word on consent.
+    of_nothing_else = _stored(extra={"consent": {"gpc": True}})
+    for stored in (limited, by_browser, of_nothing_else):
         assert _planned(stored).event.is_limited
         assert (False, "limited") == _reason(stored, limited="withhold")
         assert (False, "limited") == _reason(stored, UNLIMITED)

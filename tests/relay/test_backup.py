@@ -47,6 +47,7 @@ def test_a_restored_ledger_knows_what_the_lake_holds_and_no_more(
     saved = save(relay.settings, tmp_path / "backups")
     assert 1 == saved.manifest.formats.relay
     assert 6 == len(relay.ledger())
+    assert b"late" not in (saved.folder / "relay.sqlite").read_bytes()
     relay.close()
 
     restored = Settings(data=tmp_path / "restored")

@@ -142,6 +142,8 @@ def test_an_erased_person_is_in_no_refund(relay: Relay) -> None:
     relay.send(_message(relay, "refunded", 60, value="30", message_id="r1"))
     places = relay.engine.query("select log_slot, log_offset from copies")
     assert FBP in json.dumps(relay.payloads())
-    relay.filler.forget([(row["log_slot"], row["log_offset"]) for row in places], [])
+    relay.filler.forget(
+        relay.account_id, [(row["log_slot"], row["log_offset"]) for row in places], []
+    )
     assert [] == relay.payloads()
     assert ("withheld", "erased") in relay.ledger("state, reason")

@@ -11,7 +11,7 @@ import pytest
 
 from doublet.catalog import Catalog
 from doublet.errors import BusyError
-from doublet.outbox import Aside, Asked, Outbox, Ready, Sent, Settled
+from doublet.outbox import Aside, Asked, Outbox, Ready, Sent, Settled, Sighting
 from doublet.person import Wish
 from doublet.relay.fill import Filler
 from doublet.relaying import filler_of
@@ -86,6 +86,22 @@ def test_nothing_of_an_erased_person_is_in_the_outbox(tmp_path: Path) -> None:
         freshener.ask_to_erase(Wish(relay.account_id, frozenset({f"em={HASH}"})))
         assert 1 == freshener.erase()
     check(relay)
+
+
+def test_an_erasure_takes_nothing_from_other_accounts(tmp_path: Path) -> None:
+    relay = prepare(tmp_path)
+    outbox = Outbox(relay.settings.outbox_file)
+    denied = '{"ad_storage": "denied"}'
+    theirs = Sighting("act_2", f"em={HASH}", 1, 9, 9, "Lead", None, "{}", denied, 1)
+    outbox.note([], [theirs._replace(event_time=relay.start // 1_000_000)])
+    with working(relay) as (freshener, _):
+        freshener.ask_to_erase(Wish(relay.account_id, frozenset({f"em={HASH}"})))
+        assert 1 == freshener.erase()
+    assert None is outbox.sighting(relay.account_id, f"em={HASH}")
+    found = outbox.sighting("act_2", f"em={HASH}")
+    assert found is not None
+    assert denied in found
+    outbox.close()
 
 
 @pytest.mark.parametrize("moment", ["before", "lake", "after"])

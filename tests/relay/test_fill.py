@@ -16,7 +16,7 @@ import pytest
 from starlette.applications import Starlette
 
 from doublet.catalog import Catalog, DestinationRules
-from doublet.outbox import Outbox
+from doublet.outbox import Aside, Outbox, Settled
 from doublet.relay.fill import Backfill
 from doublet.relaying import backfill, backfill_routes
 from doublet.settings import Settings
@@ -217,6 +217,24 @@ def test_events_that_are_gone_by_then_are_withheld(relay: Relay) -> None:
     assert [("order.1", "withheld", "gone")] == relay.ledger()
 
 
+def test_nothing_is_gone_before_the_tables_are_complete(relay: Relay) -> None:
+    relay.add(merge_wait_s=3600)
+    relay.send(relay.record())
+    outbox = Outbox(relay.settings.outbox_file)
+    outbox._db.execute("update emissions set due_at = 0")
+    outbox.close()
+    with relay.engine.transaction() as tx:
+        tx.run("create temp table kept as select * from copies")
+        tx.run("delete from copies")
+    # A worker whose first round has failed knows no position.
+    relay.filler.fill({})
+    assert [("waiting",)] == relay.ledger("state")
+    with relay.engine.transaction() as tx:
+        tx.run("insert into copies select * from kept")
+    relay.fill()
+    assert [("ready",)] == relay.ledger("state")
+
+
 def test_what_waits_for_a_removed_destination_is_let_go(relay: Relay) -> None:
     destination = relay.add()
     relay.send(relay.record())
@@ -251,6 +269,31 @@ def test_sightings_tell_what_a_browser_showed_last(relay: Relay) -> None:
     assert (facts, None, 1) == relay.sightings()[f"em={MARY}"]
     relay.send(relay.record(40, "browser", event_id="3", user_data=other))
     assert ({"fbp": other["fbp"]}, None, 2) == relay.sightings()[f"em={MARY}"]
+
+
+@pytest.mark.parametrize(("retention_d", "left"), [(0, 1), (1, 0), (30, 1)])
+def test_nothing_of_a_person_is_kept_longer_than_events(
+    tmp_path: Path, retention_d: int, left: int
+) -> None:
+    relay = Relay(tmp_path, retention_events_d=retention_d)
+    relay.add(age_s=7 * 86_400)
+    relay.send(relay.record(3 * 86_400, "browser", user_data={"em": [MARY]}))
+    outbox = Outbox(relay.settings.outbox_file)
+    which = relay.catalog.destinations()[0].destination_id
+    failed = [
+        Aside(ready.emission_id, "failed", "100", "No.")
+        for ready in outbox.ready(which, 1 << 62, 1, ())
+    ]
+    assert left == len(failed)
+    outbox.settle([Settled(None, [], failed)])
+    outbox._db.execute("update emissions set settled_at = ?", (relay.start - 3 * 86_400 * SECOND,))
+    outbox.close()
+    relay.filler.close()
+    relay.filler = relay.new_filler()
+    relay.fill()
+    assert left == len(relay.sightings()) == len(relay.payloads())
+    assert 1 == len(relay.ledger())
+    relay.close()
 
 
 def test_what_is_cut_off_anywhere_is_neither_lost_nor_repeated(

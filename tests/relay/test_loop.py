@@ -18,6 +18,7 @@ from doublet.destinations.status import dead_letters, replay, status
 from doublet.errors import OperatorError
 from doublet.outbox import Aside, Outbox, Pause, Sent, Settled, now_us
 from tests.collector import Collector
+from tests.factories import sha256
 from tests.relay.stage import Stage
 from tests.server import free_port, served, wait_for
 
@@ -231,6 +232,8 @@ def test_a_platform_that_refuses_everything_is_left_alone(
     pause = _pause(stage, destination)
     assert "blocked" == pause.verdict
     assert {"failed": 20, "ready": 180} == stage.states(destination)
+    stage.outbox.end_pause(destination.destination_id)
+    stage.wait_for(destination, failed=40, ready=160)
 
 
 class Silent:
@@ -270,6 +273,8 @@ def test_a_platform_that_never_answers_does_not_keep_the_relay_from_ending(stage
         ({"log_offset": 7}, "no field 'log_offset'"),
         ({"value": "much"}, "no sensible number"),
         ({"event_name": None}, "does not fit"),
+        ({"user_data": {"fbc": "ada@example.com"}}, "A value of fbc is none"),
+        ({"user_data": {"nickname": "Ada"}}, "A value of nickname is none"),
     ],
 )
 def test_a_patch_that_does_not_fit_sends_nothing(
@@ -284,6 +289,22 @@ def test_a_patch_that_does_not_fit_sends_nothing(
     assert [number] == replay(stage.outbox, destination.destination_id, patch={"value": 5})
     (ready,) = stage.outbox.ready(destination.destination_id, now_us(), 1, ())
     assert "5" == json.loads(ready.payload)["value"]
+
+
+def test_a_patch_is_cleaned_like_an_event(stage: Stage) -> None:
+    destination = stage.destination("http://127.0.0.1:1", "12345", "token")
+    (number,) = stage.offer(destination, {"user_data": {"fbp": "fb.1.1.2", "ct": ["b" * 64]}})
+    stage.outbox.settle([Settled(None, [], [Aside(number, "failed", "100", "No.")])])
+    patch = {
+        "user_data": {"em": "Ada@example.com ", "external_id": ["a" * 64], "ct": None},
+        "custom_data": {"note": "for ada@example.com", "order": 7},
+    }
+    replay(stage.outbox, destination.destination_id, patch=patch)
+    (ready,) = stage.outbox.ready(destination.destination_id, now_us(), 1, ())
+    event = json.loads(ready.payload)
+    known = {"em": [sha256("ada@example.com")], "external_id": ["a" * 64], "fbp": "fb.1.1.2"}
+    assert known == event["user_data"]
+    assert {"note": "for _removed_", "order": 7} == event["custom_data"]
 
 
 def test_what_is_left_of_a_backfill_ends_though_new_events_come(stage: Stage) -> None:
@@ -320,3 +341,18 @@ def test_looking_at_what_is_to_do_reads_no_long_ledger(
     for sql in looks:
         plan = stage.outbox.rows(f"explain query plan {sql}")
         assert all("emissions_to_do" in row[3] for row in plan if "emissions" in row[3]), plan
+
+
+def test_tidying_reads_no_long_ledger(stage: Stage) -> None:
+    asked: list[str] = []
+    stage.outbox._db.set_trace_callback(asked.append)
+    stage.outbox.tidy(traces_before=1, failed_before=1, seen_before=1, ledger_before=1)
+    stage.outbox._db.set_trace_callback(None)
+    plans = [
+        [row[3] for row in stage.outbox.rows(f"explain query plan {sql}")]
+        for sql in asked
+        if " where " in sql
+    ]
+    used = ("emissions_traced", "emissions_failed", "emissions_settled", "requests_by_age")
+    assert [True] * len(used) == [name in plan[0] for name, plan in zip(used, plans, strict=False)]
+    assert all(line.startswith("SEARCH") for plan in plans for line in plan), plans

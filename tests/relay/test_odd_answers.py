@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from doublet.catalog import Destination, DestinationRules
+from doublet.outbox import Outbox
 from doublet.relay import loop
 from doublet.relay.loop import Sender, Writer
 from tests.relay.stage import Stage
@@ -142,6 +143,35 @@ def test_an_answer_that_never_ends_holds_nothing_up(
 
     with served(Slow()) as url:
         asyncio.run(send(url))
+
+
+def test_what_arrived_is_not_sent_again_while_it_cannot_be_written_down(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("doublet.outbox._BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(loop, "_WRITE_AGAIN_S", 0.05)
+    platform = Odd(200, TAKEN)
+
+    async def send(destination: Destination) -> None:
+        outbox = Outbox(stage.settings.outbox_file)
+        async with httpx.AsyncClient() as client, asyncio.timeout(20):
+            sender = Sender(destination, outbox, Writer(outbox), client)
+            sending = asyncio.create_task(sender.run())
+            while caplog.messages.count("relay-write-failed requests=1") < 3:
+                await asyncio.sleep(0.05)
+            stage.outbox.rows("commit")
+            while stage.states(destination) != {"sent": 1}:
+                await asyncio.sleep(0.05)
+            sender.stop()
+            await sending
+        outbox.close()
+
+    with served(platform) as url:
+        destination = _meta(stage, url)
+        stage.offer(destination, {})
+        stage.outbox.rows("begin immediate")
+        asyncio.run(send(destination))
+    assert 1 == platform.requests
 
 
 @pytest.mark.parametrize(

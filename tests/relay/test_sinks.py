@@ -86,6 +86,17 @@ def test_a_postback_goes_only_where_its_click_is_from(stage: Stage) -> None:
     assert {"/s2s?c=a%26b&e=event-1"} == {address for address, _, _ in receiver.requests}
 
 
+def test_an_address_that_becomes_too_long_stops_no_other_event(stage: Stage) -> None:
+    receiver = Receiver()
+    with served(receiver) as url:
+        address = f"{url}/s2s?n={{custom_data.note}}&e={{event_id}}"
+        destination = _destination(stage, "postback", url=address)
+        stage.offer(destination, {"custom_data": {"note": "x" * 70_000}}, {})
+        stage.run()
+        stage.wait_for(destination, sent=1, failed=1)
+    assert {"/s2s?n=&e=event-2"} == {address for address, _, _ in receiver.requests}
+
+
 def test_a_drop_makes_files_and_waits_for_its_folder(stage: Stage, tmp_path: Path) -> None:
     folder = tmp_path / "drop"
     destination = _destination(stage, "drop", folder=str(folder), format="parquet")
