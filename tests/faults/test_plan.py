@@ -135,7 +135,11 @@ BOUNDARY = 'x\r\nContent-Disposition: form-data; name="data"\r\n\r\n'
         (json.dumps({"data": LEADS}).encode(), {}, b""),
         (json.dumps({"data": TEXTS}).encode(), {}, b""),
         (json.dumps({"data": json.dumps(LEADS)}).encode(), {}, b""),
-        (gzip.compress(json.dumps({"data": TEXTS}).encode()), {"content-encoding": "gzip"}, b""),
+        (
+            gzip.compress(json.dumps({"data": TEXTS}).encode(), mtime=0),
+            {"content-encoding": "gzip"},
+            b"",
+        ),
         (
             urlencode({"data": json.dumps(TEXTS)}).encode(),
             {"content-type": "application/x-www-form-urlencoded"},
