@@ -117,6 +117,9 @@ async def refuse(
     extra: HeaderList = [(b"x-doublet-refused", refusal.reason.label.encode()), *more]
     if refusal.reason is Reason.BUSY:
         extra.append((b"retry-after", b"5"))
+    if refusal.reason is Reason.TOO_LARGE:
+        # What was not read ends the connection; a client that is told does not use it again.
+        extra.append((b"connection", b"close"))
     await respond(send, row.http_status, json_headers(body, extra), body)
 
 

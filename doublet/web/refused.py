@@ -57,6 +57,9 @@ def as_graph_error(refusal: Refusal, headers: Mapping[str, str] | None = None) -
 def _answer(
     request: Request, refusal: Refusal, headers: Mapping[str, str] | None = None, **context: Any
 ) -> Response:
+    if refusal.reason is Reason.TOO_LARGE:
+        # What was not read ends the connection; a client that is told does not use it again.
+        headers = {**(headers or {}), "connection": "close"}
     if not wants_page(request):
         return as_graph_error(refusal, headers)
     status = refusal.reason.row.http_status
