@@ -6,30 +6,25 @@ What was imported is durable. Importing a file again repeats nothing: a message 
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
-
-import msgspec
 
 from doublet.accept import Arrival, OrderFile, order_record
 from doublet.catalog import Account
 from doublet.collect.appender import Clock
-from doublet.errors import BusyError, SenderError
+from doublet.deposit import deposit
+from doublet.errors import SenderError
 from doublet.event import WireOrder
-from doublet.log.disk import DiskLog
-from doublet.log.writer import Limits, fresh_offset
 from doublet.refusal import Refusal
 from doublet.settings import Settings
 
 _GROUP = 1000
 _TOLD_MAX = 20
-_ANSWER_S = 60.0
 
 OnProgress = Callable[[int], None]
 
@@ -55,60 +50,10 @@ class Checked(NamedTuple):
         return sum(self.kinds.values())
 
 
-class Deposit:
-    """A hold on a slot of the log, for messages of one account."""
-
-    def __init__(self, settings: Settings, account: Account) -> None:
-        limits = Limits(
-            settings.log_queue_size_bytes_max,
-            settings.log_segment_size_bytes,
-            settings.log_segment_age_s,
-            settings.disk_free_bytes_min,
-            fresh_offset(),
-        )
-        self._account_id = account.account_id
-        self._settled = threading.Semaphore(0)
-        self._error: BusyError | None = None
-        self._writer = DiskLog(settings.log_folder, limits).writer(self._on_commit)
-        last = self._writer.last_record
-        self._clock = Clock(int(msgspec.json.decode(last).get("received_at", 0)) if last else 0)
-
-    def _on_commit(self, tokens: list[Any], error: BusyError | None) -> None:
-        self._error = error
-        self._settled.release()
-
-    def record(self, message: WireOrder) -> bytes | Refusal:
-        """The record of a message that is received now."""
-        stamp = self._clock.stamp()
-        return order_record(message, Arrival(self._account_id, "", "server", stamp, 0))
-
-    def append(self, records: list[bytes]) -> None:
-        """Return when the records are durable. Raises BusyError when they are not."""
-        self._writer.submit(records, None)
-        if not self._settled.acquire(timeout=_ANSWER_S):
-            raise BusyError("The disk does not answer.", "Look at it, and import again.")
-        if self._error is not None:
-            raise self._error
-
-    def close(self) -> None:
-        """Give the slot back."""
-        self._writer.close()
-
-
-@contextmanager
-def deposit(settings: Settings, account: Account) -> Iterator[Deposit]:
-    """A deposit that is closed in the end."""
-    opened = Deposit(settings, account)
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
 def send_one(settings: Settings, account: Account, message: WireOrder) -> None:
     """Make one message durable. Raises SenderError when it is wrong."""
-    with deposit(settings, account) as slot:
-        record = slot.record(message)
+    with deposit(settings, account.account_id) as slot:
+        record = order_record(message, slot.arrival())
         if isinstance(record, Refusal):
             raise SenderError(record.message, "`doublet order correct --help` says what is needed.")
         slot.append([record])
@@ -140,9 +85,10 @@ def import_file(
 ) -> int:
     """Make the good messages of a file durable; how many there were."""
     imported = 0
-    with deposit(settings, account) as slot, _opened(path, account) as file:
+    with deposit(settings, account.account_id) as slot, _opened(path, account) as file:
         messages = (line.message for line in file if isinstance(line.message, WireOrder))
-        found = (record for record in map(slot.record, messages) if isinstance(record, bytes))
+        records = (order_record(message, slot.arrival()) for message in messages)
+        found = (record for record in records if isinstance(record, bytes))
         while group := list(islice(found, _GROUP)):
             slot.append(group)
             imported += len(group)

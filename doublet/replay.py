@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from doublet.catalog import Account
-from doublet.order_import import deposit
+from doublet.deposit import deposit
 from doublet.refused.replay import Replay, Replaying, Wish
 from doublet.rounds import Freshener
 from doublet.settings import Settings
@@ -25,7 +25,7 @@ def replay(
         slot = None
         for records in work.groups():
             if records and not wish.dry_run:
-                slot = slot or stack.enter_context(deposit(settings, account))
+                slot = slot or stack.enter_context(deposit(settings, account.account_id))
                 slot.append(records)
     if not wish.dry_run:
         freshener.freshen()

@@ -64,6 +64,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "faults",
         "serve",
         "demo",
+        "deposit",
         "order_import",
         "cli",
         "__main__",
