@@ -217,3 +217,28 @@ def test_a_destination_is_kept_as_it_was_made_and_changed(catalog: Catalog) -> N
     catalog.remove_destination(made.destination_id)
     with pytest.raises(OperatorError, match="no destination"):
         catalog.destination("Meta")
+
+
+def test_a_shop_and_the_change_of_its_secret(tmp_path: Path) -> None:
+    catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    catalog.migrate()
+    account = catalog.create_account("Shop")
+    pixel, _ = catalog.create_pixel(account.account_id, "Shop")
+    shop = catalog.shops.create(
+        account.account_id, pixel.pixel_id, "shopify", "Main", {"domain": "a.example"}, "one"
+    )
+    assert [shop] == catalog.shops.all(account.account_id)
+    assert {shop.shop_id: shop} == catalog.directory().shops
+    rotated = catalog.shops.rotate(shop, "two")
+    assert ["two", "one"] == [secret.value for secret in rotated.secrets]
+    assert rotated.secrets[1].until is not None
+    assert rotated == catalog.shops.one(None)
+    # A third one ends no old one earlier or later than it was to end.
+    third = catalog.shops.rotate(rotated, keep_s=-1)
+    assert 1 == len(third.secrets)
+    assert "two" not in repr(rotated) + repr(rotated.secrets)
+    with pytest.raises(OperatorError, match="already"):
+        catalog.shops.create(account.account_id, pixel.pixel_id, "woocommerce", "Main")
+    catalog.shops.remove(shop.shop_id)
+    with pytest.raises(OperatorError, match="no shop 'Main'"):
+        catalog.shops.one("Main")

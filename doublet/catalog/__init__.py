@@ -9,16 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from doublet.catalog.database import Database, check_version
 from doublet.catalog.rows import (
     Account,
     AlertRow,
@@ -27,11 +24,14 @@ from doublet.catalog.rows import (
     Directory,
     Pixel,
     PixelRules,
+    Shop,
+    ShopRules,
+    ShopSecret,
 )
+from doublet.catalog.shops import Shops
 from doublet.catalog.tables import accounts, alerts, destinations, metadata, pixels, tokens
 from doublet.entries import check_app_secret, check_currency, check_name, check_time_zone
-from doublet.errors import CorruptError, NewerFormatError, OperatorError
-from doublet.processes import make_folder
+from doublet.errors import OperatorError
 
 __all__ = [
     "Account",
@@ -42,6 +42,9 @@ __all__ = [
     "Directory",
     "Pixel",
     "PixelRules",
+    "Shop",
+    "ShopRules",
+    "ShopSecret",
     "check_version",
     "is_proven",
     "metadata",
@@ -66,63 +69,12 @@ def _digits(count: int) -> str:
     return str(10 ** (count - 1) + secrets.randbelow(9 * 10 ** (count - 1)))
 
 
-class Catalog:
-    """The catalog at a SQLAlchemy URL. Thread-safe; `migrate` must have run once."""
+class Catalog(Database):
+    """The catalog at a SQLAlchemy URL."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
-        if url.startswith("sqlite:///"):
-            make_folder(Path(url.removeprefix("sqlite:///")).parent)
-        self._engine = sa.create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _configure_sqlite)
-
-    def migrate(self) -> None:
-        """Bring the tables to the newest version; safe to call at every start. Raises
-        NewerFormatError when a newer version of Doublet has done so before."""
-        from alembic import command
-        from alembic.runtime.migration import MigrationContext
-
-        config = _alembic()
-        with _explained(), self._engine.begin() as connection:
-            check_version(MigrationContext.configure(connection).get_current_revision())
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-
-    def copy(self, target: Path) -> str | None:
-        """Copy a SQLite catalog as it is at one moment to a new file, while others use it; the
-        version of its tables. None, and nothing copied, for other databases and where there is
-        none yet."""
-        source = self.url.removeprefix("sqlite:///")
-        if source == self.url or not Path(source).exists():
-            return None
-        target.touch(0o600, exist_ok=False)
-        with (
-            _explained(),
-            closing(sqlite3.connect(source)) as reading,
-            closing(sqlite3.connect(target)) as writing,
-        ):
-            reading.backup(writing)
-            # One file, whole by itself; whoever opens it as a catalog chooses his own mode.
-            writing.execute("pragma journal_mode = delete")
-            (problem,) = writing.execute("pragma integrity_check").fetchone()
-            if problem != "ok":
-                raise CorruptError(f"The catalog {source} is damaged: {problem}.")
-            found = writing.execute("select version_num from alembic_version").fetchone()
-        return str(found[0])
-
-    def close(self) -> None:
-        """Give back the connections."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _write(self) -> Iterator[sa.Connection]:
-        with _explained(), self._engine.begin() as connection:
-            yield connection
-
-    def _rows(self, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
-        with _explained(), self._engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(query)]
+        super().__init__(url)
+        self.shops = Shops(self)
 
     # --- accounts -----------------------------------------------------------------------------
 
@@ -135,7 +87,7 @@ class Catalog:
             check_time_zone(time_zone),
             check_currency(currency),
         )
-        with self._write() as connection:
+        with self.write() as connection:
             connection.execute(
                 accounts.insert().values(
                     **msgspec.structs.asdict(account), created_at=int(time.time())
@@ -160,13 +112,13 @@ class Catalog:
             "currency": check_currency(currency) if currency is not None else None,
             "app_secret": check_app_secret(app_secret) if app_secret is not None else None,
         }
-        self._change(accounts, accounts.c.account_id == account_id, changes)
+        self.change(accounts, accounts.c.account_id == account_id, changes)
         return self.account(account_id)
 
     def accounts(self) -> list[Account]:
         """All accounts, oldest first."""
         query = sa.select(*accounts.c[:4]).order_by(accounts.c.created_at, accounts.c.account_id)
-        return [Account(*row) for row in self._rows(query)]
+        return [Account(*row) for row in self.rows(query)]
 
     def account(self, account: str | None) -> Account:
         """The account with this id or name; None means the only one there is.
@@ -192,12 +144,12 @@ class Catalog:
             .join(tokens, tokens.c.account_id == accounts.c.account_id)
             .where(tokens.c.token_sha256 == token_sha256(access_token))
         )
-        return next((Account(*row) for row in self._rows(query)), None)
+        return next((Account(*row) for row in self.rows(query)), None)
 
     def app_secret(self, account_id: str) -> str:
         """An account's secret for `appsecret_proof`, empty when it has none."""
         query = sa.select(accounts.c.app_secret).where(accounts.c.account_id == account_id)
-        return next((str(secret) for (secret,) in self._rows(query)), "")
+        return next((str(secret) for (secret,) in self.rows(query)), "")
 
     # --- pixels -------------------------------------------------------------------------------
 
@@ -209,7 +161,7 @@ class Catalog:
         pixel = Pixel(_digits(16), account_id, check_name(name))
         access_token = f"dbl_{secrets.token_urlsafe(32)}"
         now = int(time.time())
-        with self._write() as connection:
+        with self.write() as connection:
             connection.execute(
                 pixels.insert().values(**msgspec.structs.asdict(pixel), created_at=now)
             )
@@ -231,43 +183,35 @@ class Catalog:
             "name": check_name(name) if name is not None else None,
             "rules": _encode_rules(rules) if rules is not None else None,
         }
-        self._change(pixels, pixels.c.pixel_id == pixel_id, changes)
+        self.change(pixels, pixels.c.pixel_id == pixel_id, changes)
 
     def pixel_rules(self, pixel_id: str) -> PixelRules:
         """The rules of a pixel. Raises OperatorError when there is no such pixel."""
         query = sa.select(pixels.c.rules).where(pixels.c.pixel_id == pixel_id)
-        for (rules,) in self._rows(query):
+        for (rules,) in self.rows(query):
             return _decode_rules(rules)
         raise OperatorError(
             f"There is no pixel {pixel_id!r}.", "`doublet pixel list` shows those there are."
         )
-
-    def _change(
-        self, table: sa.Table, which: sa.ColumnElement[bool], changes: dict[str, str | None]
-    ) -> None:
-        values = {key: value for key, value in changes.items() if value is not None}
-        if values:
-            with self._write() as connection:
-                connection.execute(table.update().where(which).values(**values))
 
     def pixels(self, account_id: str | None = None) -> list[Pixel]:
         """The pixels of one account or of all, oldest first."""
         query = sa.select(*pixels.c[:3]).order_by(pixels.c.created_at, pixels.c.pixel_id)
         if account_id is not None:
             query = query.where(pixels.c.account_id == account_id)
-        return [Pixel(*row) for row in self._rows(query)]
+        return [Pixel(*row) for row in self.rows(query)]
 
     def creation_times(self, account_id: str) -> dict[str, int]:
         """When each pixel of an account was made, in Unix seconds."""
         columns = (pixels.c.pixel_id, pixels.c.created_at)
-        return dict(self._rows(sa.select(*columns).where(pixels.c.account_id == account_id)))
+        return dict(self.rows(sa.select(*columns).where(pixels.c.account_id == account_id)))
 
     # --- alerts -------------------------------------------------------------------------------
 
     def save_alert(self, row: AlertRow) -> int:
         """Add an alert (with the id 0) or replace the one of that id; its id."""
         values = msgspec.structs.asdict(row)
-        with self._write() as connection:
+        with self.write() as connection:
             if row.alert_id:
                 which = alerts.c.alert_id == row.alert_id
                 connection.execute(alerts.update().where(which).values(**values))
@@ -286,7 +230,7 @@ class Catalog:
             query = query.where(alerts.c.account_id == account_id)
         if unsettled:
             query = query.where(sa.or_(alerts.c.closed_at.is_(None), alerts.c.told != "closed"))
-        return [AlertRow(*row) for row in self._rows(query.limit(limit))]
+        return [AlertRow(*row) for row in self.rows(query.limit(limit))]
 
     # --- destinations -------------------------------------------------------------------------
 
@@ -314,7 +258,7 @@ class Catalog:
             rules or DestinationRules(),
         )
         self._check_free(made)
-        with self._write() as connection:
+        with self.write() as connection:
             connection.execute(destinations.insert().values(**_columns_of(made)))
         return made
 
@@ -324,7 +268,7 @@ class Catalog:
         destination = msgspec.structs.replace(destination, name=check_name(destination.name))
         self._check_free(destination)
         which = destinations.c.destination_id == destination.destination_id
-        with self._write() as connection:
+        with self.write() as connection:
             connection.execute(
                 destinations.update().where(which).values(**_columns_of(destination))
             )
@@ -342,7 +286,7 @@ class Catalog:
     def remove_destination(self, destination_id: str) -> None:
         """Forget a destination; what it was sent is not undone."""
         which = destinations.c.destination_id == destination_id
-        with self._write() as connection:
+        with self.write() as connection:
             connection.execute(destinations.delete().where(which))
 
     def destinations(self, account_id: str | None = None) -> list[Destination]:
@@ -352,7 +296,7 @@ class Catalog:
         )
         if account_id is not None:
             query = query.where(destinations.c.account_id == account_id)
-        return [_destination(row) for row in self._rows(query)]
+        return [_destination(row) for row in self.rows(query)]
 
     def destination(self, which: str, account_id: str | None = None) -> Destination:
         """The destination with this id or name. Raises OperatorError when there is none, or more
@@ -369,21 +313,22 @@ class Catalog:
     def directory(self) -> Directory:
         """A snapshot for a collector."""
         return Directory(
-            dict(self._rows(sa.select(pixels.c.pixel_id, pixels.c.account_id))),
-            dict(self._rows(sa.select(tokens.c.token_sha256, tokens.c.account_id))),
+            dict(self.rows(sa.select(pixels.c.pixel_id, pixels.c.account_id))),
+            dict(self.rows(sa.select(tokens.c.token_sha256, tokens.c.account_id))),
             {
                 pixel_id: _decode_rules(rules)
-                for pixel_id, rules in self._rows(
+                for pixel_id, rules in self.rows(
                     sa.select(pixels.c.pixel_id, pixels.c.rules).where(pixels.c.rules != "{}")
                 )
             },
             dict(
-                self._rows(
+                self.rows(
                     sa.select(accounts.c.account_id, accounts.c.app_secret).where(
                         accounts.c.app_secret != ""
                     )
                 )
             ),
+            {shop.shop_id: shop for shop in self.shops.all()},
         )
 
 
@@ -410,43 +355,3 @@ def _destination(row: tuple[Any, ...]) -> Destination:
     columns["target"] = _decode_target(columns["target"])
     columns["rules"] = _decode_destination_rules(columns["rules"])
     return Destination(**columns)
-
-
-def _alembic() -> Any:
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", "doublet:migrations")
-    return config
-
-
-def check_version(found: str | None) -> None:
-    """Raises NewerFormatError for a version of the tables that only a newer Doublet knows."""
-    from alembic.script import ScriptDirectory
-
-    known = {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
-    if found is not None and found not in known:
-        raise NewerFormatError("The catalog", found, max(known))
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """A database that cannot be used is the operator's affair."""
-    try:
-        yield
-    except sa.exc.IntegrityError as error:
-        raise OperatorError(
-            f"The catalog does not allow this: {error.orig}.", "Is there such an account?"
-        ) from error
-    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
-        said = getattr(error, "orig", error)
-        raise OperatorError(
-            f"The catalog cannot be used: {said}.", "Check its folder, owner and disk."
-        ) from error
-
-
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=on", "busy_timeout=5000"):
-        cursor.execute(f"pragma {pragma}")
-    cursor.close()

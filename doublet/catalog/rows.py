@@ -114,11 +114,56 @@ class Destination(msgspec.Struct, frozen=True):
         return f"Destination({self.destination_id!r}, {self.kind!r}, {self.name!r})"
 
 
+class ShopSecret(msgspec.Struct, frozen=True):
+    """What a platform proves its deliveries with; `until` in Unix seconds, None for no end."""
+
+    value: str
+    until: int | None = None
+
+    def __repr__(self) -> str:
+        return f"ShopSecret(until={self.until!r})"
+
+
+class ShopRules(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """How a shop's orders become events.
+
+    `purchase_on` says when an order is a Purchase: when it is `placed`, or when it is `paid`.
+    `content_ids` are those of the catalogue: of the `product`, or of the `variant` bought.
+    `cash_on_delivery` names the payment methods that are paid at the door, in lower case.
+    """
+
+    purchase_on: Literal["placed", "paid"] = "placed"
+    content_ids: Literal["product", "variant"] = "product"
+    cash_on_delivery: tuple[str, ...] = ("cash on delivery (cod)", "cash on delivery", "cod")
+
+
+class Shop(msgspec.Struct, frozen=True):
+    """A shop whose platform reports its orders, as events of `pixel_id`. `target` says where it is
+    in its platform's words (`domain`, `store_hash`, `api_url`), `api_token` what opens its API.
+    Deliveries are proven with any of `secrets`; the newest is the first."""
+
+    shop_id: str
+    account_id: str
+    pixel_id: str
+    platform: str
+    name: str
+    created_at: int
+    target: dict[str, str]
+    secrets: list[ShopSecret]
+    api_token: str
+    rules: ShopRules
+
+    def __repr__(self) -> str:
+        return f"Shop({self.shop_id!r}, {self.platform!r}, {self.name!r})"
+
+
 class Directory(msgspec.Struct, frozen=True):
     """All that a collector must know of the catalog: who owns which pixel and which token, which
-    pixels have rules of their own, and which accounts a secret for `appsecret_proof`."""
+    pixels have rules of their own, which accounts a secret for `appsecret_proof`, and the shops
+    that deliver."""
 
     account_of_pixel: dict[str, str]
     account_of_token: dict[str, str]
     rules_of_pixel: dict[str, PixelRules] = {}
     secret_of_account: dict[str, str] = {}
+    shops: dict[str, Shop] = {}

@@ -67,3 +67,17 @@ destinations = sa.Table(
     sa.Column("secret", sa.Text, nullable=False),
     sa.Column("rules", sa.Text, nullable=False),
 )
+shops = sa.Table(
+    "shops",
+    metadata,
+    sa.Column("shop_id", sa.String(16), primary_key=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
+    sa.Column("pixel_id", sa.ForeignKey("pixels.pixel_id"), nullable=False),
+    sa.Column("platform", sa.String(16), nullable=False),
+    sa.Column("name", sa.String(NAME_LENGTH_MAX), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("secrets", sa.Text, nullable=False),
+    sa.Column("api_token", sa.Text, nullable=False),
+    sa.Column("rules", sa.Text, nullable=False),
+)
