@@ -49,6 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "live",
         "refused",
         "destinations",
+        "shops",
     ),
     # edges
     ("health", "collect", "graph", "web", "rounds", "backup", "relay", "client"),
