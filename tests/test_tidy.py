@@ -67,6 +67,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "demo",
         "deposit",
         "order_import",
+        "imports",
         "cli",
         "__main__",
     ),
