@@ -36,6 +36,7 @@ EXAMPLES = 12
 FOR_PEOPLE = {
     "/",
     "/overview",
+    "/leads",
     "/orders",
     "/quality",
     "/alerts",
@@ -147,6 +148,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "post /capi/{pixel_id}/events": {"body": {"data": [purchase()]}},
     "post /v1/orders": {
         "body": {"data": [{"order_id": "1", "kind": "cancelled", "changed_at": 1795600000}]}
+    },
+    "post /v1/leads": {
+        "body": {"data": [{"lead_id": "1", "stage": "won", "changed_at": int(time.time()) - 60}]}
     },
     "post /v1/check": {"body": {"data": [purchase()]}},
     "post /v1/person/export": {"body": {"user_data": {"em": "mary@example.com"}}},

@@ -21,6 +21,7 @@ from doublet.cli.check import check
 from doublet.cli.destination import destination_app
 from doublet.cli.explain import explain
 from doublet.cli.imports import import_
+from doublet.cli.leads import lead_app
 from doublet.cli.options import (
     AsJson,
     Data,
@@ -57,6 +58,7 @@ report_app.command("diagnostics")(report_diagnostics)
 app.add_typer(report_app, name="report")
 app.add_typer(person_app, name="person")
 app.add_typer(order_app, name="order")
+app.add_typer(lead_app, name="lead")
 app.add_typer(refused_app, name="refused")
 for name, command in RELAY_COMMANDS.items():
     destination_app.command(name)(command)
