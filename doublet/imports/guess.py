@@ -114,7 +114,7 @@ def _by_export(
         assert export is not None
         field = export.columns.get(column)
         if field == "" or (field and field not in taken):
-            found[column] = (field, export.name)
+            found[column] = (field, export.name if field else "")
             taken.add(field)
 
 
