@@ -35,9 +35,9 @@ class Delivery(NamedTuple):
 
 
 class Errand(NamedTuple):
-    """What a delivery asks that its answer cannot wait for. `subject` is JSON without a plain
-    personal value: of an `order`, the id to complete it by; of `erase` and `export`, `user_data`
-    with hashes."""
+    """What a delivery asks that its answer cannot wait for. `subject` is JSON: of an `order`, the
+    id to complete it by; of `erase` and `export`, `user_data` with plain values, which are hashed
+    before they are kept."""
 
     kind: Literal["order", "erase", "export"]
     subject: dict[str, Any]
