@@ -240,7 +240,7 @@ def _source(order: Resource) -> str:
 def _purchase(order: Resource, shop: Shop) -> Resource | None:
     """The order's Purchase, the same in each delivery; None where it is none, or long ago."""
     happened_at = _created(order)
-    if shop.rules.purchase_on == "paid":
+    if shop.rules.purchase_on == "paid" or _renewed(order):
         happened_at = _time(order, "date_paid_gmt")
     if text(order.get("status")) in _DEAD or not happened_at:
         return None
@@ -285,15 +285,17 @@ def _contents(order: Resource, shop: Shop) -> Resource:
 
 def _person(resource: Resource) -> Resource:
     billing = record(resource, "billing")
+    country = text(billing.get("country"))
     return {
         "em": text(billing.get("email")) or text(resource.get("email")),
         "ph": text(billing.get("phone")),
         "fn": text(billing.get("first_name")) or text(resource.get("first_name")),
         "ln": text(billing.get("last_name")) or text(resource.get("last_name")),
         "ct": text(billing.get("city")),
-        "st": text(billing.get("state")),
+        # Some countries' states are named with the country: `DE-HE`.
+        "st": text(billing.get("state")).removeprefix(f"{country}-"),
         "zp": text(billing.get("postcode")),
-        "country": text(billing.get("country")),
+        "country": country,
     } | _external_id(text(resource.get("customer_id")))
 
 
