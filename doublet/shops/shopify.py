@@ -73,26 +73,15 @@ def _tell(delivery: Delivery, shop: Shop) -> Told:
 
 def _placed(order: Resource, shop: Shop) -> Told:
     """orders/create"""
+    first = _first(order, shop)
     is_awaited = shop.rules.purchase_on == "paid" and order.get("financial_status") in _UNPAID
-    kind = "drafted" if is_awaited else "placed"
-    if _is_on_delivery(order, shop):
-        kind = "cash_on_delivery"
-    message = {
-        "order_id": needed(order, "id"),
-        "kind": kind,
-        "changed_at": needed(order, "created_at"),
-        "value": needed(order, "total_price"),
-        "currency": needed(order, "currency"),
-        "message_id": "placed",
-        "action_source": _SOURCES.get(text(order.get("source_name"))),
-    }
     events = () if is_awaited else (_purchase(order, shop, needed(order, "created_at")),)
-    return _of_order(order, events, (present(message), *_refunds(order)))
+    return _of_order(order, events, (first, *_refunds(order)))
 
 
 def _paid(order: Resource, shop: Shop) -> Told:
     """orders/paid"""
-    messages: list[Resource] = []
+    messages = [*_known(order, shop)]
     message = {"order_id": needed(order, "id"), "changed_at": needed(order, "updated_at")}
     if _is_on_delivery(order, shop):
         messages.append({**message, "kind": "confirmed", "message_id": "confirmed"})
@@ -101,6 +90,34 @@ def _paid(order: Resource, shop: Shop) -> Told:
     is_due = shop.rules.purchase_on == "paid"
     events = (_purchase(order, shop, needed(order, "updated_at")),) if is_due else ()
     return _of_order(order, events, (*messages, *_refunds(order)))
+
+
+def _first(order: Resource, shop: Shop) -> Resource:
+    """What the order began as. Its total may have been edited since; each one that was told is a
+    message of its own."""
+    kind = "placed"
+    if _is_on_delivery(order, shop):
+        kind = "cash_on_delivery"
+    elif shop.rules.purchase_on == "paid" and order.get("financial_status") in _UNPAID:
+        kind = "drafted"
+    total, currency = plain(amount(order.get("total_price"))), needed(order, "currency")
+    message = {
+        "order_id": needed(order, "id"),
+        "kind": kind,
+        "changed_at": needed(order, "created_at"),
+        "value": total,
+        "currency": currency,
+        "message_id": f"{kind}/{currency}/{total}",
+        "action_source": _SOURCES.get(text(order.get("source_name"))),
+    }
+    return present(message)
+
+
+def _known(order: Resource, shop: Shop) -> tuple[Resource, ...]:
+    """The same from a later delivery, which may be the first to arrive. Where an order counts when
+    it is paid, a later one does not know when that was."""
+    is_known = shop.rules.purchase_on == "placed" or _is_on_delivery(order, shop)
+    return (_first(order, shop),) if is_known else ()
 
 
 def _changed(order: Resource, shop: Shop) -> Told:
@@ -123,12 +140,13 @@ def _changed(order: Resource, shop: Shop) -> Told:
     cancelled = _cancellation(order) if order.get("cancelled_at") else ()
     # What a cancelled order was worth is known from before; its current total is nought.
     messages = cancelled or (edited,)
-    return _of_order(order, (), (*messages, *_refunds(order)))
+    return _of_order(order, (), (*_known(order, shop), *messages, *_refunds(order)))
 
 
 def _cancelled(order: Resource, shop: Shop) -> Told:
     """orders/cancelled"""
-    return _of_order(order, (), (*_cancellation(order), *_refunds(order)))
+    told = (*_known(order, shop), *_cancellation(order), *_refunds(order))
+    return _of_order(order, (), told)
 
 
 def _cancellation(order: Resource) -> tuple[Resource, ...]:

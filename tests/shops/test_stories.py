@@ -135,7 +135,8 @@ def test_every_order_of_arrival_leads_to_the_ledger_of_the_story(
         pipeline.refresh()
     found = orders(pipeline)
     assert expected == {(row["order_id"], row["currency"]): amounts(row) for row in found}
-    assert [] == [row["order_id"] for row in found if row["conflicts"]]
+    # A refund alone is more than is known to be left.
+    assert [] == [row["order_id"] for row in found if row["conflicts"] and row["gross"]]
     counted = Counter(
         event["order_id"]
         for event in pipeline.events()
