@@ -27,11 +27,13 @@ class UnreadableError(Exception):
 
 class Delivery(NamedTuple):
     """One delivery of a webhook. `topic` is in the platform's own words, `delivery_id` the same for
-    repeats of one delivery, empty where the platform gives none."""
+    repeats of one delivery, empty where the platform gives none. `received_at_s` is in Unix
+    seconds: what some deliveries tell of has no time of its own."""
 
     topic: str
     delivery_id: str
     resource: Resource
+    received_at_s: int = 0
 
 
 class Errand(NamedTuple):
