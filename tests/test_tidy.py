@@ -78,6 +78,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "serve",
         "demo",
         "order_import",
+        "imports",
         "cli",
         "__main__",
     ),
