@@ -47,7 +47,7 @@ _ANYWHERE: HeaderList = [
 ]
 
 
-class _Visitor(msgspec.Struct, forbid_unknown_fields=True):
+class Visitor(msgspec.Struct, forbid_unknown_fields=True):
     """What a shop's page says of who is at a cart."""
 
     token: str
@@ -236,7 +236,7 @@ class ShopDoor:
             self._opened.close()
 
 
-_decode_visitor = msgspec.json.Decoder(_Visitor).decode
+_decode_visitor = msgspec.json.Decoder(Visitor).decode
 
 
 def _topic(platform: Platform, delivery: Delivery) -> str:
