@@ -60,6 +60,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "refused",
         "destinations",
         "shops",
+        "recipes",
     ),
     # edges
     ("health", "collect", "graph", "web", "rounds", "backup", "relay", "client"),
