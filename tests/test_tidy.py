@@ -35,7 +35,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "settings",
     ),
     # substrate
-    ("processes", "log", "lake", "engine", "catalog", "outbox", "migrations", "rates"),
+    (
+        "processes",
+        "log",
+        "lake",
+        "engine",
+        "catalog",
+        "outbox",
+        "deliveries",
+        "migrations",
+        "rates",
+    ),
     # logic
     (
         "accept",
@@ -50,6 +60,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "refused",
         "destinations",
         "shops",
+        "recipes",
     ),
     # edges
     ("health", "collect", "graph", "web", "rounds", "backup", "relay", "client"),
@@ -57,6 +68,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "alerting",
         "relaying",
+        "deposit",
+        "errands",
         "openapi",
         "worker",
         "ask",
@@ -65,7 +78,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "faults",
         "serve",
         "demo",
-        "deposit",
         "order_import",
         "imports",
         "cli",

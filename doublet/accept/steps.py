@@ -82,8 +82,8 @@ class Arrival(msgspec.Struct):
 
     `received_at` is in µs since 1970, UTC, and rises strictly within a slot. `suspect` says that
     the request holds an @ somewhere, so that its texts must be searched for addresses. `marks` are
-    the flags that its pixel's rules give it. `is_history` is for imports alone: events of any age
-    are taken, flagged `history`, and told to no destination.
+    the flags that its pixel's rules give it. `is_test` keeps it out of reports. `is_history` is for
+    imports alone: events of any age are taken, flagged `history`, and told to no destination.
     """
 
     account_id: str
@@ -99,6 +99,7 @@ class Arrival(msgspec.Struct):
     suspect: bool = True
     marks: list[str] = []
     phone_country: str = ""
+    is_test: bool = False
     is_history: bool = False
 
 

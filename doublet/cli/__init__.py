@@ -36,10 +36,12 @@ from doublet.cli.options import (
 from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
 from doublet.cli.quality import report_diagnostics, report_quality
+from doublet.cli.recipe import recipe
 from doublet.cli.refused import refused_app
 from doublet.cli.relay import RELAY_COMMANDS
 from doublet.cli.report import report_app
 from doublet.cli.send import send
+from doublet.cli.shop import shop_app
 from doublet.cli.tail import tail
 from doublet.errors import DoubletError, OperatorError
 from doublet.settings import SETTINGS, Settings, settings_file
@@ -59,6 +61,7 @@ app.add_typer(report_app, name="report")
 app.add_typer(person_app, name="person")
 app.add_typer(order_app, name="order")
 app.add_typer(lead_app, name="lead")
+app.add_typer(shop_app, name="shop")
 app.add_typer(refused_app, name="refused")
 for name, command in RELAY_COMMANDS.items():
     destination_app.command(name)(command)
@@ -72,6 +75,7 @@ app.command()(send)
 app.command()(alerts)
 app.command()(tail)
 app.command("import")(import_)
+app.command()(recipe)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import logging
 import time
 from contextlib import suppress
 
-from doublet.catalog import Catalog, Directory, PixelRules, token_sha256
+from doublet.catalog import Catalog, Directory, PixelRules, Shop, token_sha256
 from doublet.errors import BusyError
 
 logger = logging.getLogger(__name__)
@@ -69,6 +69,14 @@ class Accounts:
         if found is None:
             await self._look_again()
             found = self._directory.account_of_token.get(digest)
+        return found
+
+    async def of_shop(self, shop_id: str) -> Shop | None:
+        """The shop of this id, None for an unknown one."""
+        found = self._directory.shops.get(shop_id)
+        if found is None:
+            await self._look_again()
+            found = self._directory.shops.get(shop_id)
         return found
 
     def secret_of(self, account_id: str) -> str:
