@@ -79,6 +79,7 @@ def event_record(
             wire.custom_data or None,
             draft.extra,
             sorted(draft.flags) or None,
+            arrival.is_test,
         )
     )
     if len(record) > RECORD_SIZE_BYTES_MAX:

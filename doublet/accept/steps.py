@@ -78,7 +78,7 @@ class Arrival(msgspec.Struct):
 
     `received_at` is in µs since 1970, UTC, and rises strictly within a slot. `suspect` says that
     the request holds an @ somewhere, so that its texts must be searched for addresses. `marks` are
-    the flags that its pixel's rules give it.
+    the flags that its pixel's rules give it. `is_test` says that it is a test of the set-up guide.
     """
 
     account_id: str
@@ -94,6 +94,7 @@ class Arrival(msgspec.Struct):
     suspect: bool = True
     marks: list[str] = []
     phone_country: str = ""
+    is_test: bool = False
 
 
 _escaped_at = re.compile(rb"%(?:25)*(?:40|5[Cc]|u|[Ee][Ff]|23)").search
