@@ -165,9 +165,7 @@ class Catalog(Database):
         pixel = Pixel(_digits(16), account_id, check_name(name))
         with self.write() as connection:
             connection.execute(
-                pixels.insert().values(
-                    **msgspec.structs.asdict(pixel), created_at=int(time.time())
-                )
+                pixels.insert().values(**msgspec.structs.asdict(pixel), created_at=int(time.time()))
             )
             return pixel, _insert_token(connection, account_id, pixel.name)
 
