@@ -32,6 +32,7 @@ from doublet.alerting import Watch
 from doublet.catalog import Catalog
 from doublet.errors import OperatorError
 from doublet.graph import routes as graph_routes
+from doublet.guiding import guide_of
 from doublet.live.feed import Feed
 from doublet.live.statuses import statuses
 from doublet.openapi import document
@@ -49,6 +50,7 @@ from doublet.web.live import live_routes
 from doublet.web.person import person_routes
 from doublet.web.refusals import refusal_routes, replay_routes
 from doublet.web.refused import as_graph_error
+from doublet.web.setup import setup_routes
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +157,7 @@ def application(
         *backfill_routes(door, catalog, filler),
         *preview_routes(door, catalog, settings, freshener),
         *replay_routes(door, catalog, partial(replay, settings, freshener)),
+        *setup_routes(door, guide_of(settings, catalog, freshener)),
     ]
     return app
 

@@ -50,12 +50,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "refused",
         "destinations",
         "shops",
+        "recipes",
+        "guide",
     ),
     # edges
-    ("health", "collect", "graph", "web", "rounds", "backup", "relay", "client"),
+    ("health", "collect", "graph", "web", "rounds", "backup", "relay", "client", "probe"),
     # what puts the edges together
     (
         "alerting",
+        "guiding",
         "relaying",
         "openapi",
         "worker",

@@ -53,7 +53,7 @@ def _page(sight: Sight, expected: Expected) -> Finding:
             f"{sight.url} is {sight.content_type or 'of no content type'}, not HTML.",
             "Give the address of a page of the site, with the Content-Type text/html.",
         )
-    return passed(f"{sight.url} answers {sight.status}.")
+    return passed(f"{expected.site_url} answers {sight.status}.")
 
 
 def _snippet(sight: Sight, expected: Expected) -> Finding:

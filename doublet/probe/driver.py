@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 
 import msgspec
@@ -24,6 +25,8 @@ def launch_flags() -> list[str]:
 
 
 def _serve(flags: list[str]) -> None:
+    # A terminal interrupts the whole group; this ends when its questions do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     path = find_chromium()
     assert path is not None
     with sync_playwright() as playwright:
