@@ -201,6 +201,8 @@ def run_worker(settings: Settings) -> None:
     logging.basicConfig(
         format="%(levelname)s %(name)s %(message)s", level=logging.INFO, stream=sys.stderr
     )
+    # It tells every address that the guide opens.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     freshener = Freshener(settings, wait_s=10.0)
     filler = filler_of(settings, Catalog(settings.catalog_url), freshener)
     rounds = Rounds(freshener, settings, filler.fill)

@@ -72,8 +72,8 @@ def _snippet(sight: Sight, expected: Expected) -> Finding:
     if blocked is not None and not (sight.scripts or sight.hits or sight.held):
         return failed(
             "snippet_blocked_by_policy",
-            f"The page's Content-Security-Policy ({blocked.directive}) forbids the snippet.",
-            f"Allow the snippet in {blocked.directive}: by a nonce ('nonce-…', the same on its "
+            f"The page's Content-Security-Policy ({blocked.named}) forbids the snippet.",
+            f"Allow the snippet in {blocked.named}: by a nonce ('nonce-…', the same on its "
             "<script>) or by its hash.",
         )
     ids = [snippet.pixel_id for snippet in sight.snippets]
@@ -128,8 +128,8 @@ def _script(sight: Sight, expected: Expected) -> Finding:
         if expected.is_library(violation.blocked) and not _is_of_events(violation):
             return failed(
                 "script_blocked_by_policy",
-                f"The page's Content-Security-Policy ({violation.directive}) forbids {address}.",
-                f"Add {_origin(address)} to {violation.directive} in the policy.",
+                f"The page's Content-Security-Policy ({violation.named}) forbids {address}.",
+                f"Add {_origin(address)} to {violation.named} in the policy.",
             )
     loads = [script for script in sight.scripts if expected.is_library(script.url)]
     if not loads:
@@ -209,7 +209,7 @@ def _page_view(sight: Sight, expected: Expected) -> Finding:
         if _is_of_events(violation) and violation.blocked == endpoint:
             return failed(
                 "page_view_blocked_by_policy",
-                f"The page's Content-Security-Policy ({violation.directive}) forbids {endpoint}.",
+                f"The page's Content-Security-Policy ({violation.named}) forbids {endpoint}.",
                 f"Add {_origin(endpoint)} to connect-src and img-src in the policy.",
             )
     if hits:

@@ -142,7 +142,7 @@ def parameters(sight: Sight, expected: Expected) -> Finding:
         return passed("utm_… and fbclid reach the page.")
     if not hits:
         return skipped("utm_… and fbclid reach the page; no event was sent that would name them.")
-    click = asked["fbclid"][0]
+    click = (asked.get("fbclid") or [""])[0]
     if not any(hit.fbc.endswith(f".{click}") for hit in hits):
         return failed(
             "fbc_missing",

@@ -24,7 +24,7 @@ def governing(policy: str, wanted: str) -> tuple[str, list[str]] | None:
     for part in policy.split(";"):
         name, *sources = part.split() or [""]
         directives.setdefault(name.lower(), sources)
-    for name in _FALLBACK[wanted]:
+    for name in _FALLBACK.get(wanted, (wanted, "default-src")):
         if name in directives:
             return name, directives[name]
     return None

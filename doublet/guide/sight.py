@@ -28,10 +28,12 @@ class Script(msgspec.Struct, frozen=True):
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """What the page's Content-Security-Policy forbade; `blocked` is an address, or `inline`."""
+    """What the page's Content-Security-Policy forbade: `blocked` is an address, or `inline`, and
+    `named` the directive of the policy that decides, which may be a wider one than `directive`."""
 
     directive: str
     blocked: str
+    named: str
 
 
 class Hit(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from doublet.guide.html import read_html
+from doublet.guide.policy import governing
 from doublet.guide.sight import Cookie, Hit, Script, Sight, Snippet, Violation
 from doublet.guide.site import Expected
 from doublet.probe.guard import Guard
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request, Response, Route
 
 _OPEN_MS = 20_000
-_WAIT_S = 4.0
+WAIT_S = 4.0
 _STEP_MS = 50
 _SETTLE_S = 0.5
 
@@ -30,7 +31,8 @@ _WATCH = """
 window.doubletViolations = [];
 document.addEventListener("securitypolicyviolation", (event) => {
   if (event.disposition === "enforce") {
-    window.doubletViolations.push([event.effectiveDirective, event.blockedURI]);
+    window.doubletViolations.push(
+      [event.effectiveDirective, event.blockedURI, event.originalPolicy]);
   }
 });
 """
@@ -89,8 +91,9 @@ def _why(request: Request) -> str:
     return (request.failure or "").removeprefix("net::")
 
 
-def look(browser: Browser, expected: Expected, guard: Guard) -> Sight:
-    """What a visitor of the site meets who has just clicked an ad."""
+def look(browser: Browser, expected: Expected, guard: Guard, *, wait_s: float = WAIT_S) -> Sight:
+    """What a visitor of the site meets who has just clicked an ad; `wait_s` is how long after the
+    page a PageView may come."""
     click = f"IwAR{secrets.token_hex(8)}"
     asked = expected.address(click)
     sight = Sight(via="browser", asked=asked)
@@ -103,7 +106,7 @@ def look(browser: Browser, expected: Expected, guard: Guard) -> Sight:
         traffic = _Traffic(page)
         if not _open(page, sight, f"{asked}&doublet_debug=1"):
             return sight
-        _wait(page, traffic, expected)
+        _wait(page, traffic, expected, wait_s)
         told = page.evaluate(_ASK)
         _read_page(page, sight, told)
         _read_traffic(sight, traffic, expected)
@@ -141,7 +144,8 @@ def _open(page: Page, sight: Sight, address: str) -> bool:
         chain.insert(0, request.url)
         request = request.redirected_from
     sight.redirects = tuple(chain)
-    sight.url, sight.status = page.url, response.status
+    # Where it landed: scripts may tidy the address later.
+    sight.url, sight.status = response.url, response.status
     sight.content_type = response.headers.get("content-type", "")
     return True
 
@@ -153,17 +157,18 @@ def _in_words(message: str) -> str:
         ("ERR_CERT", "its certificate is not accepted."),
         ("ERR_SSL", "its certificate is not accepted."),
         ("ERR_TOO_MANY_REDIRECTS", "it redirects without an end."),
+        ("ERR_EMPTY_RESPONSE", "the connection ends without an answer."),
         ("ERR_CONNECTION", "there is no connection."),
         ("ERR_ADDRESS", "there is no connection."),
     ):
         if word in message:
             return said
-    return message.splitlines()[0][:200]
+    return f"the browser says {message.splitlines()[0][:200].rstrip('.')}."
 
 
-def _wait(page: Page, traffic: _Traffic, expected: Expected) -> None:
+def _wait(page: Page, traffic: _Traffic, expected: Expected, wait_s: float) -> None:
     """Until PageView is answered and a moment more, or it does not come."""
-    give_up_at = time.monotonic() + _WAIT_S
+    give_up_at = time.monotonic() + wait_s
     settled_at = None
     while time.monotonic() < give_up_at:
         mine = [
@@ -179,7 +184,6 @@ def _wait(page: Page, traffic: _Traffic, expected: Expected) -> None:
 
 
 def _read_page(page: Page, sight: Sight, told: dict[str, Any]) -> None:
-    sight.url = page.url
     found = read_html(page.content(), page.url)
     ids = [snippet.pixel_id for snippet in found.snippets]
     # A tag manager takes its scripts out again once they have run.
@@ -190,7 +194,7 @@ def _read_page(page: Page, sight: Sight, told: dict[str, Any]) -> None:
     if told["isTcf"] and not tools:
         tools.add("a consent tool of the IAB (TCF)")
     sight.consent_tools = tuple(sorted(tools))
-    sight.violations = tuple(Violation(*each) for each in told["violations"])
+    sight.violations = tuple(_violation(*each) for each in told["violations"])
     log = told["log"]
     sight.held = tuple(each["name"] for each in log if each["type"] == "held")
     if found.held_back and not sight.snippets:
@@ -200,6 +204,12 @@ def _read_page(page: Page, sight: Sight, told: dict[str, Any]) -> None:
         sight.fbq = "doublet"
     elif told["isThere"]:
         sight.fbq = "meta" if sight.other_pixels else "other"
+
+
+def _violation(directive: str, blocked: str, policy: str) -> Violation:
+    # A policy of several headers is told as one each; the directive that decides may be wider.
+    found = governing(policy, directive)
+    return Violation(directive, blocked, found[0] if found else directive)
 
 
 def _read_traffic(sight: Sight, traffic: _Traffic, expected: Expected) -> None:

@@ -121,7 +121,7 @@ def _follow_road(
 ) -> None:
     """Load the script and send a PageView, where the page would and may."""
     mine = [s for s in found.snippets if s.pixel_id == expected.pixel_id]
-    may_hide = expected.is_sandboxed or found.loaders or found.held_back
+    may_hide = (expected.is_sandboxed or found.loaders) and not found.held_back
     if not mine and not may_hide:
         return
     library = next((s.script for s in mine if s.script), expected.script_url)
@@ -131,18 +131,19 @@ def _follow_road(
     if not expected.is_sandboxed:
         blocked = forbids_inline(policies) if mine else ""
         if blocked:
-            sight.violations = (Violation(blocked, "inline"),)
+            sight.violations = (Violation("script-src-elem", "inline", blocked),)
             return
         blocked = forbids(policies, "script-src-elem", library, sight.url)
         if blocked:
-            sight.violations = (Violation(blocked, library),)
+            sight.violations = (Violation("script-src-elem", library, blocked),)
             return
         sight.scripts = (_load(client, library),)
         (script,) = sight.scripts
         if script.status != 200 or "javascript" not in script.content_type:
             return
-        if forbids(policies, "connect-src", endpoint, sight.url):
-            sight.violations = (Violation("connect-src", endpoint),)
+        blocked = forbids(policies, "connect-src", endpoint, sight.url)
+        if blocked:
+            sight.violations = (Violation("connect-src", endpoint, blocked),)
             if forbids(policies, "img-src", endpoint, sight.url):
                 return
     sight.hits = (_send(client, sight, expected, endpoint, click),)
