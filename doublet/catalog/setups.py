@@ -45,7 +45,7 @@ class Setups:
         if len(self.all(account_id)) >= SETUPS_MAX:
             raise OperatorError(
                 f"The account has {SETUPS_MAX} setups already.",
-                "Remove some with `doublet setup --remove SETUP`.",
+                "Remove some with `doublet setup SETUP --remove`.",
             )
         length = SETUP_CODE_LENGTH - len(SETUP_CODE_START)
         made = Setup(

@@ -8,21 +8,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
-from doublet.catalog import Account, Catalog, Setup, Shop
+from doublet.catalog import Account, Catalog, Setup
 from doublet.engine import Engine
 from doublet.errors import DoubletError
 from doublet.explain import explain
 from doublet.guide.answers import EVENT_OF_GOAL, Answers, platform_of
 from doublet.guide.checks import CHECKS, judge
 from doublet.guide.finding import Finding
+from doublet.guide.making import Begun, begin, steps_of
 from doublet.guide.pair import Sent, arrived, judge_pair, judge_road, judge_trial
 from doublet.guide.sight import Hit, Sight
 from doublet.guide.site import Expected
-from doublet.guide.steps import Step, steps
+from doublet.guide.steps import Step
 from doublet.refused import Cause
 
 TOKEN_AGE_S = 3600.0
@@ -63,13 +64,6 @@ class Look(Protocol):
 
 Send = Callable[[str, dict[str, Any], str], Sent]
 """Posts a body to an address with an access token."""
-
-
-class Begun(NamedTuple):
-    """A new setup and the access token that goes with it, which cannot be shown again."""
-
-    setup: Setup
-    access_token: str
 
 
 class Progress(msgspec.Struct):
@@ -124,31 +118,10 @@ class Guide:
     # --- making -------------------------------------------------------------------------------
 
     def begin(self, answers: Answers, account: Account | None) -> Begun:
-        """Make account (where none is given), pixel, token and, for a platform that reports its
-        orders, a shop. Raises OperatorError for what the catalog refuses."""
-        platform = platform_of(answers.platform)
-        if account is None:
-            account = self.catalog.create_account(answers.name, answers.time_zone, answers.currency)
-        pixel, access_token = self.catalog.create_pixel(account.account_id, answers.name)
-        shop_id = ""
-        if platform.has_webhooks and answers.goal == "purchases":
-            shop_id = self._create_shop(account, pixel.pixel_id, answers).shop_id
-        setup = self.catalog.setups.create(
-            account.account_id,
-            pixel.pixel_id,
-            answers.platform,
-            answers.goal,
-            answers.place,
-            answers.site_url,
-            shop_id,
-        )
-        self.remember(setup.setup_id, access_token)
-        return Begun(setup, access_token)
-
-    def _create_shop(self, account: Account, pixel_id: str, answers: Answers) -> Shop:
-        taken = {shop.name for shop in self.catalog.shops.all(account.account_id)}
-        name = answers.name if answers.name not in taken else f"{answers.name[:180]} {pixel_id}"
-        return self.catalog.shops.create(account.account_id, pixel_id, answers.platform, name)
+        """See `making.begin`; the token is remembered."""
+        begun = begin(self.catalog, answers, account)
+        self.remember(begun.setup.setup_id, begun.access_token)
+        return begun
 
     def new_token(self, setup: Setup) -> str:
         """One more access token for a setup; cannot be shown again."""
@@ -202,9 +175,7 @@ class Guide:
 
     def steps(self, setup: Setup) -> tuple[Step, ...]:
         """What to do."""
-        shops = self.catalog.shops.all(setup.account_id)
-        shop = next((shop for shop in shops if shop.shop_id == setup.shop_id), None)
-        return steps(setup, self.catalog.account(setup.account_id), shop, self.public_url)
+        return steps_of(self.catalog, setup, self.public_url)
 
     def progress(self, setup: Setup) -> Progress:
         """How far it is, as it was found last."""

@@ -1,4 +1,5 @@
-"""The process with the browser: each line that it reads is a question, each it writes the answer."""
+"""The process with the browser: each line that it reads is a question, each line that it writes an
+answer."""
 
 from __future__ import annotations
 

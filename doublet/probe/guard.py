@@ -32,7 +32,7 @@ class Guard:
         if not self.allows(address):
             raise OperatorError(
                 f"{address} is in a private network.",
-                "Only the operator checks such a site: `doublet setup --check`.",
+                "Only the operator has such a site checked: `doublet setup SETUP --check`.",
             )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _OPEN_MS = 20_000
 WAIT_S = 4.0
 _STEP_MS = 50
-_SETTLE_S = 0.5
+SETTLE_S = 0.5
 
 # The check must not be counted by a pixel of Meta's that is on the page too.
 _metas_door = re.compile(r"https?://([\w-]+\.)?facebook\.(com|net)/tr\b")
@@ -91,9 +91,16 @@ def _why(request: Request) -> str:
     return (request.failure or "").removeprefix("net::")
 
 
-def look(browser: Browser, expected: Expected, guard: Guard, *, wait_s: float = WAIT_S) -> Sight:
+def look(
+    browser: Browser,
+    expected: Expected,
+    guard: Guard,
+    *,
+    wait_s: float = WAIT_S,
+    settle_s: float = SETTLE_S,
+) -> Sight:
     """What a visitor of the site meets who has just clicked an ad; `wait_s` is how long after the
-    page a PageView may come."""
+    page a PageView may come, `settle_s` how long after it a second one."""
     click = f"IwAR{secrets.token_hex(8)}"
     asked = expected.address(click)
     sight = Sight(via="browser", asked=asked)
@@ -106,7 +113,7 @@ def look(browser: Browser, expected: Expected, guard: Guard, *, wait_s: float = 
         traffic = _Traffic(page)
         if not _open(page, sight, f"{asked}&doublet_debug=1"):
             return sight
-        _wait(page, traffic, expected, wait_s)
+        _wait(page, traffic, expected, wait_s, settle_s)
         told = page.evaluate(_ASK)
         _read_page(page, sight, told)
         _read_traffic(sight, traffic, expected)
@@ -166,7 +173,9 @@ def _in_words(message: str) -> str:
     return f"the browser says {message.splitlines()[0][:200].rstrip('.')}."
 
 
-def _wait(page: Page, traffic: _Traffic, expected: Expected, wait_s: float) -> None:
+def _wait(
+    page: Page, traffic: _Traffic, expected: Expected, wait_s: float, settle_s: float
+) -> None:
     """Until PageView is answered and a moment more, or it does not come."""
     give_up_at = time.monotonic() + wait_s
     settled_at = None
@@ -178,7 +187,7 @@ def _wait(page: Page, traffic: _Traffic, expected: Expected, wait_s: float) -> N
         ]
         if settled_at is None and mine and all(map(traffic.is_settled, mine)):
             settled_at = time.monotonic()
-        if settled_at is not None and time.monotonic() > settled_at + _SETTLE_S:
+        if settled_at is not None and time.monotonic() > settled_at + settle_s:
             return
         page.wait_for_timeout(_STEP_MS)
 

@@ -49,7 +49,8 @@ def recipe(platform: str, goal: Literal["purchases", "leads"], site: Site) -> tu
     """The pieces of a platform for a goal."""
     code = pixel.snippet(site.pixel_id, site.public_url)
     event = "Purchase" if goal == "purchases" else "Lead"
-    call = f'<script>fbq("track", "{event}", {{value: 49.90, currency: "{site.currency}"}}, {{eventID: "1001"}});</script>'
+    call = f'{{value: 49.90, currency: "{site.currency}"}}, {{eventID: "1001"}}'
+    call = f'<script>fbq("track", "{event}", {call});</script>'
     return (
         Piece("snippet", "The pixel", "Into the head of every page.", "html", code),
         Piece("event", "The event", "On the page that thanks.", "html", call),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 from zoneinfo import available_timezones
 
 import msgspec
@@ -16,7 +15,8 @@ from starlette.routing import Route
 from doublet.catalog import Account, Setup
 from doublet.errors import OperatorError
 from doublet.guide.answers import GOALS, PLACES, AnswerError, read_answers
-from doublet.guide.guide import TITLES, Begun, Guide
+from doublet.guide.guide import TITLES, Guide
+from doublet.guide.making import Begun, described, test_url
 from doublet.recipes import PLATFORMS
 from doublet.refusal import Reason, Refusal
 from doublet.web import page
@@ -41,6 +41,13 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     time_zone: str = ""
     currency: str = ""
     account: str = ""
+
+
+class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /setup/{setup_id}/check.json`: a token to try the server's road with,
+    where the request's own is the operator's."""
+
+    access_token: str = ""
 
 
 class Tried(msgspec.Struct, forbid_unknown_fields=True):
@@ -162,7 +169,7 @@ class _Setups:
             token=guide.take_unshown(setup.setup_id) if is_read else "",
             share_key=guide.take_unshown_key(setup.setup_id) if is_read else "",
             origin=_origin(request),
-            test_url=_with_code(setup),
+            test_url=test_url(setup),
         )
 
     async def progress_json(self, request: Request) -> Response:
@@ -269,8 +276,9 @@ class _Setups:
     async def check_json(self, request: Request) -> Response:
         """Look at the live site now, and say what was found."""
         visitor = await self._admit_form(request)
+        asked = await _decode(request, Asked)
         setup = await run_in_threadpool(self._own, visitor, request.path_params["setup_id"])
-        own = "" if visitor.is_operator else token_of(request)
+        own = asked.access_token or ("" if visitor.is_operator else token_of(request))
         try:
             found = await run_in_threadpool(
                 lambda: self._guide.check(setup, own, trusted=visitor.is_operator)
@@ -291,25 +299,6 @@ _ACTIONS = ("check", "test", "token", "secret", "share", "unshare")
 """The forms of a setup's page, by the last part of their address."""
 
 
-def described(setup: Setup, steps: Any) -> dict[str, Any]:
-    """A setup with what to do, for programs."""
-    return {
-        "setup_id": setup.setup_id,
-        "account_id": setup.account_id,
-        "pixel_id": setup.pixel_id,
-        "shop_id": setup.shop_id,
-        "platform": setup.platform,
-        "goal": setup.goal,
-        "place": setup.place,
-        "site_url": setup.site_url,
-        "test_event_code": setup.test_code,
-        "steps": [
-            {**step._asdict(), "pieces": [piece._asdict() for piece in step.pieces]}
-            for step in steps
-        ],
-    }
-
-
 def _names(setup: Setup) -> dict[str, str]:
     """What the answers are called."""
     return {
@@ -328,11 +317,6 @@ def _bar(visitor: Visitor, account: Account | None) -> Question | None:
 def _origin(request: Request) -> str:
     scheme = request.headers.get("x-forwarded-proto", "http")
     return f"{scheme}://{request.headers.get('host', '')}"
-
-
-def _with_code(setup: Setup) -> str:
-    joint = "&" if "?" in setup.site_url else "?"
-    return f"{setup.site_url}{joint}{urlencode({'test_event_code': setup.test_code})}"
 
 
 async def _decode(request: Request, kind: Any) -> Any:

@@ -20,7 +20,7 @@ from tests.server import free_port
 
 pytestmark = pytest.mark.browser
 
-WAIT_S = 0.8
+WAIT_S, SETTLE_S = 0.7, 0.25
 META = (
     "<script>!function(f,b,e,v,n,t,s){if(f.fbq)return;n=f.fbq=function(){n.callMethod?"
     "n.callMethod.apply(n,arguments):n.queue.push(arguments)};n.queue=[];}(window,document,"
@@ -84,7 +84,7 @@ def by(via: str, stage: Stage, browser: Browser) -> dict[str, Finding]:
     if via == "http":
         sight = plain.look(stage.expected, Guard(True))
     else:
-        sight = page.look(browser, stage.expected, Guard(True), wait_s=WAIT_S)
+        sight = page.look(browser, stage.expected, Guard(True), wait_s=WAIT_S, settle_s=SETTLE_S)
     found = {finding.check: finding for finding in judge(sight, stage.expected, 1)}
     assert list(found) == [check.key for check in CHECKS]
     assert {via} == {finding.via for finding in found.values()}
