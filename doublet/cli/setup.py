@@ -40,43 +40,53 @@ _MARKS = {
     "skipped": "[dim]–[/]",
 }
 
+
+def _flag(name: str, help: str) -> Any:
+    return typer.Option(f"--{name}", help=help)
+
+
+_SetupArgument = Annotated[
+    str | None, typer.Argument(help="A setup made before; without it a new one.")
+]
 _Platform = Annotated[str | None, typer.Option(help="What the site is built with.")]
+_Goal = Annotated[str | None, typer.Option(help="purchases or leads.")]
+_Place = Annotated[str | None, typer.Option(help="Where Doublet runs: own, proxy or local.")]
+_Site = Annotated[str | None, typer.Option(help="The site's address.")]
+_Name = Annotated[str | None, typer.Option(help="What people call it.")]
+_Zone = Annotated[str | None, typer.Option(help="IANA name, for a new account.")]
+_Currency = Annotated[str | None, typer.Option(help="ISO 4217 code, for a new account.")]
+_Check = Annotated[bool, _flag("check", "Look at the live site and for the test order.")]
+_Wait = Annotated[
+    float, typer.Option(help="With --check: seconds to wait for the test order.", min=0)
+]
+_EventId = Annotated[
+    str, typer.Option(help="With --check: a purchase or lead that came without the test code.")
+]
+_Share = Annotated[bool, _flag("share", "Print a link that shows a colleague what was found.")]
+_Revoke = Annotated[bool, _flag("revoke", "End that link.")]
+_Remove = Annotated[bool, _flag("remove", "Forget the setup; pixel and events stay.")]
+_Browser = Annotated[bool, _flag("browser", "Print the address of this guide as a page.")]
+_List = Annotated[bool, _flag("list", "List the setups.")]
 
 
 def setup(
-    setup: Annotated[
-        str | None, typer.Argument(help="A setup made before; without it a new one.")
-    ] = None,
+    setup: _SetupArgument = None,
     platform: _Platform = None,
-    goal: Annotated[str | None, typer.Option(help="purchases or leads.")] = None,
-    place: Annotated[
-        str | None, typer.Option(help="Where Doublet runs: own, proxy or local.")
-    ] = None,
-    site: Annotated[str | None, typer.Option(help="The site's address.")] = None,
-    name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
-    time_zone: Annotated[str | None, typer.Option(help="IANA name, for a new account.")] = None,
-    currency: Annotated[str | None, typer.Option(help="ISO 4217 code, for a new account.")] = None,
+    goal: _Goal = None,
+    place: _Place = None,
+    site: _Site = None,
+    name: _Name = None,
+    time_zone: _Zone = None,
+    currency: _Currency = None,
     account: AccountOption = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Look at the live site and for the test order.")
-    ] = False,
-    wait: Annotated[
-        float, typer.Option(help="With --check: seconds to wait for the test order.", min=0)
-    ] = 0.0,
-    event_id: Annotated[
-        str, typer.Option(help="With --check: a purchase or lead that came without the test code.")
-    ] = "",
-    share: Annotated[
-        bool, typer.Option("--share", help="Print a link that shows a colleague what was found.")
-    ] = False,
-    revoke: Annotated[bool, typer.Option("--revoke", help="End that link.")] = False,
-    remove: Annotated[
-        bool, typer.Option("--remove", help="Forget the setup; pixel and events stay.")
-    ] = False,
-    in_browser: Annotated[
-        bool, typer.Option("--browser", help="Print the address of this guide as a page.")
-    ] = False,
-    list_all: Annotated[bool, typer.Option("--list", help="List the setups.")] = False,
+    check: _Check = False,
+    wait: _Wait = 0.0,
+    event_id: _EventId = "",
+    share: _Share = False,
+    revoke: _Revoke = False,
+    remove: _Remove = False,
+    in_browser: _Browser = False,
+    list_all: _List = False,
     data: Data = None,
     as_json: AsJson = False,
     pairs: SetOption = None,

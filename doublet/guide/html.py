@@ -62,16 +62,19 @@ class _Scripts(HTMLParser):
         self._is_inside = False
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """A script begins."""
         if tag == "script":
             named = {name: value or "" for name, value in attributes}
             self.found.append([named.get("type", "").lower(), named.get("src", ""), ""])
             self._is_inside = True
 
     def handle_endtag(self, tag: str) -> None:
+        """A script ends."""
         if tag == "script":
             self._is_inside = False
 
     def handle_data(self, data: str) -> None:
+        """A part of its text."""
         if self._is_inside:
             self.found[-1][2] += data
 
