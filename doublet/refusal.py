@@ -132,6 +132,14 @@ class Reason(Enum):
         "Invalid OAuth access token",
         "Use the access token that `doublet pixel create` printed for this account.",
     )
+    SIGNATURE_INVALID = Row(
+        401,
+        "OAuthException",
+        190,
+        None,
+        "Invalid signature",
+        "Give the platform and Doublet the same secret: `doublet shop secret` sets it.",
+    )
     PIXEL_UNKNOWN = Row(
         400,
         "GraphMethodException",

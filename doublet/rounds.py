@@ -141,7 +141,7 @@ class Freshener:
     ) -> None:
         """Let somebody who keeps something of persons take one out of an account: copies by their
         places, and identifiers. Told more than once; what fails is told again later."""
-        self._eraser.on_erasing = tell
+        self._eraser.on_erasing.append(tell)
 
     @property
     def copies(self) -> int:

@@ -187,6 +187,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.data / "relay.sqlite"
 
     @property
+    def deliveries_file(self) -> Path:
+        """What shops delivered, besides what became records."""
+        return self.data / "deliveries.sqlite"
+
+    @property
+    def exports_folder(self) -> Path:
+        """What is kept of persons who asked for it through a shop's platform."""
+        return self.data / "exports"
+
+    @property
     def run_folder(self) -> Path:
         """Locks, sockets and state of running processes."""
         return self.data / "run"

@@ -30,6 +30,7 @@ from starlette.routing import Route
 
 from doublet.alerting import Watch
 from doublet.catalog import Catalog
+from doublet.errands import Errands, Runner
 from doublet.errors import OperatorError
 from doublet.graph import routes as graph_routes
 from doublet.guiding import guide_of
@@ -207,11 +208,14 @@ def run_worker(settings: Settings) -> None:
     filler = filler_of(settings, Catalog(settings.catalog_url), freshener)
     rounds = Rounds(freshener, settings, filler.fill)
     watch = Watch(freshener.engine, settings)
+    errands = Errands(Runner(settings, freshener))
     rounds.start()
     watch.start()
+    errands.start()
     try:
         asyncio.run(_serve(settings, freshener, filler))
     finally:
+        errands.stop()
         watch.stop()
         rounds.stop()
         filler.close()

@@ -35,7 +35,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "settings",
     ),
     # substrate
-    ("processes", "log", "lake", "engine", "catalog", "outbox", "migrations", "rates"),
+    (
+        "processes",
+        "log",
+        "lake",
+        "engine",
+        "catalog",
+        "outbox",
+        "deliveries",
+        "migrations",
+        "rates",
+    ),
     # logic
     (
         "accept",
@@ -60,6 +70,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alerting",
         "guiding",
         "relaying",
+        "deposit",
+        "errands",
         "openapi",
         "worker",
         "ask",
@@ -68,7 +80,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "faults",
         "serve",
         "demo",
-        "deposit",
         "order_import",
         "cli",
         "__main__",

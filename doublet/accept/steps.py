@@ -78,7 +78,7 @@ class Arrival(msgspec.Struct):
 
     `received_at` is in µs since 1970, UTC, and rises strictly within a slot. `suspect` says that
     the request holds an @ somewhere, so that its texts must be searched for addresses. `marks` are
-    the flags that its pixel's rules give it. `is_test` says that it is a test of the set-up guide.
+    the flags that its pixel's rules give it. `is_test` keeps it out of reports.
     """
 
     account_id: str

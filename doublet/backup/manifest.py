@@ -36,13 +36,14 @@ class TableState(msgspec.Struct, frozen=True):
 
 
 class Formats(msgspec.Struct, frozen=True):
-    """Formats of what is stored; `catalog` and `relay` (the outbox) are None when the backup has
-    none."""
+    """Formats of what is stored; `catalog`, `relay` (the outbox) and `deliveries` are None when the
+    backup has none."""
 
     log: int
     lake: int
     catalog: str | None
     relay: int | None = None
+    deliveries: int | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):

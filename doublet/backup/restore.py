@@ -25,6 +25,7 @@ from doublet.backup.manifest import (
 )
 from doublet.backup.save import Progress, quiet
 from doublet.catalog import check_version
+from doublet.deliveries import VERSION as DELIVERIES_VERSION
 from doublet.errors import CorruptError, LockedError, NewerFormatError, OperatorError
 from doublet.lake.table import FORMAT as LAKE_FORMAT
 from doublet.log import segment
@@ -64,6 +65,10 @@ def check(backup: Path, on_progress: Progress = quiet) -> tuple[Path, Manifest]:
     check_version(formats.catalog)
     if (formats.relay or 0) > OUTBOX_VERSION:
         raise NewerFormatError(f"The outbox in {backup}", formats.relay or 0, OUTBOX_VERSION)
+    if (formats.deliveries or 0) > DELIVERIES_VERSION:
+        raise NewerFormatError(
+            f"What shops delivered in {backup}", formats.deliveries or 0, DELIVERIES_VERSION
+        )
     verify(backup, manifest, _telling("Verifying", manifest.size_bytes, on_progress))
     return backup, manifest
 

@@ -37,6 +37,7 @@ from doublet.backup.manifest import (
     write_manifest,
 )
 from doublet.catalog import Catalog
+from doublet.deliveries import copy_deliveries
 from doublet.errors import CorruptError, OperatorError
 from doublet.lake.snapshot import Snapshot, tables
 from doublet.lake.table import FORMAT as LAKE_FORMAT
@@ -161,6 +162,12 @@ class _Backup:
         relay = copy_outbox(self._settings.outbox_file, self._folder / "relay.sqlite", ends)
         if relay is not None:
             self._note("relay.sqlite", files.digest(self._folder / "relay.sqlite", _nobody))
+        deliveries = copy_deliveries(
+            self._settings.deliveries_file, self._folder / "deliveries.sqlite"
+        )
+        if deliveries is not None:
+            copied = self._folder / "deliveries.sqlite"
+            self._note("deliveries.sqlite", files.digest(copied, _nobody))
         self._copy_lake(pinned, held)
         for snapshot in pinned:
             self._check(snapshot)
@@ -171,7 +178,7 @@ class _Backup:
             __version__,
             self._begun_at.isoformat(timespec="microseconds"),
             datetime.now(UTC).isoformat(timespec="microseconds"),
-            Formats(segment.VERSION, LAKE_FORMAT, version, relay),
+            Formats(segment.VERSION, LAKE_FORMAT, version, relay, deliveries),
             {each.folder.name: self._state(each) for each in pinned},
             log_records,
             sorted(self._files, key=lambda file: file.path),

@@ -39,6 +39,7 @@ from doublet.cli.relay import RELAY_COMMANDS
 from doublet.cli.report import report_app
 from doublet.cli.send import send
 from doublet.cli.setup import setup
+from doublet.cli.shop import shop_app
 from doublet.cli.tail import tail
 from doublet.errors import DoubletError, OperatorError
 from doublet.settings import SETTINGS, Settings, settings_file
@@ -57,6 +58,7 @@ report_app.command("diagnostics")(report_diagnostics)
 app.add_typer(report_app, name="report")
 app.add_typer(person_app, name="person")
 app.add_typer(order_app, name="order")
+app.add_typer(shop_app, name="shop")
 app.add_typer(refused_app, name="refused")
 for name, command in RELAY_COMMANDS.items():
     destination_app.command(name)(command)

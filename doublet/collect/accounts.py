@@ -7,7 +7,7 @@ import logging
 import time
 from contextlib import suppress
 
-from doublet.catalog import Catalog, Directory, PixelRules, token_sha256
+from doublet.catalog import Catalog, Directory, PixelRules, Shop, token_sha256
 from doublet.errors import BusyError
 from doublet.event import may_be_setup_code
 
@@ -75,6 +75,14 @@ class Accounts:
         if code not in self._directory.pixel_of_setup_code:
             await self._look_again()
         return self._directory.pixel_of_setup_code.get(code) == pixel_id
+
+    async def of_shop(self, shop_id: str) -> Shop | None:
+        """The shop of this id, None for an unknown one."""
+        found = self._directory.shops.get(shop_id)
+        if found is None:
+            await self._look_again()
+            found = self._directory.shops.get(shop_id)
+        return found
 
     def secret_of(self, account_id: str) -> str:
         """An account's secret for `appsecret_proof`, empty when it has none."""

@@ -18,6 +18,7 @@ from doublet.collect.orders import ORDERS_PATH, answer_orders
 from doublet.collect.proxy import Proxy
 from doublet.collect.request import Receive, Scope, Send, json_headers, respond
 from doublet.collect.scripts import CONFIG_PATH, Scripts, answer_config
+from doublet.collect.shops import SHOPS_PATH, ShopDoor
 from doublet.errors import BusyError
 from doublet.health import health
 from doublet.processes import private_socket
@@ -34,6 +35,7 @@ class Collector:
         self._settings = settings
         self._intake: Intake
         self._proxy: Proxy
+        self._shops: ShopDoor
         self._scripts = Scripts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,6 +63,8 @@ class Collector:
             await answer_events(self._intake, scope, receive, send, pixel_id, 202)
         elif path == ORDERS_PATH:
             await answer_orders(self._intake, scope, receive, send)
+        elif path.startswith(SHOPS_PATH):
+            await self._shops.answer(scope, receive, send)
         elif path in pixel.SCRIPTS:
             await self._scripts.answer(scope, send)
         elif path.startswith(CONFIG_PATH):
@@ -81,6 +85,7 @@ class Collector:
         await receive()
         try:
             self._intake = Intake(self._settings)
+            self._shops = ShopDoor(self._intake)
             self._proxy = Proxy(private_socket(self._settings), self._settings)
             await self._intake.accounts.open()
         except Exception as error:
@@ -90,6 +95,7 @@ class Collector:
         self._hang_up_on_signals()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        self._shops.close()
         self._intake.close()
         await self._proxy.close()
         await send({"type": "lifespan.shutdown.complete"})

@@ -48,6 +48,7 @@ class Intake:
         log = DiskLog(settings.log_folder, limits)
         self.appender = Appender(log, asyncio.get_running_loop(), settings.log_queue_size_bytes_max)
         self.accounts = Accounts(Catalog(settings.catalog_url))
+        self.deliveries_file = settings.deliveries_file
         self.quotas = Quotas()
         self.datacenters = read_networks(settings.datacenter_networks)
         self.proxies = Proxies(settings.trusted_proxies)

@@ -58,10 +58,10 @@ class Eraser:
         self._rewriter = Rewriter(connection, turn)
         self.on_erased: Callable[[Collection[Place]], object] = lambda places: None
         """Is told the places of records that the log holds of nobody any more."""
-        self.on_erasing: Callable[[str, Collection[Place], Collection[str]], object]
-        self.on_erasing = lambda account_id, places, identifiers: None
-        """Is told an account, copies and identifiers of a person, so that nothing of theirs is kept
-        elsewhere: before they are taken out, while it is known which these are, and again after."""
+        self.on_erasing: list[Callable[[str, Collection[Place], Collection[str]], object]] = []
+        """Are told an account, copies and identifiers of a person, so that nothing of theirs is
+        kept elsewhere: before they are taken out, while it is known which these are, and again
+        after."""
 
     def pending(self) -> list[Erasure]:
         """What is left to do; also what a restored table has not been through."""
@@ -133,7 +133,8 @@ class Eraser:
         bonds = find_bonds(self._engine, digests, erasure.account_id, erasure.copies)
         copies = sorted(bonds.keys() | set(erasure.copies))
         texts = texts_of(found.identifiers)
-        self.on_erasing(erasure.account_id, copies, found.identifiers)
+        for tell in self.on_erasing:
+            tell(erasure.account_id, copies, found.identifiers)
         rewrite_log(
             self._log,
             erasure.account_id,
@@ -151,7 +152,8 @@ class Eraser:
         )
         with self._turn:
             models.forget(self._engine, self._lake, self._rules, copies)
-        self.on_erasing(erasure.account_id, copies, found.identifiers)
+        for tell in self.on_erasing:
+            tell(erasure.account_id, copies, found.identifiers)
 
     def _finish(self, erasures: list[Erasure]) -> None:
         """Take what is gone out of all that remembers it: scratch files, free blocks of the

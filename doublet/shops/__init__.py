@@ -13,6 +13,7 @@ from doublet.shops.contract import (
     is_signed,
 )
 from doublet.shops.shopify import SHOPIFY
+from doublet.shops.woocommerce import WOOCOMMERCE
 
 __all__ = [
     "PLATFORMS",
@@ -26,5 +27,5 @@ __all__ = [
     "is_signed",
 ]
 
-PLATFORMS: dict[str, Platform] = {platform.key: platform for platform in (SHOPIFY,)}
+PLATFORMS: dict[str, Platform] = {platform.key: platform for platform in (SHOPIFY, WOOCOMMERCE)}
 """By the name that a shop's row has."""

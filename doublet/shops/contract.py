@@ -27,17 +27,19 @@ class UnreadableError(Exception):
 
 class Delivery(NamedTuple):
     """One delivery of a webhook. `topic` is in the platform's own words, `delivery_id` the same for
-    repeats of one delivery, empty where the platform gives none."""
+    repeats of one delivery, empty where the platform gives none. `received_at_s` is in Unix
+    seconds: what some deliveries tell of has no time of its own."""
 
     topic: str
     delivery_id: str
     resource: Resource
+    received_at_s: int = 0
 
 
 class Errand(NamedTuple):
-    """What a delivery asks that its answer cannot wait for. `subject` is JSON without a plain
-    personal value: of an `order`, the id to complete it by; of `erase` and `export`, `user_data`
-    with hashes."""
+    """What a delivery asks that its answer cannot wait for. `subject` is JSON: of an `order`, the
+    id to complete it by; of `erase` and `export`, `user_data` with plain values, which are hashed
+    before they are kept."""
 
     kind: Literal["order", "erase", "export"]
     subject: dict[str, Any]

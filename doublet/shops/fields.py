@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+import msgspec
 
 from doublet.shops.contract import Resource, UnreadableError
+
+_AMOUNT_MAX = Decimal(10) ** 14
+_is_amount = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?").fullmatch
+_is_date = re.compile(r"[A-Za-z]{3}, \d\d? [A-Za-z]{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}").fullmatch
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def json_object(body: bytes) -> Resource:
+    """A body as a resource. Raises UnreadableError when it is none."""
+    try:
+        return _decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise UnreadableError("The body is no JSON object.") from None
 
 
 def record(resource: Resource, key: str) -> Resource:
@@ -46,6 +65,44 @@ def seconds(value: Any) -> int:
         raise UnreadableError("A time is missing or not in ISO 8601.") from None
 
 
+def mail_seconds(value: Any) -> int:
+    """Unix seconds of a time as e-mail has it (RFC 2822): `Thu, 28 May 2026 10:00:00 +0000`. Raises
+    UnreadableError for what is none."""
+    given = text(value)
+    try:
+        if _is_date(given):
+            return math.floor(parsedate_to_datetime(given).timestamp())
+    except (ValueError, OverflowError, TypeError):
+        pass
+    raise UnreadableError("A time is missing or not as RFC 2822 has it.")
+
+
+def utc(moment_s: int) -> str:
+    """A moment as messages about orders have it: `2026-05-28T10:00:00Z`. Raises UnreadableError for
+    one that no calendar holds."""
+    try:
+        return f"{datetime.fromtimestamp(moment_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):
+        raise UnreadableError("A time is not of this age.") from None
+
+
+def amount(value: Any) -> Decimal:
+    """A sum of money. Raises UnreadableError for what is none, and for more than there is."""
+    given = text(value)
+    try:
+        found = Decimal(given) if _is_amount(given) else Decimal("NaN")
+    except InvalidOperation:
+        found = Decimal("NaN")
+    if found.is_nan() or abs(found) > _AMOUNT_MAX:
+        raise UnreadableError("An amount is missing or no number.")
+    return found
+
+
+def plain(money: Decimal) -> str:
+    """A sum of money as messages have it: `10.50`, never `1E+1`."""
+    return f"{money:f}"
+
+
 def present(fields: Resource) -> Resource:
     """Fields that have a value."""
     return {key: value for key, value in fields.items() if value not in (None, "", [], {})}
@@ -54,3 +111,30 @@ def present(fields: Resource) -> Resource:
 def click_cookie(click_id: str, seen_s: int) -> str:
     """`_fbc` as the pixel makes it of a click id (Meta, *fbp and fbc parameters*)."""
     return f"fb.1.{seen_s * 1000}.{click_id}"
+
+
+def click_id(url: str) -> str:
+    """The `fbclid` of an address, empty without one."""
+    try:
+        found = parse_qs(urlsplit(url).query).get("fbclid")
+    except ValueError:
+        return ""
+    return found[0] if found else ""
+
+
+def page_url(home: str, path: str) -> str:
+    """An address on a shop's site, or the site's own where the path is none."""
+    try:
+        return urljoin(home, path)
+    except ValueError:
+        return home
+
+
+def origin(url: str) -> str:
+    """`https://shop.example/` of any address there, empty for what is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    is_site = parts.scheme in ("http", "https") and parts.netloc
+    return f"{parts.scheme}://{parts.netloc}/" if is_site else ""

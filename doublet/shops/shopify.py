@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qs, urljoin, urlsplit
-
-import msgspec
 
 from doublet.catalog import Shop
 from doublet.shops.contract import (
@@ -20,9 +17,21 @@ from doublet.shops.contract import (
     UnreadableError,
     is_signed,
 )
-from doublet.shops.fields import click_cookie, needed, present, record, records, seconds, text
-
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+from doublet.shops.events import Item, contents, wire_event
+from doublet.shops.fields import (
+    amount,
+    click_cookie,
+    click_id,
+    json_object,
+    needed,
+    page_url,
+    plain,
+    present,
+    record,
+    records,
+    seconds,
+    text,
+)
 
 _SOURCES = {"pos": "physical_store", "shopify_draft_order": "other"}
 _ATTRIBUTES = {
@@ -46,10 +55,7 @@ def _is_proven(headers: Headers, body: bytes, secrets: Iterable[str], now_s: flo
 
 def _read(headers: Headers, body: bytes) -> Delivery:
     topic = _header(headers, "topic").lower()
-    try:
-        resource = _decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise UnreadableError("The body is no JSON object.") from None
+    resource = json_object(body)
     if not topic:
         raise UnreadableError("The header X-Shopify-Topic is missing.")
     return Delivery(topic, _header(headers, "webhook-id"), resource)
@@ -67,26 +73,15 @@ def _tell(delivery: Delivery, shop: Shop) -> Told:
 
 def _placed(order: Resource, shop: Shop) -> Told:
     """orders/create"""
+    first = _first(order, shop)
     is_awaited = shop.rules.purchase_on == "paid" and order.get("financial_status") in _UNPAID
-    kind = "drafted" if is_awaited else "placed"
-    if _is_on_delivery(order, shop):
-        kind = "cash_on_delivery"
-    message = {
-        "order_id": needed(order, "id"),
-        "kind": kind,
-        "changed_at": needed(order, "created_at"),
-        "value": needed(order, "total_price"),
-        "currency": needed(order, "currency"),
-        "message_id": "placed",
-        "action_source": _SOURCES.get(text(order.get("source_name"))),
-    }
     events = () if is_awaited else (_purchase(order, shop, needed(order, "created_at")),)
-    return _of_order(order, events, (present(message), *_refunds(order)))
+    return _of_order(order, events, (first, *_refunds(order)))
 
 
 def _paid(order: Resource, shop: Shop) -> Told:
     """orders/paid"""
-    messages: list[Resource] = []
+    messages = [*_known(order, shop)]
     message = {"order_id": needed(order, "id"), "changed_at": needed(order, "updated_at")}
     if _is_on_delivery(order, shop):
         messages.append({**message, "kind": "confirmed", "message_id": "confirmed"})
@@ -97,28 +92,61 @@ def _paid(order: Resource, shop: Shop) -> Told:
     return _of_order(order, events, (*messages, *_refunds(order)))
 
 
+def _first(order: Resource, shop: Shop) -> Resource:
+    """What the order began as. Its total may have been edited since; each one that was told is a
+    message of its own."""
+    kind = "placed"
+    if _is_on_delivery(order, shop):
+        kind = "cash_on_delivery"
+    elif shop.rules.purchase_on == "paid" and order.get("financial_status") in _UNPAID:
+        kind = "drafted"
+    total, currency = plain(amount(order.get("total_price"))), needed(order, "currency")
+    message = {
+        "order_id": needed(order, "id"),
+        "kind": kind,
+        "changed_at": needed(order, "created_at"),
+        "value": total,
+        "currency": currency,
+        "message_id": f"{kind}/{currency}/{total}",
+        "action_source": _SOURCES.get(text(order.get("source_name"))),
+    }
+    return present(message)
+
+
+def _known(order: Resource, shop: Shop) -> tuple[Resource, ...]:
+    """The same from a later delivery, which may be the first to arrive. Where an order counts when
+    it is paid, a later one does not know when that was."""
+    is_known = shop.rules.purchase_on == "placed" or _is_on_delivery(order, shop)
+    return (_first(order, shop),) if is_known else ()
+
+
 def _changed(order: Resource, shop: Shop) -> Told:
     """orders/updated: the total before refunds, as of now."""
-    total = _money(order.get("current_total_price", order.get("total_price")))
-    refunded = sum((_money(message["value"]) for message in _refunds(order)), Decimal())
+    total = amount(order.get("current_total_price", order.get("total_price")))
+    currency = needed(order, "currency")
+    refunded = sum(
+        (amount(sent["value"]) for sent in _refunds(order) if sent["currency"] == currency),
+        Decimal(),
+    )
     changed_at = needed(order, "updated_at")
     edited = {
         "order_id": needed(order, "id"),
         "kind": "edited",
         "changed_at": changed_at,
-        "value": str(total + refunded),
-        "currency": needed(order, "currency"),
+        "value": plain(total + refunded),
+        "currency": currency,
         "message_id": f"total/{changed_at}",
     }
     cancelled = _cancellation(order) if order.get("cancelled_at") else ()
     # What a cancelled order was worth is known from before; its current total is nought.
     messages = cancelled or (edited,)
-    return _of_order(order, (), (*messages, *_refunds(order)))
+    return _of_order(order, (), (*_known(order, shop), *messages, *_refunds(order)))
 
 
 def _cancelled(order: Resource, shop: Shop) -> Told:
     """orders/cancelled"""
-    return _of_order(order, (), (*_cancellation(order), *_refunds(order)))
+    told = (*_known(order, shop), *_cancellation(order), *_refunds(order))
+    return _of_order(order, (), told)
 
 
 def _cancellation(order: Resource) -> tuple[Resource, ...]:
@@ -149,19 +177,41 @@ def _refunds(order: Resource) -> tuple[Resource, ...]:
             for transaction in records(refund, "transactions")
             if transaction.get("kind") == "refund" and transaction.get("status") == "success"
         ]
-        amount = sum((_money(transaction.get("amount")) for transaction in paid_back), Decimal())
-        if amount > 0:
+        money = sum((amount(transaction.get("amount")) for transaction in paid_back), Decimal())
+        if money > 0:
+            money, currency = _in_shop_currency(refund, money, text(paid_back[0].get("currency")))
             messages.append(
                 {
                     "order_id": needed(order, "id"),
                     "kind": "refunded",
                     "changed_at": needed(refund, "processed_at"),
-                    "value": str(amount),
-                    "currency": text(paid_back[0].get("currency")),
+                    "value": plain(money),
+                    "currency": currency,
                     "message_id": f"refund/{needed(refund, 'id')}",
                 }
             )
     return tuple(messages)
+
+
+def _in_shop_currency(refund: Resource, money: Decimal, currency: str) -> tuple[Decimal, str]:
+    """A transaction is in the currency that the buyer saw, an order's total in the shop's: at the
+    rate of what is given back, which a refund states in both (*Support multiple currencies*)."""
+    sets = [
+        record(line, name)
+        for line in records(refund, "refund_line_items")
+        for name in ("subtotal_set", "total_tax_set")
+    ]
+    sets += [record(line, "amount_set") for line in records(refund, "order_adjustments")]
+    shop, seen, code = Decimal(), Decimal(), ""
+    for pair in sets:
+        shop_money, seen_money = record(pair, "shop_money"), record(pair, "presentment_money")
+        if text(seen_money.get("currency_code")) == currency:
+            shop += abs(amount(shop_money.get("amount")))
+            seen += abs(amount(seen_money.get("amount")))
+            code = text(shop_money.get("currency_code"))
+    if not code or code == currency or not shop or not seen:
+        return money, currency
+    return (money * shop / seen).quantize(Decimal("0.01")), code
 
 
 def _of_order(
@@ -182,16 +232,6 @@ def _is_on_delivery(order: Resource, shop: Shop) -> bool:
     gateways = order.get("payment_gateway_names")
     names = gateways if isinstance(gateways, list) else []
     return any(str(name).lower() in shop.rules.cash_on_delivery for name in names)
-
-
-def _money(value: Any) -> Decimal:
-    try:
-        amount = Decimal(text(value))
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite():
-        raise UnreadableError("An amount is missing or no number.")
-    return amount
 
 
 # --- events -----------------------------------------------------------------------------------
@@ -271,41 +311,31 @@ def _event(
     action_source: str,
     custom_data: Resource,
 ) -> Resource:
-    landing = text(resource.get("landing_site"))
     home = f"https://{shop.target.get('domain', 'shop')}/"
-    return present(
-        {
-            "event_name": name,
-            "event_id": event_id,
-            "event_time": seconds(happened_at),
-            "action_source": action_source,
-            "event_source_url": urljoin(home, landing) if action_source == "website" else None,
-            "referrer_url": text(resource.get("referring_site")),
-            "user_data": present({**_person(resource), **_visitor(resource)}),
-            "custom_data": custom_data,
-        }
+    return wire_event(
+        name,
+        event_id,
+        seconds(happened_at),
+        action_source,
+        {**_person(resource), **_visitor(resource)},
+        custom_data,
+        page_url(home, text(resource.get("landing_site"))),
+        text(resource.get("referring_site")),
     )
 
 
 def _contents(resource: Resource, shop: Shop) -> Resource:
     by_variant = shop.rules.content_ids == "variant"
-    contents = []
-    for item in records(resource, "line_items"):
-        content_id = text(item.get("variant_id" if by_variant else "product_id"))
-        content = {
-            "id": content_id or text(item.get("sku")),
-            "quantity": item.get("quantity"),
-            "item_price": text(item.get("price")),
-        }
-        if content["id"]:
-            contents.append(present(content))
-    return present(
-        {
-            "content_ids": [content["id"] for content in contents],
-            "contents": contents,
-            "content_type": ("product" if by_variant else "product_group") if contents else None,
-        }
+    which = "variant_id" if by_variant else "product_id"
+    items = (
+        Item(
+            text(item.get(which)) or text(item.get("sku")),
+            item.get("quantity"),
+            text(item.get("price")),
+        )
+        for item in records(resource, "line_items")
     )
+    return contents(items, is_group=not by_variant)
 
 
 def _person(resource: Resource) -> Resource:
@@ -340,9 +370,9 @@ def _visitor(resource: Resource) -> Resource:
         key = _ATTRIBUTES.get(text(attribute.get("name")))
         if key:
             visitor[key] = text(attribute.get("value"))
-    click = parse_qs(urlsplit(text(resource.get("landing_site"))).query).get("fbclid")
+    click = click_id(text(resource.get("landing_site")))
     if click and not visitor.get("fbc"):
-        visitor["fbc"] = click_cookie(click[0], seconds(resource.get("created_at")))
+        visitor["fbc"] = click_cookie(click, seconds(resource.get("created_at")))
     return present(visitor)
 
 

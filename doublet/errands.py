@@ -1,0 +1,238 @@
+"""The worker's errands for shops: orders completed through a platform's API, persons exported and
+erased. Each is tried again until it is done or too old to be of use."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Collection
+from typing import Any
+
+import httpx
+import msgspec
+from tenacity import RetryCallState, wait_random_exponential
+
+from doublet.catalog import Catalog, Shop
+from doublet.deliveries import Deliveries, Errand
+from doublet.deposit import deposit
+from doublet.errors import BusyError, DoubletError, OperatorError
+from doublet.person import Wish, read_identifiers
+from doublet.rounds import Freshener
+from doublet.settings import Settings
+from doublet.shops import PLATFORMS, Told, UnreadableError
+from doublet.shops import Errand as Wanted
+from doublet.shops.records import records_of
+from doublet.web.person import as_lines
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+_TIDY_S = 3600.0
+_TIMEOUT_S = 20.0
+_GIVEN_UP_S = 14 * 86_400
+_RESOURCE_SIZE_BYTES_MAX = 16 << 20
+_LATER = wait_random_exponential(multiplier=2.0, min=1.0, max=3600.0)
+"""Full jitter (M. Brooker, *Exponential backoff and jitter*)."""
+
+
+class LaterError(Exception):
+    """An errand cannot be done now: why, and how long to leave it at least."""
+
+    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class Runner:
+    """Does what is due; `run` is one round."""
+
+    def __init__(self, settings: Settings, freshener: Freshener) -> None:
+        self._settings = settings
+        self._freshener = freshener
+        self._catalog = Catalog(settings.catalog_url)
+        self._deliveries: Deliveries | None = None
+        self._tidied_at = float("-inf")
+        freshener.when_erasing(self.forget)
+
+    def run(self, now: float | None = None) -> int:
+        """Do what is due; how many errands that were."""
+        deliveries = self._opened()
+        if deliveries is None:
+            return 0
+        now = time.time() if now is None else now
+        if time.monotonic() > self._tidied_at + _TIDY_S:
+            deliveries.tidy(now)
+            self._tidied_at = time.monotonic()
+        due = deliveries.due(now)
+        for errand in due:
+            self._attempt(deliveries, errand, now)
+        return len(due)
+
+    def forget(
+        self, account_id: str, copies: Collection[tuple[int, int]], identifiers: Collection[str]
+    ) -> None:
+        """Take a person's visits out."""
+        deliveries = self._opened()
+        if deliveries is not None:
+            shops = [shop.shop_id for shop in self._catalog.shops.all(account_id)]
+            deliveries.forget(shops, identifiers)
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._deliveries is not None:
+            self._deliveries.close()
+        self._catalog.close()
+
+    def _opened(self) -> Deliveries | None:
+        if self._deliveries is None and self._settings.deliveries_file.exists():
+            self._deliveries = Deliveries(self._settings.deliveries_file)
+        return self._deliveries
+
+    def _attempt(self, deliveries: Deliveries, errand: Errand, now: float) -> None:
+        try:
+            outcome = self._do(errand)
+        except (LaterError, BusyError) as error:
+            is_late = now - errand.asked_at / 1e9 > _GIVEN_UP_S
+            if is_late:
+                deliveries.settle(errand, f"given up: {error}")
+                return
+            wait_s = max(_wait_s(errand.tries + 1), getattr(error, "wait_s", 0.0))
+            deliveries.postpone(errand, now + wait_s, str(error))
+            logger.warning(
+                "errand-postponed errand=%d kind=%s wait_s=%.0f problem=%s",
+                *(errand.errand_id, errand.kind, wait_s, error),
+            )
+        except (DoubletError, UnreadableError) as error:
+            deliveries.settle(errand, f"failed: {error}")
+            logger.error("errand-failed errand=%d kind=%s", errand.errand_id, errand.kind)
+        else:
+            deliveries.settle(errand, outcome)
+
+    def _do(self, errand: Errand) -> str:
+        if errand.kind == "order":
+            return self._complete(errand)
+        wish = Wish(errand.account_id, read_identifiers(errand.subject["user_data"]))
+        if errand.kind == "erase":
+            return f"asked to erase: {self._freshener.ask_to_erase(wish).erasure_id}"
+        return self._export(errand, wish)
+
+    def _export(self, errand: Errand, wish: Wish) -> str:
+        """All that is kept of a person, for the shop's owner to hand on."""
+        folder = self._settings.exports_folder
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / f"{errand.shop_id}-{errand.errand_id}.jsonl"
+        rows = self._freshener.export_person(wish)
+        part = path.with_suffix(".part")
+        with open(part, "wb", opener=_private) as file:
+            file.write(as_lines(rows))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        return f"{len(rows)} lines in {path.name}"
+
+    def _complete(self, errand: Errand) -> str:
+        """Ask the platform for what its delivery only names."""
+        try:
+            shop = self._catalog.shops.one(errand.shop_id)
+        except OperatorError:
+            return "the shop was removed"
+        platform = PLATFORMS[shop.platform]
+        wanted = Wanted("order", errand.subject)
+        found = self._fetch(shop, platform.wanted(wanted))
+        if found is None:
+            return "the platform knows nothing of it"
+        told = platform.complete(wanted, found, shop)
+        return self._keep(shop, told)
+
+    def _fetch(self, shop: Shop, paths: dict[str, str]) -> dict[str, Any] | None:
+        base = shop.target.get("api_url", "").rstrip("/")
+        headers = {"accept": "application/json", "x-auth-token": shop.api_token}
+        found: dict[str, Any] = {}
+        with httpx.Client(timeout=_TIMEOUT_S, headers=headers) as client:
+            for name, path in paths.items():
+                answer = _get(client, base + path)
+                if answer is None and name == "order":
+                    return None
+                found[name] = answer
+        return found
+
+    def _keep(self, shop: Shop, told: Told) -> str:
+        deliveries = self._opened()
+        assert deliveries is not None
+        visitor = deliveries.visitor(shop.shop_id, told.tokens) if told.tokens else {}
+        with deposit(self._settings, shop.account_id) as slot:
+            arrival = slot.arrival(shop.pixel_id)
+            arrival.phone_country = self._catalog.pixel_rules(shop.pixel_id).phone_country
+            made = records_of(told, arrival, {**visitor, **told.visitor})
+            if made.records:
+                slot.append(made.records)
+        said = f"{made.events} events, {made.orders} messages"
+        return f"{said}, {len(made.refused)} refused" if made.refused else said
+
+
+def _get(client: httpx.Client, url: str) -> Any:
+    """A resource, None where there is none. Raises LaterError."""
+    try:
+        answer = client.get(url)
+    except httpx.HTTPError as error:
+        raise LaterError(f"{type(error).__name__} on the way to the platform's API.") from error
+    if answer.status_code in (204, 404):
+        return None
+    if answer.status_code in (401, 403):
+        message = f"The platform's API answers {answer.status_code}: check the shop's API token."
+        raise LaterError(message, 600.0)
+    if answer.status_code != 200 or len(answer.content) > _RESOURCE_SIZE_BYTES_MAX:
+        raise LaterError(
+            f"The platform's API answers {answer.status_code}.", _asked_to_wait(answer)
+        )
+    try:
+        return msgspec.json.decode(answer.content)
+    except msgspec.MsgspecError as error:
+        raise LaterError("The platform's API answers with what is no JSON.") from error
+
+
+def _asked_to_wait(answer: httpx.Response) -> float:
+    """How long a platform asks to be left alone: Retry-After in seconds, or BigCommerce's own."""
+    seconds = answer.headers.get("retry-after", "")
+    milliseconds = answer.headers.get("x-rate-limit-time-reset-ms", "")
+    if seconds.isdecimal():
+        return min(float(seconds), 3600.0)
+    return min(float(milliseconds) / 1000, 3600.0) if milliseconds.isdecimal() else 0.0
+
+
+def _wait_s(attempt: int) -> float:
+    state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]
+    state.attempt_number = attempt
+    return float(_LATER(state))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+class Errands:
+    """A thread that does what is due."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="errands", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the errand under way."""
+        self._stop.set()
+        self._thread.join()
+        self._runner.close()
+
+    def _work(self) -> None:
+        while not self._stop.wait(LOOK_S):
+            try:
+                self._runner.run()
+            except Exception:
+                logger.exception("errands-failed")
