@@ -5,9 +5,10 @@ What opens addresses, sends events and freshens tables is given to it.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -28,6 +29,7 @@ from doublet.refused import Cause
 
 TOKEN_AGE_S = 3600.0
 _TOKENS_MAX = 100
+_is_store_hash = re.compile(r"[a-z0-9]{4,40}").fullmatch
 
 ROAD = (
     (
@@ -139,11 +141,21 @@ class Guide:
             self._tokens[setup_id] = (self._now(), access_token)
             self._unshown[setup_id] = access_token
 
-    def set_shop_secret(self, setup: Setup, secret: str) -> None:
-        """Have the deliveries of a setup's shop proven with this secret too."""
-        if secret and setup.shop_id:
-            shop = self.catalog.shops.one(setup.shop_id, setup.account_id)
-            self.catalog.shops.rotate(shop, secret)
+    def complete_shop(self, setup: Setup, given: Mapping[str, str]) -> None:
+        """Take what only a setup's shop knows: `secret`, with which its platform signs, or
+        `store_hash` and `api_token` of its API."""
+        if not setup.shop_id:
+            return
+        shop = self.catalog.shops.one(setup.shop_id, setup.account_id)
+        secret, store = given.get("secret", "").strip(), given.get("store_hash", "").strip()
+        if secret:
+            shop = self.catalog.shops.rotate(shop, secret)
+        api_token = given.get("api_token", "").strip()
+        if api_token and _is_store_hash(store):
+            url = f"https://api.bigcommerce.com/stores/{store}"
+            target = shop.target | {"store_hash": store, "api_url": url}
+            shop = msgspec.structs.replace(shop, target=target, api_token=api_token)
+            self.catalog.shops.save(shop)
 
     def share(self, setup: Setup) -> str:
         """A new key that opens the setup for reading, and is shown once."""

@@ -171,36 +171,41 @@ def _passed_on(address: str) -> tuple[Piece, ...]:
 
 
 _WHERE = {
-    "shopify": "Shopify: Settings, Notifications, Webhooks, one for each topic, format JSON. "
-    "Shopify shows its own signing secret there: enter it below, so that Doublet believes the "
-    "deliveries.",
-    "woocommerce": "WooCommerce: Settings, Advanced, Webhooks, one for each topic, status Active, "
-    "with this delivery URL and secret.",
-    "bigcommerce": "BigCommerce: POST /v3/hooks of its API, one for each scope, with this "
-    "destination and the secret as the header X-Doublet-Secret. Doublet fetches the orders with an "
-    "API token: `doublet shop edit` takes it.",
+    "shopify": "In Shopify: Settings, Notifications, Webhooks, one for each topic, format JSON. "
+    "Shopify shows its own signing secret there: enter it below (or with `doublet shop secret`), "
+    "so that Doublet believes the deliveries.",
+    "woocommerce": "In WordPress: WooCommerce, Settings, Advanced, Webhooks, one for each topic, "
+    "status Active, with this delivery URL and secret.",
+    "bigcommerce": "BigCommerce has no page for webhooks. Enter store hash and API token below (or "
+    "with `doublet shop edit`); then this command makes them, and they come here:",
 }
 
 
 def _webhook(setup: Setup, shop: Shop, public_url: str) -> Step:
-    where = _WHERE.get(setup.platform, "In the shop's settings of webhooks.")
-    platform = SHOP_PLATFORMS.get(setup.platform)
-    topics = platform.topics if platform else ()
-    pieces = [
-        Piece("webhook", "Address", where, "text", webhook_url(shop.shop_id, public_url)),
-    ]
-    if topics:
-        title = "Scopes" if setup.platform == "bigcommerce" else "Topics"
-        pieces.append(Piece("topics", title, "A webhook for each.", "text", "\n".join(topics)))
-    if setup.platform != "shopify":
-        secret = shop.secrets[0].value
-        pieces.append(Piece("secret", "Secret", "The same for all of them.", "text", secret))
     name = EVENT_OF_GOAL[setup.goal]
     text = (
         f"The shop itself reports each order, which is the server's copy of the {name}: no code "
-        f"of your own is needed. Refunds and cancellations come the same way, for shop "
-        f"{shop.shop_id}.",
+        f"of your own is needed. Refunds and cancellations come the same way.",
+        _WHERE.get(setup.platform, "Enter these in the shop's settings of webhooks."),
     )
+    pieces = [
+        Piece(
+            "webhook",
+            "Address",
+            "The same for all webhooks.",
+            "text",
+            webhook_url(shop.shop_id, public_url),
+        )
+    ]
+    if setup.platform == "bigcommerce":
+        command = f"doublet shop connect {shop.shop_id}"
+        pieces.insert(0, Piece("connect", "Command", "Where Doublet runs.", "sh", command))
+        return Step("webhook", "Have the shop report its orders", text, tuple(pieces))
+    topics = SHOP_PLATFORMS[setup.platform].topics
+    pieces.append(Piece("topics", "Topics", "A webhook for each.", "text", "\n".join(topics)))
+    if setup.platform == "woocommerce":
+        secret = shop.secrets[0].value
+        pieces.append(Piece("secret", "Secret", "The same for all webhooks.", "text", secret))
     return Step("webhook", "Have the shop report its orders", text, tuple(pieces))
 
 

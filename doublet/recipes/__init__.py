@@ -41,6 +41,7 @@ _BOTH = ("purchases", "leads")
 PLATFORMS = (
     Platform("shopify", "Shopify", _BOTH, True, ""),
     Platform("woocommerce", "WooCommerce", _BOTH, True, ""),
+    Platform("bigcommerce", "BigCommerce", _BOTH, True, ""),
     Platform("html", "Plain HTML", _BOTH, False, ""),
 )
 

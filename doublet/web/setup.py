@@ -235,9 +235,9 @@ class _Setups:
         self._guide.new_token(setup)
         return "#token"
 
-    def secret(self, setup: Setup, given: Mapping[str, str], visitor: Visitor, token: str) -> str:
-        """Take the secret that the shop's platform signs with."""
-        self._guide.set_shop_secret(setup, given.get("secret", "").strip())
+    def shop(self, setup: Setup, given: Mapping[str, str], visitor: Visitor, token: str) -> str:
+        """Take what only the shop knows."""
+        self._guide.complete_shop(setup, given)
         return "#step-webhook"
 
     def share(self, setup: Setup, given: Mapping[str, str], visitor: Visitor, token: str) -> str:
@@ -295,7 +295,7 @@ class _Setups:
         return _json(await run_in_threadpool(self._guide.watch, setup, tried.event_id[:1024]))
 
 
-_ACTIONS = ("check", "test", "token", "secret", "share", "unshare")
+_ACTIONS = ("check", "test", "token", "shop", "share", "unshare")
 """The forms of a setup's page, by the last part of their address."""
 
 

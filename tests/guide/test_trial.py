@@ -272,9 +272,21 @@ def test_a_shopify_shop_takes_the_secret_that_shopify_shows(server: GuideServer)
     page = server.client.get(f"/setup/{setup.setup_id}")
     before = server.catalog.shops.one(setup.shop_id)
     assert before.secrets[0].value not in page.text
-    answer = server.client.post(f"/setup/{setup.setup_id}/secret", data={"secret": "shpss_1"})
+    answer = server.client.post(f"/setup/{setup.setup_id}/shop", data={"secret": "shpss_1"})
     assert 303 == answer.status_code
     assert "shpss_1" == server.catalog.shops.one(setup.shop_id).secrets[0].value
+
+
+def test_a_bigcommerce_shop_takes_what_opens_its_api(server: GuideServer) -> None:
+    setup, _ = server.begin("https://shop.example", platform="bigcommerce", place="own")
+    path = f"/setup/{setup.setup_id}"
+    assert f"doublet shop connect {setup.shop_id}" in server.client.get(path).text
+    for store_hash, kept in (
+        ("../evil", ""),
+        ("abc123", "https://api.bigcommerce.com/stores/abc123"),
+    ):
+        server.client.post(f"{path}/shop", data={"store_hash": store_hash, "api_token": "t"})
+        assert kept == server.catalog.shops.one(setup.shop_id).target.get("api_url", "")
 
 
 # --- in the terminal -----------------------------------------------------------------------------
