@@ -232,6 +232,8 @@
       "Purchase",
       (data) => ({ ...ofCheckout(data.checkout), order_id: orderId(data.checkout) }),
     ],
+    // What a script of the theme publishes, with an id that the server's copy has too.
+    doublet_lead: ["Lead", ({ event_id, ...params }) => params],
   };
 
   // --- the buyer -----------------------------------------------------------------------------
@@ -351,7 +353,7 @@
       ["if", "false"],
       ["ts", String(Date.parse(event.timestamp) || Date.now())],
     ];
-    addGroup(list, "cd", ofData(event.data || {}));
+    addGroup(list, "cd", ofData(event.data || event.customData || {}));
     if (screen) list.push(["sw", String(screen.width)], ["sh", String(screen.height)]);
     addGroup(list, "ud", await hashed(buyer(event)));
     list.push(["v", VERSION], ["a", "shopify"]);
@@ -454,7 +456,8 @@
   async function report(event) {
     if (!visitor) visitor = await meetVisitor();
     const isOrder = event.name === "checkout_completed";
-    const eventId = (isOrder && orderId(event.data.checkout)) || event.id;
+    const given = isOrder ? orderId(event.data.checkout) : event.customData?.event_id;
+    const eventId = given || event.id;
     const list = await parametersOf(event, eventId);
     // Consent may be gone by now.
     if (privacy?.marketingAllowed !== true) return;

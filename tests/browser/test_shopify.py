@@ -114,7 +114,7 @@ class Visitor:
         self.page.on("request", self._note)
         self.page.add_init_script(f"window.privacy = {json.dumps(privacy)}")
         self.page.goto(url)
-        self.page.wait_for_function("window.subscribed.size === 7")
+        self.page.wait_for_function("window.subscribed.size === 8")
 
     def _note(self, request: Request) -> None:
         if request.url.endswith("/px") and request.post_data:
@@ -258,7 +258,7 @@ def test_the_browser_keeps_its_ids_from_page_to_page(shop: Shop, context: Browse
     first.publish("page_viewed", {}, "sh-1")
     (landed,) = first.wait_for_sent(1)
     first.page.goto(f"{shop.url}/cart")
-    first.page.wait_for_function("window.subscribed.size === 7")
+    first.page.wait_for_function("window.subscribed.size === 8")
     first.publish("page_viewed", {}, "sh-2")
     later = first.wait_for_sent(2)[1]
     assert f"{shop.url}/cart" == later["dl"]
