@@ -98,7 +98,7 @@ def read_answers(given: Mapping[str, str]) -> Answers:
     site_url = read_site_url(texts.get("site_url", ""))
     return Answers(
         platform=platform.key,
-        goal=goal,  # type: ignore[arg-type]
+        goal=goal,
         place=_choice("place", texts.get("place", ""), PLACES),  # type: ignore[arg-type]
         site_url=site_url,
         name=_entry("name", texts.get("name") or _host(site_url), check_name),

@@ -253,7 +253,8 @@ def _event_ids(sight: Sight, expected: Expected) -> Finding:
         )
     if not hits:
         return skipped("No event was sent.")
-    return passed(f"Each of {len(hits)} events has an id.")
+    names = ", ".join(dict.fromkeys(hit.event_name for hit in hits))
+    return passed(f"Each event has an id: {names}.")
 
 
 def _once(sight: Sight, expected: Expected) -> Finding:
