@@ -5,6 +5,7 @@ What opens addresses, sends events and freshens tables is given to it.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -29,6 +30,7 @@ from doublet.refused import Cause
 
 TOKEN_AGE_S = 3600.0
 _TOKENS_MAX = 100
+logger = logging.getLogger(__name__)
 _is_store_hash = re.compile(r"[a-z0-9]{4,40}").fullmatch
 
 ROAD = (
@@ -157,6 +159,10 @@ class Guide:
             shop = msgspec.structs.replace(shop, target=target, api_token=api_token)
             self.catalog.shops.save(shop)
 
+    def move(self, setup: Setup, site_url: str) -> None:
+        """Have another address looked at; what was found at the old one is forgotten."""
+        self.catalog.setups.change(setup.setup_id, site_url=site_url, results={}, verified_at=None)
+
     def share(self, setup: Setup) -> str:
         """A new key that opens the setup for reading, and is shown once."""
         key = self.catalog.setups.share(setup.setup_id)
@@ -224,6 +230,10 @@ class Guide:
             self.check(setup, access_token, trusted=trusted)
         except DoubletError as error:
             self._problems[setup.setup_id] = str(error)
+        except Exception:
+            # A thread of its own has nobody to tell, and the page must not wait for it for ever.
+            logger.exception("setup-check-failed setup=%s", setup.setup_id)
+            self._problems[setup.setup_id] = "The check broke off; the server's log says why."
         finally:
             with self._lock:
                 self._running.discard(setup.setup_id)

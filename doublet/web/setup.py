@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from doublet.catalog import Account, Setup
 from doublet.errors import OperatorError
-from doublet.guide.answers import GOALS, PLACES, AnswerError, read_answers
+from doublet.guide.answers import GOALS, PLACES, AnswerError, read_answers, read_site_url
 from doublet.guide.guide import TITLES, Guide
 from doublet.guide.making import Begun, described, test_url
 from doublet.recipes import PLATFORMS
@@ -240,6 +240,14 @@ class _Setups:
         self._guide.complete_shop(setup, given)
         return "#step-webhook"
 
+    def site(self, setup: Setup, given: Mapping[str, str], visitor: Visitor, token: str) -> str:
+        """Take another address of the site. Raises Refused for what is none."""
+        try:
+            self._guide.move(setup, read_site_url(given.get("site_url", "").strip()))
+        except AnswerError as error:
+            raise Refused(Refusal(Reason.PARAMETER_INVALID, str(error), error.field)) from None
+        return "#checks"
+
     def share(self, setup: Setup, given: Mapping[str, str], visitor: Visitor, token: str) -> str:
         """Make a link to share."""
         self._guide.share(setup)
@@ -295,7 +303,7 @@ class _Setups:
         return _json(await run_in_threadpool(self._guide.watch, setup, tried.event_id[:1024]))
 
 
-_ACTIONS = ("check", "test", "token", "shop", "share", "unshare")
+_ACTIONS = ("check", "test", "token", "shop", "site", "share", "unshare")
 """The forms of a setup's page, by the last part of their address."""
 
 

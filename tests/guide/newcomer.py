@@ -53,7 +53,7 @@ def piece(page: Page, title: str) -> str:
 def follow(
     browser: Browser, folder: Path, picture: Picture, ports: tuple[int, int, int] | None = None
 ) -> str:
-    """All ten steps, with server, demo shop and site on these ports; the text of the shared page."""
+    """All ten steps, server, demo shop and site on these ports; the text of the shared page."""
     port, shop_port, site_port = ports or (free_port(), free_port(), free_port())
     arguments = (f"--data={folder / 'data'}", f"--port={port}", f"--shop-port={shop_port}")
     # 1. What `make run` runs.

@@ -1,6 +1,6 @@
 // Keeps a setup's page fresh while it waits: for a check that runs, or for a test. The page is
 // fetched again, and only the parts that changed are put in, so that focus and scrolling stay.
-const CHECK_MS = 1000;
+const CHECK_MS = 700;
 const AGAIN_MS = 4000;
 const PARTS = ["progress", "trial", "verdict"];
 
