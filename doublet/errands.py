@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -32,6 +33,7 @@ LOOK_S = 1.0
 _TIDY_S = 3600.0
 _TIMEOUT_S = 20.0
 _GIVEN_UP_S = 14 * 86_400
+_EXPORT_S = 30 * 86_400
 _RESOURCE_SIZE_BYTES_MAX = 16 << 20
 _LATER = wait_random_exponential(multiplier=2.0, min=1.0, max=3600.0)
 """Full jitter (M. Brooker, *Exponential backoff and jitter*)."""
@@ -64,6 +66,9 @@ class Runner:
         now = time.time() if now is None else now
         if time.monotonic() > self._tidied_at + _TIDY_S:
             deliveries.tidy(now)
+            for path in self._settings.exports_folder.glob("*.jsonl"):
+                if path.stat().st_mtime < now - _EXPORT_S:
+                    path.unlink()
             self._tidied_at = time.monotonic()
         due = deliveries.due(now)
         for errand in due:
@@ -115,14 +120,26 @@ class Runner:
             return self._complete(errand)
         wish = Wish(errand.account_id, read_identifiers(errand.subject["user_data"]))
         if errand.kind == "erase":
-            return f"asked to erase: {self._freshener.ask_to_erase(wish).erasure_id}"
+            erasure = self._freshener.ask_to_erase(wish)
+            self._forget_exports(errand)
+            return f"asked to erase: {erasure.erasure_id}"
         return self._export(errand, wish)
+
+    def _forget_exports(self, erase: Errand) -> None:
+        """Take away what was exported of the same customer."""
+        deliveries = self._opened()
+        assert deliveries is not None
+        for errand in deliveries.errands([erase.shop_id]):
+            if errand.kind == "export" and errand.subject == erase.subject:
+                self._export_file(errand).unlink(missing_ok=True)
+
+    def _export_file(self, errand: Errand) -> Path:
+        return self._settings.exports_folder / f"{errand.shop_id}-{errand.errand_id}.jsonl"
 
     def _export(self, errand: Errand, wish: Wish) -> str:
         """All that is kept of a person, for the shop's owner to hand on."""
-        folder = self._settings.exports_folder
-        folder.mkdir(mode=0o700, exist_ok=True)
-        path = folder / f"{errand.shop_id}-{errand.errand_id}.jsonl"
+        path = self._export_file(errand)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         rows = self._freshener.export_person(wish)
         part = path.with_suffix(".part")
         with open(part, "wb", opener=_private) as file:

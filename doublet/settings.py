@@ -197,6 +197,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.data / "exports"
 
     @property
+    def imports_file(self) -> Path:
+        """What was imported from files, so that nothing gets in twice."""
+        return self.data / "imports.sqlite"
+
+    @property
     def run_folder(self) -> Path:
         """Locks, sockets and state of running processes."""
         return self.data / "run"

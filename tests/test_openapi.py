@@ -77,6 +77,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         path = f"{running.url}/v25.0/{running.pixel_id}/events"
         answer = httpx.post(path, headers=running.headers, json={"data": events})
         assert 200 == answer.status_code, answer.text
+        catalog = Catalog(running.settings.catalog_url)
+        catalog.shops.create(running.account_id, running.pixel_id, "shopify", "Shop")
+        catalog.close()
         running.wait_until(lambda: "Lead" in running.overview(), what="the events are modelled")
         yield running
 
@@ -131,12 +134,21 @@ def test_the_server_serves_its_description_to_everyone(server: RunningServer) ->
     assert document(server.url) == told
 
 
+def shop_of(server: RunningServer) -> str:
+    """The id of the server's shop."""
+    catalog = Catalog(server.settings.catalog_url)
+    shop = catalog.shops.one(None)
+    catalog.close()
+    return shop.shop_id
+
+
 def description_of(server: RunningServer) -> Any:
     """The served description, in which ids are those of the server, or of nobody."""
     described = httpx.get(f"{server.url}/openapi.json").json()
     places = described["components"]["parameters"]
     for name in ("pixel_id", "id", "dataset_id", "pixel"):
         places[name]["schema"] = {"enum": [server.pixel_id, "123456789012345"]}
+    places["shop_id"]["schema"] = {"enum": [shop_of(server), "shp_123456789012"]}
     for name in ("account_id", "account"):
         places[name]["schema"] = {"enum": [server.account_id, "act_123456789012345"]}
     return schemathesis.openapi.from_dict(described)
@@ -149,6 +161,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "post /v1/orders": {
         "body": {"data": [{"order_id": "1", "kind": "cancelled", "changed_at": 1795600000}]}
     },
+    "post /v1/shops/{shop_id}/visitor": {"body": {"token": "cart-4711", "fbp": "fb.1.2.3"}},
     "post /v1/check": {"body": {"data": [purchase()]}},
     "post /v1/person/export": {"body": {"user_data": {"em": "mary@example.com"}}},
     "post /v1/person/erase": {"body": {"user_data": {"em": "nobody@example.com"}}},
@@ -173,7 +186,7 @@ def test_a_good_request_is_answered_as_described(server: RunningServer, wanted: 
     good = dict(GOOD[wanted])
     if "dataset_id" in good.get("query", {}):
         good["query"] = {"dataset_id": server.pixel_id}
-    known = {"version": "v25.0", "pixel_id": server.pixel_id}
+    known = {"version": "v25.0", "pixel_id": server.pixel_id, "shop_id": shop_of(server)}
     places = {name: value for name, value in known.items() if f"{{{name}}}" in path}
     operation = description_of(server)[path][method.upper()]
     media = {"media_type": "application/json"} if "body" in good else {}

@@ -81,6 +81,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "serve",
         "demo",
         "order_import",
+        "imports",
         "cli",
         "__main__",
     ),

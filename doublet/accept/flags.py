@@ -35,6 +35,10 @@ FLAGS: dict[str, tuple[str, str]] = {
         "event_time is more than five minutes ahead of the clock here.",
         "Set the sender's clock, or send the time of the event.",
     ),
+    "history": (
+        "It was imported as history: in the reports, and told to no destination.",
+        "Nothing; import what destinations shall be told without --history.",
+    ),
     "invalid_action_source": (
         "action_source is none of Meta's words.",
         "Use website, app, physical_store, system_generated, …",

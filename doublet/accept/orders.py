@@ -23,6 +23,7 @@ from doublet.accept.steps import (
     ACTION_SOURCES,
     EVENT_ID_LENGTH_MAX,
     FUTURE_S_MAX,
+    YEAR_2000_S,
     Arrival,
     stored_event_id,
 )
@@ -57,7 +58,6 @@ KINDS: tuple[Kind, ...] = (
 
 _KIND = {kind.name: kind for kind in KINDS}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_YEAR_2000_S = 946_684_800
 _FAR_S = 1e15
 _is_number = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,9})?").fullmatch
 _KEPT: dict[str, Callable[[str], object]] = {
@@ -249,7 +249,7 @@ def _changed_at(given: float | str | None, received_at: int) -> int:
             "milliseconds.",
             "changed_at",
         )
-    if micros < _YEAR_2000_S * 1_000_000:
+    if micros < YEAR_2000_S * 1_000_000:
         raise _Fault("changed_at is before the year 2000; as a number it is seconds.", "changed_at")
     return micros
 

@@ -26,6 +26,10 @@ from doublet.refusal import Reason, Refusal
 DAY_S = 86_400
 EVENT_AGE_DAYS_MAX = 7
 STORE_AGE_DAYS_MAX = 62
+YEAR_2000_S = 946_684_800
+HISTORY = "history"
+"""The flag of what `Arrival.is_history` let in."""
+
 FUTURE_S_MAX = DAY_S
 FUTURE_S_FLAGGED = 300
 # As milliseconds these are the years 2001 and 2286, as seconds none that anybody means.
@@ -78,7 +82,8 @@ class Arrival(msgspec.Struct):
 
     `received_at` is in µs since 1970, UTC, and rises strictly within a slot. `suspect` says that
     the request holds an @ somewhere, so that its texts must be searched for addresses. `marks` are
-    the flags that its pixel's rules give it. `is_test` keeps it out of reports.
+    the flags that its pixel's rules give it. `is_test` keeps it out of reports. `is_history` is for
+    imports alone: events of any age are taken, flagged `history`, and told to no destination.
     """
 
     account_id: str
@@ -95,6 +100,7 @@ class Arrival(msgspec.Struct):
     marks: list[str] = []
     phone_country: str = ""
     is_test: bool = False
+    is_history: bool = False
 
 
 _escaped_at = re.compile(rb"%(?:25)*(?:40|5[Cc]|u|[Ee][Ff]|23)").search
@@ -138,6 +144,8 @@ class Draft:
         self.arrival = arrival
         self.extra = extra
         self.flags: list[str] = [*arrival.marks]
+        if arrival.is_history:
+            self.flags.append(HISTORY)
 
     def fault(self, reason: Reason, message: str, field: str, flag: str) -> Refusal | None:
         """Refuse a server's event; flag a browser's."""
@@ -194,15 +202,9 @@ def _event_time(draft: Draft) -> Refusal | None:
             "event_time",
             "missing_ts",
         )
-    in_store = draft.wire.action_source == "physical_store"
-    days = STORE_AGE_DAYS_MAX if in_store else EVENT_AGE_DAYS_MAX
-    if seconds < received_s - days * DAY_S:
-        return draft.fault(
-            Reason.EVENT_TOO_OLD,
-            f"event_time is more than {days} days ago.",
-            "event_time",
-            "ts_out_of_range",
-        )
+    too_old = _too_old(draft, seconds, received_s)
+    if too_old:
+        return draft.fault(Reason.EVENT_TOO_OLD, too_old, "event_time", "ts_out_of_range")
     if seconds > received_s + FUTURE_S_MAX:
         return draft.fault(
             Reason.EVENT_IN_FUTURE,
@@ -218,6 +220,17 @@ def _event_time(draft: Draft) -> Refusal | None:
     if seconds < received_s or draft.arrival.source == "server":
         draft.event_time = seconds
     return None
+
+
+def _too_old(draft: Draft, seconds: int, received_s: int) -> str:
+    """What is said of an event that is too old; empty when it is not."""
+    if draft.arrival.is_history:
+        return "event_time is before the year 2000." if seconds < YEAR_2000_S else ""
+    in_store = draft.wire.action_source == "physical_store"
+    days = STORE_AGE_DAYS_MAX if in_store else EVENT_AGE_DAYS_MAX
+    if seconds < received_s - days * DAY_S:
+        return f"event_time is more than {days} days ago."
+    return ""
 
 
 def _seconds(event_time: float | str | None) -> int | None:

@@ -1,11 +1,12 @@
 """Making a backup while the server runs.
 
-The order is what makes it consistent. First the names of the log's segments are noted, then one
-version of each lake table is pinned, `events` first, then the log is copied from the positions
-that `events` has committed with its rows. So every record that was acknowledged before is either
-in the pinned rows or in the copied log, and the loader of the restored folder goes on exactly
-between the two. Everything else is copied afterwards: the catalog, which may only be younger than
-the events that name its pixels, the relay's outbox, and the files of the lake, which never change.
+The order is what makes it consistent. First the book of imports is copied, which must not know of
+events that the backup lacks. Then the names of the log's segments are noted, one version of each
+lake table is pinned, `events` first, and the log is copied from the positions that `events` has
+committed with its rows. So every record that was acknowledged before is either in the pinned rows
+or in the copied log, and the loader of the restored folder goes on exactly between the two.
+Everything else is copied afterwards: the catalog, which may only be younger than the events that
+name its pixels, the relay's outbox, and the files of the lake, which never change.
 
 Compaction and clean-up go on meanwhile. Hard links hold the pinned files until they are copied;
 where there are none, or where a file went before it was held, all begins anew from a new version.
@@ -15,7 +16,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -138,6 +141,8 @@ class _Backup:
             shutil.rmtree(self._hold, ignore_errors=True)
 
     def _make(self) -> Saved:
+        # Before the log: an event that is known as imported must be in what is copied.
+        self._copy_imports()
         segments = {slot: names(slot) for slot in self._slots()}
         pinned = [Snapshot(folder) for folder in tables(self._settings.lake_folder)]
         held = {snapshot.folder.name: self._held(snapshot) for snapshot in pinned}
@@ -188,6 +193,20 @@ class _Backup:
         folder = self._folder.rename(self._folder.with_name(self._name))
         files.sync_folder(folder.parent)
         return Saved(folder, manifest, self._copied, self._copied_bytes)
+
+    def _copy_imports(self) -> None:
+        target = self._folder / "imports.sqlite"
+        if not self._settings.imports_file.exists():
+            return
+        target.touch(0o600, exist_ok=False)
+        with (
+            closing(sqlite3.connect(self._settings.imports_file)) as reading,
+            closing(sqlite3.connect(target)) as writing,
+        ):
+            reading.backup(writing)
+            # One file, whole by itself.
+            writing.execute("pragma journal_mode = delete")
+        self._note("imports.sqlite", files.digest(target, _nobody))
 
     def _slots(self) -> list[Path]:
         log = self._settings.log_folder

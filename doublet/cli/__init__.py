@@ -20,6 +20,7 @@ from doublet.cli.backup import backup, restore
 from doublet.cli.check import check
 from doublet.cli.destination import destination_app
 from doublet.cli.explain import explain
+from doublet.cli.imports import import_
 from doublet.cli.options import (
     AsJson,
     Data,
@@ -73,6 +74,7 @@ app.command()(send)
 app.command()(setup)
 app.command()(alerts)
 app.command()(tail)
+app.command("import")(import_)
 app.command()(recipe)
 
 

@@ -47,7 +47,7 @@ _ANYWHERE: HeaderList = [
 ]
 
 
-class _Visitor(msgspec.Struct, forbid_unknown_fields=True):
+class Visitor(msgspec.Struct, forbid_unknown_fields=True):
     """What a shop's page says of who is at a cart."""
 
     token: str
@@ -113,7 +113,7 @@ class ShopDoor:
             return {"pinged": True} if is_ping else Refusal(Reason.SIGNATURE_INVALID, message)
         arrival = Arrival(shop.account_id, shop.pixel_id, "server", 0, self._intake.appender.slot)
         try:
-            delivery = platform.read(headers, body)
+            delivery = platform.read(headers, body)._replace(received_at_s=int(now))
             deliveries = await self._deliveries()
             if await _run(deliveries.was_seen, shop.shop_id, delivery.delivery_id):
                 await self._count(shop, _topic(platform, delivery), "repeated")
@@ -236,7 +236,7 @@ class ShopDoor:
             self._opened.close()
 
 
-_decode_visitor = msgspec.json.Decoder(_Visitor).decode
+_decode_visitor = msgspec.json.Decoder(Visitor).decode
 
 
 def _topic(platform: Platform, delivery: Delivery) -> str:

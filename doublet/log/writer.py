@@ -160,6 +160,11 @@ class DiskWriter:
                 return cls(folder, slot, lock, on_commit, limits)
         raise LockedError(f"All {SLOTS_MAX} log slots are taken.", "Start fewer processes.")
 
+    @property
+    def offset(self) -> int:
+        """Where the next record will lie, while nothing that was submitted is waiting."""
+        return self._offset
+
     def submit(self, records: Sequence[bytes], token: Any) -> None:
         """Queue records for the next commit group; see `doublet.log.Writer`."""
         size = sum(map(len, records))

@@ -10,6 +10,7 @@ import msgspec
 from doublet.accept.check import Check
 from doublet.alerts.book import Alert
 from doublet.collect.scripts import MatchingSettings
+from doublet.collect.shops import Visitor
 from doublet.destinations.status import DestinationStatus
 from doublet.event import EventsRequest, OrdersRequest, WireEvent
 from doublet.explain import Story
@@ -112,6 +113,7 @@ PARAMETERS: dict[str, Any] = {
     "version": _path("version", "Any from v13.0 on.", r"^v(1[3-9]|2[0-9])\.0$"),
     "pixel_id": _path("pixel_id", "The pixel (dataset).", "^[0-9]{15,16}$"),
     "destination_id": _path("destination_id", "The destination.", "^dst_[0-9]{12}$"),
+    "shop_id": _path("shop_id", "The shop.", "^shp_[0-9]{12}$"),
     "setup_id": _path("setup_id", "The setup.", "^set_[0-9]{12}$"),
     "account_id": _path("account_id", "The ad account.", "^act_[0-9]{15}$"),
     "limit": _query("limit", "How many events.", {"type": "integer", "minimum": 1}),
@@ -202,9 +204,9 @@ def _hit(method: str, path: str) -> Operation:
     )
 
 
-def _preflight(path: str) -> Operation:
+def _preflight(path: str, *parameters: str) -> Operation:
     summary = "What pages of other origins may send there."
-    return Operation("options", path, summary, (), {}, (), 204, "Anything.", is_open=True)
+    return Operation("options", path, summary, parameters, {}, (), 204, "Anything.", is_open=True)
 
 
 def _script(path: str, summary: str) -> Operation:
@@ -352,6 +354,29 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/setup/{setup_id}.json", "How far a setup is.", Progress, "key"),
     _setup("/setup/{setup_id}/check.json", "Look at the live site.", Progress, Asked),
     _setup("/setup/{setup_id}/test.json", "Look for the test order.", Progress, Tried),
+    Operation(
+        "post",
+        "/v1/shops/{shop_id}/webhooks",
+        "A delivery of the shop's platform, signed as the platform does it (docs/shops.md).",
+        ("shop_id",),
+        {JSON: {"type": "object"}},
+        (401, 404, 413, 415, 503),
+        when="What it says is durable.",
+        bodies={JSON: {"type": "object"}},
+        is_open=True,
+    ),
+    Operation(
+        "post",
+        "/v1/shops/{shop_id}/visitor",
+        "The cookies of who is at a cart, for the order that comes of it.",
+        ("shop_id",),
+        {JSON: {"type": "object"}},
+        (400, 404, 413, 415, 503),
+        when="They are kept for 30 days.",
+        bodies={JSON: Visitor},
+        is_open=True,
+    ),
+    _preflight("/v1/shops/{shop_id}/visitor", "shop_id"),
     Operation(
         "post",
         "/v1/check",

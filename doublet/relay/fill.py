@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from doublet.accept.steps import HISTORY
 from doublet.accept.traffic import AUTOMATIC, MARKS, host_of, is_listed
 from doublet.catalog import Catalog, Destination
 from doublet.engine import Engine
@@ -309,10 +310,13 @@ def _place_of(span: _Span) -> dict[str, Any]:
 
 
 def is_meant(destination: Destination, event: Mapping[str, Any]) -> bool:
-    """Whether the destination's filters let a row of an event pass."""
+    """Whether the destination's filters let a row of an event pass. What was imported as history is
+    meant for none, unless a browser reports it too."""
     rules = destination.rules
+    is_history = HISTORY in (event["flags"] or ()) and not event["browser_copies"]
     return (
-        (not rules.pixels or event["pixel_id"] in rules.pixels)
+        not is_history
+        and (not rules.pixels or event["pixel_id"] in rules.pixels)
         and (not rules.events or event["event_name"] in rules.events)
         and (not rules.domains or is_listed(host_of(event["event_source_url"]), rules.domains))
     )

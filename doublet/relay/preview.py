@@ -92,7 +92,8 @@ def _payloads(
     engine: Engine, destination: Destination, limit: int, event_id: str | None
 ) -> list[str]:
     rows = engine.query(
-        "select kept_log_slot, kept_log_offset, pixel_id, event_name, event_source_url "
+        "select kept_log_slot, kept_log_offset, pixel_id, event_name, event_source_url, flags, "
+        "browser_copies "
         "from events_deduplicated where account_id = $account_id and not is_test "
         "and ($event_id is null or event_id = $event_id) "
         "order by last_received_at desc, kept_log_slot, kept_log_offset limit $limit",

@@ -322,9 +322,10 @@ found as (
         then 's2s_missing_event_source_url' end,
       case when list_contains(flags, 'event_time_in_future')
         then 's2s_event_time_in_future' end,
-      case when by_server and late_s > 86400
+      case when by_server and late_s > 86400 and not list_contains(flags, 'history')
         then 's2s_delay_greater_than_twenty_four_hours' end,
-      case when by_server and late_s > 7200 and late_s <= 86400
+      case
+        when by_server and late_s > 7200 and late_s <= 86400 and not list_contains(flags, 'history')
         then 's2s_delay_greater_than_two_hours' end,
       case when list_contains($almost_standard, seen.event_name)
         then 'pixel_almost_standard_event' end

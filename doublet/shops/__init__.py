@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from doublet.shops.bigcommerce import BIGCOMMERCE
 from doublet.shops.contract import (
     Delivery,
     Errand,
@@ -27,5 +28,7 @@ __all__ = [
     "is_signed",
 ]
 
-PLATFORMS: dict[str, Platform] = {platform.key: platform for platform in (SHOPIFY, WOOCOMMERCE)}
+PLATFORMS: dict[str, Platform] = {
+    platform.key: platform for platform in (SHOPIFY, WOOCOMMERCE, BIGCOMMERCE)
+}
 """By the name that a shop's row has."""

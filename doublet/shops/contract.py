@@ -38,8 +38,8 @@ class Delivery(NamedTuple):
 
 class Errand(NamedTuple):
     """What a delivery asks that its answer cannot wait for. `subject` is JSON: of an `order`, the
-    id to complete it by; of `erase` and `export`, `user_data` with plain values, which are hashed
-    before they are kept."""
+    `id` to complete it by, or the `customer_id` of a new customer; of `erase` and `export`,
+    `user_data` with plain values, which are hashed before they are kept."""
 
     kind: Literal["order", "erase", "export"]
     subject: dict[str, Any]

@@ -8,6 +8,10 @@ from typing import NamedTuple
 from doublet.shops.contract import Resource
 from doublet.shops.fields import present
 
+PURCHASE_FRESH_S = 86_400
+"""How long after an order was placed or paid its deliveries tell its Purchase. Two days after the
+first copy, another one would be a Purchase of its own."""
+
 
 class Item(NamedTuple):
     """What was bought: its id in the catalogue, how many, at what price each."""

@@ -218,9 +218,10 @@ def _of_order(
     order: Resource, events: tuple[Resource, ...], messages: tuple[Resource, ...]
 ) -> Told:
     is_test = order.get("test") is True
+    messages = () if is_test else messages
     return Told(
         events,
-        () if is_test else messages,
+        messages,
         tokens=_tokens(order),
         visitor=_visitor(order),
         is_test=is_test,

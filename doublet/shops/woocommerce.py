@@ -1,8 +1,7 @@
 """WooCommerce: complete resources, signed with the secret of the webhook (`class-wc-webhook.php`).
 
-Every delivery about an order tells the order's whole state, since its body is made only when it is
-sent: what was created minutes ago may be paid by then. So each leads to the same ledger, whichever
-came before, and what one message id names is always the same.
+A body is made only when it is sent: an order that was created minutes ago may be paid by then. So
+every topic tells the order's whole state.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from doublet.shops.contract import (
     UnreadableError,
     is_signed,
 )
-from doublet.shops.events import Item, contents, wire_event
+from doublet.shops.events import PURCHASE_FRESH_S, Item, contents, wire_event
 from doublet.shops.fields import (
     amount,
     click_cookie,
@@ -39,10 +38,7 @@ from doublet.shops.fields import (
     text,
     utc,
 )
-
-_FRESH_S = 86_400
-"""How long after an order was placed or paid its deliveries tell its Purchase. Two days after the
-first copy, another one would be a Purchase of its own."""
+from doublet.shops.standing import Refund, Standing, messages_of, refunds_of
 
 _UNPLACED = ("checkout-draft", "auto-draft", "draft", "new")
 _DEAD = ("cancelled", "failed", "trash")
@@ -112,88 +108,47 @@ def _moved(delivery: Delivery, kind: str) -> Resource:
 def _of_order(order: Resource, shop: Shop) -> Told:
     if text(order.get("status")) in _UNPLACED:
         return Told(passed_over="The order is not placed yet.")
-    purchase = _purchase(order, shop)
-    return Told((purchase,) if purchase else (), (*_standing(order, shop), *_refunds(order)))
+    purchase, standing = _purchase(order, shop), _standing(order, shop)
+    refunds = refunds_of(standing, _refunds(order), order.get("status") == "refunded")
+    return Told((purchase,) if purchase else (), (*messages_of(standing), *refunds))
 
 
-def _standing(order: Resource, shop: Shop) -> Iterable[Resource]:
-    """What the order is, what it is worth, and whether it stands."""
-    status, created_at, modified_at = needed(order, "status"), _created(order), _modified(order)
-    order_id, currency, total = needed(order, "id"), needed(order, "currency"), _total(order)
-    source = _source(order)
-    first = {"order_id": order_id, "changed_at": created_at, "action_source": source}
-    worth = {"value": total, "currency": currency}
-    paid_at = _time(order, "date_paid_gmt")
+def _standing(order: Resource, shop: Shop) -> Standing:
+    status, paid_at = needed(order, "status"), _time(order, "date_paid_gmt")
     is_sold = bool(paid_at) or status in _SOLD
-    if parent := _renewed(order):
-        # Which subscription goes on; an unpaid renewal is none yet.
-        if is_sold:
-            message_id = f"renewed/{currency}/{total}"
-            yield {
-                **first,
-                **worth,
-                "kind": "renewed",
-                "parent_order_id": parent,
-                "message_id": message_id,
-            }
-        else:
-            yield {**first, "kind": "drafted", "message_id": "drafted"}
-    elif _is_on_delivery(order, shop):
-        message_id = f"cash_on_delivery/{currency}/{total}"
-        yield {**first, **worth, "kind": "cash_on_delivery", "message_id": message_id}
-        confirmed_at = paid_at or (status == "completed" and _time(order, "date_completed_gmt"))
-        if confirmed_at:
-            yield {
-                "order_id": order_id,
-                "kind": "confirmed",
-                "changed_at": confirmed_at,
-                "message_id": f"confirmed/{confirmed_at}",
-            }
-    elif is_sold:
-        # The total may have been edited since; each one that was told is a message of its own.
-        yield {**first, **worth, "kind": "placed", "message_id": f"placed/{currency}/{total}"}
-    else:
-        yield {**first, "kind": "drafted", "message_id": "drafted"}
-    last = {"order_id": order_id, "changed_at": modified_at}
-    yield {**last, **worth, "kind": "edited", "message_id": f"total/{modified_at}"}
-    if status in _DEAD:
-        yield {**last, "kind": "cancelled", "message_id": f"cancelled/{modified_at}"}
-    elif modified_at != created_at:
-        # Nothing tells whether it was cancelled before, so that each says that it stands.
-        yield {**last, "kind": "reopened", "message_id": f"open/{modified_at}"}
+    parent_order_id = _renewed(order)
+    standing = Standing(
+        needed(order, "id"),
+        "placed" if is_sold else "drafted",
+        _created(order),
+        _modified(order),
+        _total(order),
+        needed(order, "currency"),
+        _source(order),
+        status in _DEAD,
+    )
+    if parent_order_id:
+        # An unpaid renewal is none yet.
+        renewal = standing._replace(kind="renewed", parent_order_id=parent_order_id)
+        return renewal if is_sold else standing
+    if _is_on_delivery(order, shop):
+        completed_at = _time(order, "date_completed_gmt") if status == "completed" else ""
+        return standing._replace(kind="cash_on_delivery", confirmed_at=paid_at or completed_at)
+    return standing
 
 
-def _refunds(order: Resource) -> Iterable[Resource]:
-    """A message for each refund. They have no time of their own; dated by the payment, each is the
-    same message in every delivery."""
-    order_id, currency = needed(order, "id"), needed(order, "currency")
+def _refunds(order: Resource) -> list[Refund]:
+    """They have no time of their own; dated by the payment, each is the same message in every
+    delivery."""
     changed_at = _time(order, "date_paid_gmt") or _created(order)
-    left = abs(amount(order.get("total")))
-    for refund in records(order, "refunds"):
-        money = abs(amount(refund.get("total")))
-        left -= money
-        if money > 0:
-            yield {
-                "order_id": order_id,
-                "kind": "refunded",
-                "changed_at": changed_at,
-                "value": plain(money),
-                "currency": currency,
-                "message_id": f"refund/{needed(refund, 'id')}",
-            }
-    if order.get("status") == "refunded" and left > 0:
-        modified_at = _modified(order)
-        yield {
-            "order_id": order_id,
-            "kind": "refunded",
-            "changed_at": modified_at,
-            "message_id": f"refunded/{modified_at}",
-        }
+    return [
+        Refund(needed(refund, "id"), changed_at, abs(amount(refund.get("total"))))
+        for refund in records(order, "refunds")
+    ]
 
 
-def _total(order: Resource) -> str:
-    total = amount(order.get("total"))
-    return plain(max(total, Decimal()))
+def _total(order: Resource) -> Decimal:
+    return max(amount(order.get("total")), Decimal())
 
 
 def _created(order: Resource) -> str:
@@ -245,7 +200,7 @@ def _purchase(order: Resource, shop: Shop) -> Resource | None:
     if text(order.get("status")) in _DEAD or not happened_at:
         return None
     happened_s = seconds(happened_at)
-    if seconds(_modified(order)) > happened_s + _FRESH_S:
+    if seconds(_modified(order)) > happened_s + PURCHASE_FRESH_S:
         return None
     order_id, meta, source = needed(order, "id"), _meta(order), _source(order)
     # A renewal has copies of what the first order knew of its visitor.
@@ -258,7 +213,7 @@ def _purchase(order: Resource, shop: Shop) -> Resource | None:
         source,
         {**_person(order), **(_visitor(order) if is_visited else {})},
         {
-            "value": _total(order),
+            "value": plain(_total(order)),
             "currency": needed(order, "currency"),
             "order_id": order_id,
             **_contents(order, shop),
