@@ -8,16 +8,26 @@ from pathlib import Path
 
 from doublet.recipes import Piece
 from tests.sites.php import html_site, woocommerce_site, wordpress_site
+from tests.sites.shops import bigcommerce_site, shopify_site
 from tests.sites.site import DemoSite, Given
+from tests.sites.tagged import gtm_site, webflow_site
 
 __all__ = ["SITES", "DemoSite", "demo_site"]
 
 SITES: dict[tuple[str, str], Callable[[Given], AbstractContextManager[DemoSite]]] = {
+    ("shopify", "purchases"): shopify_site,
+    ("shopify", "leads"): shopify_site,
     ("woocommerce", "purchases"): woocommerce_site,
     ("woocommerce", "leads"): wordpress_site,
-    ("wordpress", "leads"): wordpress_site,
+    ("bigcommerce", "purchases"): bigcommerce_site,
+    ("bigcommerce", "leads"): bigcommerce_site,
+    ("webflow", "purchases"): webflow_site,
+    ("webflow", "leads"): webflow_site,
     ("html", "purchases"): html_site,
     ("html", "leads"): html_site,
+    ("wordpress", "leads"): wordpress_site,
+    ("gtm", "purchases"): gtm_site,
+    ("gtm", "leads"): gtm_site,
 }
 """What builds a site of a platform for a goal."""
 
