@@ -46,6 +46,8 @@ def steps(setup: Setup, account: Account, shop: Shop | None, public_url: str) ->
     ]
     if shop is not None:
         found.append(_webhook(setup, shop, public_url))
+    elif (setup.platform, setup.goal) in _WITHOUT_SERVER:
+        found.append(_server(setup, public_url))
     found.append(_links())
     return tuple(found)
 
@@ -207,6 +209,44 @@ def _webhook(setup: Setup, shop: Shop, public_url: str) -> Step:
         secret = shop.secrets[0].value
         pieces.append(Piece("secret", "Secret", "The same for all webhooks.", "text", secret))
     return Step("webhook", "Have the shop report its orders", text, tuple(pieces))
+
+
+_WITHOUT_SERVER = (
+    ("shopify", "leads"),
+    ("bigcommerce", "leads"),
+    ("gtm", "purchases"),
+    ("gtm", "leads"),
+)
+"""Where no piece of the recipe runs on a server of the site's."""
+
+
+def _server(setup: Setup, public_url: str) -> Step:
+    name = EVENT_OF_GOAL[setup.goal]
+    what, whose = ("order", "the order's id")
+    if setup.goal == "leads":
+        what, whose = "form", "in the form's field doublet_event_id, which comes with the others"
+        if setup.platform == "gtm":
+            whose = "the event_id that the data layer was given"
+    money = '"custom_data": {"value": 49.90, "currency": "EUR", "order_id": "EVENT_ID"}, '
+    custom_data = money if setup.goal == "purchases" else ""
+    command = (
+        f"curl --fail-with-body '{public_url}/v25.0/{setup.pixel_id}/events' \\\n"
+        '  --header "Authorization: Bearer $DOUBLET_ACCESS_TOKEN" \\\n'
+        "  --header 'Content-Type: application/json' \\\n"
+        f'  --data \'{{"data": [{{"event_name": "{name}", "event_id": "EVENT_ID", '
+        "\"event_time\": '$(date +%s)',\n"
+        f'    "action_source": "website", "event_source_url": "{setup.site_url}", {custom_data}\n'
+        '    "user_data": {"em": "mary@example.com", "client_user_agent": "Mozilla/5.0"}}]}\'\n'
+    )
+    text = (
+        f"Whoever gets to know of the {what} reports it once more: a CRM, an automation such as "
+        f"Make or Zapier, a program of your own. EVENT_ID is the id that the browser's copy has: "
+        f"{whose}.",
+    )
+    piece = Piece(
+        "curl", f"The server's {name}", "The same request from any language.", "sh", command
+    )
+    return Step("server", f"Report the {what} from the server too", text, (piece,))
 
 
 def _links() -> Step:

@@ -16,7 +16,7 @@ class GuideServer(RunningServer):
     """A server with the guide, asked with the account's token."""
 
     def __init__(self, folder: Path, *flags: str) -> None:
-        super().__init__(folder, *flags, workers=1)
+        super().__init__(folder, "--set=load_interval_s=0.1", *flags, workers=1)
         self.catalog = Catalog(self.settings.catalog_url)
         self.client = httpx.Client(base_url=self.url, headers=self.headers, timeout=120)
 

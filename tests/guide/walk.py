@@ -3,6 +3,8 @@ of the platform's shape, has it checked, makes the test, and waits for "verified
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from doublet.recipes import Piece
 from tests.guide.server import GuideServer
 from tests.guide.webhooks import deliver
 from tests.sites import demo_site
+from tests.sites.shops import ShopifySite
 
 
 class Seen(NamedTuple):
@@ -57,6 +60,19 @@ def pieces_of(page: Page) -> list[Piece]:
     return found
 
 
+def _report(page: Page, event_id: str, access_token: str) -> None:
+    """What the page says for platforms without a server of the site's own."""
+    command = page.locator("#piece-server-curl code").text_content() or ""
+    assert "EVENT_ID" in command
+    subprocess.run(
+        ["bash", "-euc", command.replace("EVENT_ID", event_id)],
+        check=True,
+        capture_output=True,
+        timeout=30,
+        env={"PATH": os.environ["PATH"], "DOUBLET_ACCESS_TOKEN": access_token},
+    )
+
+
 def walk(
     server: GuideServer, context: BrowserContext, platform: str, goal: str, folder: Path
 ) -> Page:
@@ -64,6 +80,8 @@ def walk(
     seen = begin(server, context, platform, goal)
     page = seen.page
     with demo_site(platform, goal, seen.pieces, folder, seen.access_token) as site:
+        if isinstance(site, ShopifySite):
+            site.publishes_views = True
         page.locator("#site_url").fill(f"{site.url}/")
         page.get_by_role("button", name="Change it").click()
         expect(page.locator("h1")).to_have_text(f"Set up {site.url}/")
@@ -72,10 +90,13 @@ def walk(
         wrong = page.locator("#progress .failed").all_inner_texts()
         assert [] == wrong
         shop = context.new_page()
-        shop.goto(page.locator("#test a").first.get_attribute("href") or "")
+        with shop.expect_response(f"{server.url}/px"):
+            shop.goto(page.locator("#test a").first.get_attribute("href") or "")
         event_id = (site.buy if goal == "purchases" else site.submit)(shop)
         if seen.setup.shop_id:
             deliver(server, page, seen.setup, site.order())
+        elif page.locator("#piece-server-curl").count():
+            _report(page, event_id, seen.access_token)
         expect(page.locator("#verified")).to_contain_text("Verified on")
         expect(page.locator("#check-test_one")).to_contain_text(event_id)
     return page
