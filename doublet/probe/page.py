@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _OPEN_MS = 20_000
 WAIT_S = 4.0
 _STEP_MS = 50
+_BEGIN_S = 1.5
 SETTLE_S = 0.5
 
 # The check must not be counted by a pixel of Meta's that is on the page too.
@@ -176,8 +177,10 @@ def _in_words(message: str) -> str:
 def _wait(
     page: Page, traffic: _Traffic, expected: Expected, wait_s: float, settle_s: float
 ) -> None:
-    """Until PageView is answered and a moment more, or it does not come."""
-    give_up_at = time.monotonic() + wait_s
+    """Until PageView is answered and a moment more, or it does not come; not long where nothing
+    has begun that could send one."""
+    began_at = time.monotonic()
+    give_up_at = began_at + wait_s
     settled_at = None
     while time.monotonic() < give_up_at:
         mine = [
@@ -189,7 +192,15 @@ def _wait(
             settled_at = time.monotonic()
         if settled_at is not None and time.monotonic() > settled_at + settle_s:
             return
+        if time.monotonic() > began_at + _BEGIN_S and not _has_begun(page, traffic, expected):
+            return
         page.wait_for_timeout(_STEP_MS)
+
+
+def _has_begun(page: Page, traffic: _Traffic, expected: Expected) -> bool:
+    if expected.is_sandboxed or any(expected.is_library(each.url) for each in traffic.requests):
+        return True
+    return bool(page.evaluate("typeof window.fbq === 'function' || !!window.google_tag_manager"))
 
 
 def _read_page(page: Page, sight: Sight, told: dict[str, Any]) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from doublet.catalog import Setup
+from doublet.cli import app
+from doublet.errors import DoubletError
 from tests.guide.plain_site import PlainSite
 from tests.guide.server import GuideServer
 from tests.server import wait_for
@@ -292,19 +294,23 @@ def test_a_bigcommerce_shop_takes_what_opens_its_api(server: GuideServer) -> Non
 # --- in the terminal -----------------------------------------------------------------------------
 
 
-def doublet(server: GuideServer, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """`doublet setup` on the server's data."""
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "doublet", "setup", *arguments),
-            *(f"--data={server.settings.data}", f"--set=port={server.port}"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **more},
-    )
+class Done(NamedTuple):
+    """What a command said, and how it ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def doublet(server: GuideServer, *arguments: str, **environ: str) -> Done:
+    """`doublet setup` on the server's data, in this process."""
+    command = ["setup", *arguments, f"--data={server.settings.data}", f"--set=port={server.port}"]
+    result = CliRunner().invoke(app, command, env=environ)
+    error = result.exception
+    if isinstance(error, DoubletError):
+        return Done(error.exit_code, result.stdout, str(error))
+    assert error is None or isinstance(error, SystemExit), error
+    return Done(result.exit_code, result.stdout, result.stderr)
 
 
 def test_the_command_leads_to_verified_and_says_what_is_wrong(
