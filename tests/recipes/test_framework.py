@@ -1,4 +1,4 @@
-"""Sites in Python frameworks, run for real: both copies of an order and of a form are one."""
+"""Sites in web frameworks: both copies of an order and of a form are one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from tests.recipes.conftest import Stage
 
 pytestmark = pytest.mark.browser
 
+PLATFORMS = ["nextjs", "django", "flask", "fastapi"]
 EM = [hash_user_value("em", "jane.doe@example.com")]
 
 
-@pytest.mark.parametrize("platform", ["django", "flask", "fastapi"])
+@pytest.mark.parametrize("platform", PLATFORMS)
 def test_an_order_is_told_twice_as_one(stage: Stage, page: Page, platform: str) -> None:
     with stage.demo(platform, "purchases") as site:
         event_id = site.buy(page)
@@ -33,13 +34,14 @@ def test_an_order_is_told_twice_as_one(stage: Stage, page: Page, platform: str) 
     assert EM == server["user_data"]["em"]
 
 
-@pytest.mark.parametrize("platform", ["django", "flask", "fastapi"])
+@pytest.mark.parametrize("platform", PLATFORMS)
 def test_a_form_is_told_twice_as_one(stage: Stage, page: Page, platform: str) -> None:
     with stage.demo(platform, "leads") as site:
         event_id = site.submit(page)
         browser, server = stage.pair("Lead")
         page.reload()
-        stage.events("PageView", count=3)
+        # The form of Next.js stays on its page.
+        stage.events("PageView", count=2 if platform == "nextjs" else 3)
         assert 2 == len(stage.events("Lead"))
     assert (event_id, event_id) == (browser["event_id"], server["event_id"])
     assert EM == server["user_data"]["em"]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page
 
 from tests.server import free_port
-from tests.sites.site import Given, running
+from tests.sites.site import Given, needed, running
+
+NODE_MODULES = Path(sys.prefix) / "node" / "node_modules"
+NEXT_SITE = Path(__file__).parent / "next_site.mjs"
 
 OWN = """
 from types import SimpleNamespace
@@ -117,12 +123,13 @@ class FrameworkSite:
         """Order the one thing there is."""
         page.goto(self.url)
         page.click("button")
-        page.wait_for_url("**/thanks")
+        page.wait_for_url("**/thanks*")
         return "1001"
 
     def submit(self, page: Page) -> str:
         """Send the form; the id is the server's, and in the page that thanks."""
         page.goto(self.url)
+        page.fill("[name=email]", "Jane.Doe@Example.com")
         with page.expect_request(lambda request: "ev=Lead" in (request.post_data or "")) as told:
             page.click("button")
         fields = dict(pair.split("=", 1) for pair in (told.value.post_data or "").split("&"))
@@ -158,6 +165,22 @@ def _framework_site(platform: str, given: Given) -> Iterator[FrameworkSite]:
     (given.folder / "site_program.py").write_text(_program(platform, given, port), "utf-8")
     environ = {"DOUBLET_ACCESS_TOKEN": given.access_token, "SESSION_SECRET": "secret"}
     with running([sys.executable, "site_program.py"], port, given.folder, environ):
+        yield FrameworkSite(f"http://127.0.0.1:{port}")
+
+
+@contextmanager
+def nextjs_site(given: Given) -> Iterator[FrameworkSite]:
+    """A site in Next.js, whose App Router a small program plays."""
+    node = needed("node", "npm")
+    if not (NODE_MODULES / "esbuild").is_dir() and os.environ.get("CI") != "true":
+        pytest.skip("esbuild and React are not installed: `make node` says why")
+    port = free_port()
+    layout = given.folder / "app" / "layout.jsx"
+    layout.parent.mkdir(exist_ok=True)
+    layout.write_text(given.pieces["layout"].text, "utf-8")
+    command = [node, str(NEXT_SITE), str(given.folder.resolve()), str(port), str(NODE_MODULES)]
+    environ = {"DOUBLET_ACCESS_TOKEN": given.access_token, "GOAL": given.goal}
+    with running(command, port, given.folder, environ):
         yield FrameworkSite(f"http://127.0.0.1:{port}")
 
 
