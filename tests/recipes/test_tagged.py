@@ -94,6 +94,7 @@ def test_the_container_reads_the_data_layer(stage: Stage, page: Page) -> None:
         added["custom_data"]["content_name"],
     )
     assert not added.get("order_id")
+    assert "crm-1" != added["event_id"]
 
 
 def test_the_container_tells_a_lead_with_the_server_s_id(stage: Stage, page: Page) -> None:
