@@ -7,7 +7,7 @@ in          accept (request → records), collect (HTTP), pixel/ (the browser sc
 substrate   log/ (durable buffer), lake (log → Delta tables), engine/ (SQL), catalog (accounts)
 models      models/ (events → events_deduplicated, by changed keys)
 use         reports/ (one SQL file per report), live/ (what has just arrived), refused/ (what was
-            not accepted, and its replay), alerts/, person/
+            not accepted, and its replay), alerts/, person/, recipes/, guide/
 faces       worker (keeps tables fresh, serves readers), web/, graph/ (Meta's API for reading),
             openapi/, client/ (for sites), backup/, demo/, serve (supervisor), cli/
 """

@@ -25,6 +25,16 @@ STANDARD_EVENTS = tuple(
 """The names that Meta gives a meaning (*Meta Pixel reference, Standard events*)."""
 
 
+SETUP_CODE_START = "SETUP"
+SETUP_CODE_LENGTH = 17
+"""A test_event_code of this beginning and length may be one that the set-up guide made."""
+
+
+def may_be_setup_code(code: str | None) -> bool:
+    """Whether a test_event_code is shaped like those of the set-up guide."""
+    return code is not None and code[:5] == SETUP_CODE_START and len(code) == SETUP_CODE_LENGTH
+
+
 class WireEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One element of `data` in a Conversions API request (Meta, *Server event parameters*)."""
 

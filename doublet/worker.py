@@ -33,6 +33,7 @@ from doublet.catalog import Catalog
 from doublet.errands import Errands, Runner
 from doublet.errors import OperatorError
 from doublet.graph import routes as graph_routes
+from doublet.guiding import guide_of
 from doublet.live.feed import Feed
 from doublet.live.statuses import statuses
 from doublet.openapi import document
@@ -50,6 +51,7 @@ from doublet.web.live import live_routes
 from doublet.web.person import person_routes
 from doublet.web.refusals import refusal_routes, replay_routes
 from doublet.web.refused import as_graph_error
+from doublet.web.setup import setup_routes
 
 logger = logging.getLogger(__name__)
 
@@ -156,6 +158,7 @@ def application(
         *backfill_routes(door, catalog, filler),
         *preview_routes(door, catalog, settings, freshener),
         *replay_routes(door, catalog, partial(replay, settings, freshener)),
+        *setup_routes(door, guide_of(settings, catalog, freshener)),
     ]
     return app
 
@@ -199,6 +202,8 @@ def run_worker(settings: Settings) -> None:
     logging.basicConfig(
         format="%(levelname)s %(name)s %(message)s", level=logging.INFO, stream=sys.stderr
     )
+    # It tells every address that the guide opens.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     freshener = Freshener(settings, wait_s=10.0)
     filler = filler_of(settings, Catalog(settings.catalog_url), freshener)
     rounds = Rounds(freshener, settings, filler.fill)

@@ -94,8 +94,13 @@ SHOP = """<!doctype html>
       return found ? found.slice(name.length + 1) : "";
     },
     "cookie.set": (cookie) => { document.cookie = cookie; return cookie; },
-    "subscribe": (name) => { window.subscribed.add(name); },
+    "subscribe": (name) => {
+      window.subscribed.add(name);
+      early.filter((event) => event.name === name).forEach((event) => tell({ event }));
+    },
   };
+  // What the theme publishes before the pixel listens waits for it.
+  const early = [];
   for (const area of ["localStorage", "sessionStorage"]) {
     for (const verb of ["getItem", "setItem", "removeItem"]) {
       ANSWERS[area + "." + verb] = (...values) => window[area][verb](...values);
@@ -122,16 +127,22 @@ SHOP = """<!doctype html>
     event: { id, name, timestamp, data, clientId: "c-1", seq: 1, type: "standard",
       context: context() },
   });
+  window.publishCustom = (name, customData) => {
+    const event = { id: crypto.randomUUID(), name, customData, type: "custom",
+      timestamp: new Date().toISOString(), context: context() };
+    if (window.subscribed.has(name)) tell({ event });
+    else early.push(event);
+  };
   window.collectConsent = (customerPrivacy) => tell({ consent: { customerPrivacy } });
   window.settle = () => new Promise((resolve) => { settled = resolve; tell({ settle: true }); });
 
   window.addEventListener("DOMContentLoaded", () => {
     frame = document.createElement("iframe");
-    frame.sandbox = "allow-scripts allow-forms";
+    frame.sandbox = window.sandboxRights ?? "allow-scripts allow-forms";
     frame.name = JSON.stringify({
       context: context(), data: { customer: null }, customerPrivacy: window.privacy,
     });
-    frame.src = "/sandbox";
+    frame.src = (window.sandboxOrigin ?? "") + "/sandbox";
     document.body.append(frame);
   });
 </script>

@@ -219,6 +219,37 @@ def test_a_destination_is_kept_as_it_was_made_and_changed(catalog: Catalog) -> N
         catalog.destination("Meta")
 
 
+def test_a_setup_and_its_keys(tmp_path: Path) -> None:
+    catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    catalog.migrate()
+    account = catalog.create_account("Shop")
+    pixel, _ = catalog.create_pixel(account.account_id, "Shop")
+    made = [
+        catalog.setups.create(account.account_id, pixel.pixel_id, "html", goal, "own", "https://a/")
+        for goal in ("purchases", "leads")
+    ]
+    setup = made[0]
+    assert setup == catalog.setups.one(setup.setup_id, account.account_id)
+    assert {s.test_code: pixel.pixel_id for s in made} == catalog.directory().pixel_of_setup_code
+    catalog.setups.change(setup.setup_id, results={"a": [1]}, verified_at=7)
+    changed = catalog.setups.one(setup.setup_id)
+    assert ({"a": [1]}, 7) == (changed.results, changed.verified_at)
+    first, second = catalog.setups.share(setup.setup_id), catalog.setups.share(setup.setup_id)
+    assert None is catalog.setups.shared(setup.setup_id, first)
+    assert None is catalog.setups.shared(made[1].setup_id, second)
+    assert changed == msgspec.structs.replace(
+        catalog.setups.shared(setup.setup_id, second) or setup, share_sha256=""
+    )
+    catalog.setups.unshare(setup.setup_id)
+    # Nobody has the key whose digest is no text.
+    for key in (second, ""):
+        assert None is catalog.setups.shared(setup.setup_id, key)
+    with pytest.raises(OperatorError, match="no setup"):
+        catalog.setups.one(setup.setup_id, "act_1")
+    catalog.setups.remove(setup.setup_id)
+    assert [made[1]] == catalog.setups.all()
+
+
 def test_a_shop_and_the_change_of_its_secret(tmp_path: Path) -> None:
     catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
     catalog.migrate()

@@ -41,6 +41,7 @@ FOR_PEOPLE = {
     "/quality",
     "/alerts",
     "/relay",
+    "/setup",
     "/test_events",
     "/refused",
     "/login",
@@ -168,6 +169,14 @@ GOOD: dict[str, dict[str, Any]] = {
     "post /v1/check": {"body": {"data": [purchase()]}},
     "post /v1/person/export": {"body": {"user_data": {"em": "mary@example.com"}}},
     "post /v1/person/erase": {"body": {"user_data": {"em": "nobody@example.com"}}},
+    "post /setup.json": {
+        "body": {
+            "platform": "html",
+            "goal": "leads",
+            "place": "local",
+            "site_url": "http://localhost:8080/",
+        }
+    },
     "get /order.json": {"query": {"order_id": "1001"}},
     "get /explain.json": {"query": {"event_id": "Purchase"}},
     "get /{version}/dataset_quality": {"query": {"dataset_id": ""}},

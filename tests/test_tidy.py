@@ -61,12 +61,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "destinations",
         "shops",
         "recipes",
+        "guide",
     ),
     # edges
-    ("health", "collect", "graph", "web", "rounds", "backup", "relay", "client"),
+    ("health", "collect", "graph", "web", "rounds", "backup", "relay", "client", "probe"),
     # what puts the edges together
     (
         "alerting",
+        "guiding",
         "relaying",
         "deposit",
         "errands",

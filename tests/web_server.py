@@ -78,14 +78,15 @@ class Front(NamedTuple):
 
 
 @contextmanager
-def front(kind: str, upstream: int) -> Iterator[Front]:
-    """The web server of a recipe (`nginx`, `caddy`, `js`) before the port `upstream`."""
+def front(kind: str, upstream: int, text: str = "") -> Iterator[Front]:
+    """The web server of a recipe (`nginx`, `caddy`, `js`) before the port `upstream`, that of the
+    page or another `text`."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         made = Front(free_port(), folder / "pages")
         made.pages.mkdir()
         _CA.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(folder / "shop.pem")
-        text = recipe(kind).replace("127.0.0.1:8700", f"127.0.0.1:{upstream}")
+        text = (text or recipe(kind)).replace("127.0.0.1:8700", f"127.0.0.1:{upstream}")
         text = text.replace("https://doublet.example", f"http://127.0.0.1:{upstream}")
         text = text.replace("/srv/shop", str(made.pages))
         command = {"nginx": _nginx, "caddy": _caddy, "js": _worker}[kind](folder, text, made.port)

@@ -24,10 +24,12 @@ from doublet.catalog.rows import (
     Directory,
     Pixel,
     PixelRules,
+    Setup,
     Shop,
     ShopRules,
     ShopSecret,
 )
+from doublet.catalog.setups import Setups
 from doublet.catalog.shops import Shops
 from doublet.catalog.tables import accounts, alerts, destinations, metadata, pixels, tokens
 from doublet.entries import check_app_secret, check_currency, check_name, check_time_zone
@@ -42,6 +44,7 @@ __all__ = [
     "Directory",
     "Pixel",
     "PixelRules",
+    "Setup",
     "Shop",
     "ShopRules",
     "ShopSecret",
@@ -75,6 +78,7 @@ class Catalog(Database):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.shops = Shops(self)
+        self.setups = Setups(self)
 
     # --- accounts -----------------------------------------------------------------------------
 
@@ -159,21 +163,16 @@ class Catalog(Database):
         Raises OperatorError when there is no such account, or for a name that cannot be one.
         """
         pixel = Pixel(_digits(16), account_id, check_name(name))
-        access_token = f"dbl_{secrets.token_urlsafe(32)}"
-        now = int(time.time())
         with self.write() as connection:
             connection.execute(
-                pixels.insert().values(**msgspec.structs.asdict(pixel), created_at=now)
+                pixels.insert().values(**msgspec.structs.asdict(pixel), created_at=int(time.time()))
             )
-            connection.execute(
-                tokens.insert().values(
-                    token_sha256=token_sha256(access_token),
-                    account_id=account_id,
-                    name=pixel.name,
-                    created_at=now,
-                )
-            )
-        return pixel, access_token
+            return pixel, _insert_token(connection, account_id, pixel.name)
+
+    def create_token(self, account_id: str, name: str) -> str:
+        """One more access token of an account; it cannot be shown again."""
+        with self.write() as connection:
+            return _insert_token(connection, account_id, check_name(name))
 
     def edit_pixel(
         self, pixel_id: str, *, name: str | None = None, rules: PixelRules | None = None
@@ -329,7 +328,21 @@ class Catalog(Database):
                 )
             ),
             {shop.shop_id: shop for shop in self.shops.all()},
+            self.setups.codes(),
         )
+
+
+def _insert_token(connection: sa.Connection, account_id: str, name: str) -> str:
+    access_token = f"dbl_{secrets.token_urlsafe(32)}"
+    connection.execute(
+        tokens.insert().values(
+            token_sha256=token_sha256(access_token),
+            account_id=account_id,
+            name=name,
+            created_at=int(time.time()),
+        )
+    )
+    return access_token
 
 
 _decode_rules = msgspec.json.Decoder(PixelRules).decode

@@ -157,13 +157,39 @@ class Shop(msgspec.Struct, frozen=True):
         return f"Shop({self.shop_id!r}, {self.platform!r}, {self.name!r})"
 
 
+class Setup(msgspec.Struct, frozen=True):
+    """A site that the set-up guide leads through: `platform` and `goal` name the recipe, `place`
+    where the server runs (`own`, `proxy`, `local`).
+
+    Events with `test_code` are tests. `results` is what the checks have found, `share_sha256` the
+    digest of the key that opens it for reading, empty for none. Times are in Unix seconds."""
+
+    setup_id: str
+    account_id: str
+    pixel_id: str
+    shop_id: str
+    platform: str
+    goal: str
+    place: str
+    site_url: str
+    test_code: str
+    share_sha256: str
+    results: dict[str, Any]
+    verified_at: int | None
+    created_at: int
+
+    def __repr__(self) -> str:
+        return f"Setup({self.setup_id!r}, {self.platform!r}, {self.site_url!r})"
+
+
 class Directory(msgspec.Struct, frozen=True):
     """All that a collector must know of the catalog: who owns which pixel and which token, which
-    pixels have rules of their own, which accounts a secret for `appsecret_proof`, and the shops
-    that deliver."""
+    pixels have rules of their own, which accounts a secret for `appsecret_proof`, the shops that
+    deliver, and the pixel of each code whose events are tests of the set-up guide."""
 
     account_of_pixel: dict[str, str]
     account_of_token: dict[str, str]
     rules_of_pixel: dict[str, PixelRules] = {}
     secret_of_account: dict[str, str] = {}
     shops: dict[str, Shop] = {}
+    pixel_of_setup_code: dict[str, str] = {}

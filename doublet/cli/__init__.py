@@ -41,6 +41,7 @@ from doublet.cli.refused import refused_app
 from doublet.cli.relay import RELAY_COMMANDS
 from doublet.cli.report import report_app
 from doublet.cli.send import send
+from doublet.cli.setup import setup
 from doublet.cli.shop import shop_app
 from doublet.cli.tail import tail
 from doublet.errors import DoubletError, OperatorError
@@ -72,6 +73,7 @@ app.command()(restore)
 app.command()(explain)
 app.command()(check)
 app.command()(send)
+app.command()(setup)
 app.command()(alerts)
 app.command()(tail)
 app.command("import")(import_)
@@ -146,7 +148,7 @@ def serve(
         if chosen.faults:
             where = f"{chosen.local_url}/faults.json"
             err.print(f"Clients meet the faults of {escape(chosen.faults)}, counted at {where}.")
-        err.print("Make a pixel with `doublet pixel create NAME`. Ctrl-C stops.")
+        err.print("`doublet setup` leads you through; Ctrl-C stops.")
 
     Supervisor(chosen).run(on_ready)
 

@@ -267,6 +267,7 @@ def shop_edit(
     purchase_on: PurchaseOn = None,
     content_ids: ContentIds = None,
     cash_on_delivery: CashOnDelivery = None,
+    store_hash: Annotated[str, typer.Option(help="BigCommerce's name of the store.")] = "",
     api_token_file: TokenFile = "",
     account: AccountOption = None,
     data: Data = None,
@@ -280,7 +281,9 @@ def shop_edit(
     shop = _shop(catalog, which, account)
     rules = _rules(shop.rules, purchase_on, content_ids, cash_on_delivery)
     api_token = read_secret(api_token_file) or shop.api_token
-    catalog.shops.save(msgspec.structs.replace(shop, rules=rules, api_token=api_token))
+    target = shop.target | _target(shop.platform, "", store_hash, "")
+    changed = msgspec.structs.replace(shop, rules=rules, api_token=api_token, target=target)
+    catalog.shops.save(changed)
     print(f"{shop.name}: {msgspec.json.encode(rules).decode()}")
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from doublet.catalog import Catalog, Directory, PixelRules, Shop, token_sha256
 from doublet.errors import BusyError
+from doublet.event import may_be_setup_code
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,15 @@ class Accounts:
             await self._look_again()
             found = self._directory.account_of_token.get(digest)
         return found
+
+    async def is_setup_code(self, pixel_id: str, code: str | None) -> bool:
+        """Whether the set-up guide made a test_event_code for this pixel. Only then are its events
+        tests, which no report counts: a visitor must not be able to say so of a real order."""
+        if code is None or not may_be_setup_code(code):
+            return False
+        if code not in self._directory.pixel_of_setup_code:
+            await self._look_again()
+        return self._directory.pixel_of_setup_code.get(code) == pixel_id
 
     async def of_shop(self, shop_id: str) -> Shop | None:
         """The shop of this id, None for an unknown one."""

@@ -119,6 +119,8 @@ async def _take(intake: Intake, scope: Scope, arrival: Arrival, body: bytes) -> 
     if isinstance(request, Refusal):
         return await intake.set_aside(request, arrival, body, proven=True)
     arrival.suspect = is_suspect(body) or is_suspect(scope["query_string"])
+    code = request.test_event_code
+    arrival.is_test = await intake.accounts.is_setup_code(arrival.pixel_id, code)
     arrival.received_at = intake.appender.clock.stamp()
     form = request.data.encode() if isinstance(request.data, str) else None
     if partly:

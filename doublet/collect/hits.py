@@ -111,8 +111,8 @@ async def _take(
     pairs: Pairs | Refusal,
     raw: bytes,
 ) -> Refusal | HeaderList:
-    """Make one hit durable and say which cookies to set, or why it is refused. Raises BusyError
-    when there is no room."""
+    """Make one hit durable and give the headers that set its cookies, or why it is refused. Raises
+    BusyError when there is no room."""
     arrival = Arrival("", "", "browser", 0, intake.appender.slot)
     if isinstance(pairs, Refusal):
         return await intake.set_aside(pairs, arrival, raw)
@@ -132,7 +132,11 @@ async def _take(
         arrival.user_agent = _text(headers[b"user-agent"])
     if b"referer" in headers:
         arrival.referer = _text(headers[b"referer"])
-    cookies = _first_party(intake, scope, headers, hit)
+    told = _first_party(intake, scope, headers, hit)
+    code = hit.fields.get("test_event_code")
+    if code and await intake.accounts.is_setup_code(pixel_id, code):
+        arrival.is_test = True
+        told = [*told, (b"x-doublet-seen", intake.proxies.seen(scope, headers))]
     arrival.received_at = intake.appender.clock.stamp()
     rules = intake.accounts.rules_of_pixel(pixel_id)
     if rules is not None:
@@ -147,7 +151,7 @@ async def _take(
     if isinstance(record, Refusal):
         return await intake.set_aside(record, arrival, raw)
     await intake.appender.submit((record,))
-    return cookies
+    return told
 
 
 def _first_party(

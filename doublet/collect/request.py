@@ -307,6 +307,26 @@ class Proxies:
             return claimed
         return str(scope.get("scheme", "http"))
 
+    def seen(self, scope: Scope, headers: Mapping[bytes, bytes]) -> bytes:
+        """What is believed of a client, for the set-up guide's own requests: a header's value. It
+        tells why a visitor may look like the proxy that brings him."""
+        peer = scope.get("client")
+        is_forwarded = b"x-forwarded-for" in headers
+        believed = "believed" if peer and self.trusts(peer[0]) else "ignored"
+        told = {
+            "address": self.client_ip(scope) or "",
+            "peer": peer[0] if peer else "",
+            "forwarded": believed if is_forwarded else "none",
+            "scheme": self.scheme(scope),
+            "host": self.host(scope, headers),
+        }
+        # What comes from a header may hold anything; addresses and names hold none of these.
+        return "; ".join(f"{key}={_plain(text)}" for key, text in told.items()).encode()
+
+
+def _plain(text: str) -> str:
+    return "".join(c for c in text if c.isascii() and (c.isalnum() or c in ".:-_"))[:253]
+
 
 async def respond(
     send: Send, status: int, headers: HeaderList, body: bytes = b"", *, head: bool = False

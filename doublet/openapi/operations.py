@@ -14,6 +14,7 @@ from doublet.collect.shops import Visitor
 from doublet.destinations.status import DestinationStatus
 from doublet.event import EventsRequest, LeadsRequest, OrdersRequest, WireEvent
 from doublet.explain import Story
+from doublet.guide.guide import Progress
 from doublet.health import Health
 from doublet.refusal import Reason
 from doublet.refused import Cause, RefusedRequest
@@ -26,6 +27,7 @@ from doublet.reports.leads import LeadsReport
 from doublet.reports.orders import OrderLedger, OrdersReport
 from doublet.reports.quality import QualityRow
 from doublet.web.person import Ask
+from doublet.web.setup import Asked, Tried, Wanted
 
 JSON = "application/json"
 STREAM = "text/event-stream"
@@ -121,6 +123,7 @@ PARAMETERS: dict[str, Any] = {
     "pixel_id": _path("pixel_id", "The pixel (dataset).", "^[0-9]{15,16}$"),
     "destination_id": _path("destination_id", "The destination.", "^dst_[0-9]{12}$"),
     "shop_id": _path("shop_id", "The shop.", "^shp_[0-9]{12}$"),
+    "setup_id": _path("setup_id", "The setup.", "^set_[0-9]{12}$"),
     "account_id": _path("account_id", "The ad account.", "^act_[0-9]{15}$"),
     "limit": _query("limit", "How many events.", {"type": "integer", "minimum": 1}),
     "only_event_id": _query("event_id", "Only events with this id."),
@@ -145,6 +148,7 @@ PARAMETERS: dict[str, Any] = {
     "event_id": {**_query("event_id", "As it was sent."), "required": True},
     "order_id": {**_query("order_id", "As it was sent."), "required": True},
     "by": _query("by", "A row per event, or per event and day.", {"enum": ["name", "day"]}),
+    "key": _query("key", "That of a shared link, in place of a token."),
     "code": _query("code", "Only events with this test_event_code."),
     "all": _query("all", "1: every event of the account.", _FLAG),
     "last_event_id": _query("last_event_id", "Go on behind this one."),
@@ -166,6 +170,7 @@ _EVENTS = {
     FORM: {"type": "object", "properties": {"data": _TEXT}, "required": ["data"]},
     PARTS: {"type": "object", "properties": {"data": _TEXT}, "required": ["data"]},
 }
+_FORM = (400, 401, 404, 413, 503)
 _DURABLE = "Every event is durable, or with validation=partial every good one."
 
 
@@ -221,6 +226,12 @@ def _script(path: str, summary: str) -> Operation:
 def _settings(path: str, summary: str, answers: Mapping[str, Any]) -> Operation:
     also = {404: "Nobody has this pixel."}
     return Operation("get", path, summary, (), answers, (503,), also=also, is_open=True)
+
+
+def _setup(path: str, summary: str, answer: Any, body: Any) -> Operation:
+    return Operation(
+        "post", path, summary, answers={JSON: answer}, refused=_FORM, bodies={JSON: body}
+    )
 
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -358,6 +369,11 @@ OPERATIONS: tuple[Operation, ...] = (
         when="They are in the outbox.",
         bodies={JSON: Backfill},
     ),
+    _report("/setup.json", "The sites that are being set up.", list[Progress]),
+    _setup("/setup.json", "Begin to set a site up (docs/setup.md).", {"type": "object"}, Wanted),
+    _report("/setup/{setup_id}.json", "How far a setup is.", Progress, "key"),
+    _setup("/setup/{setup_id}/check.json", "Look at the live site.", Progress, Asked),
+    _setup("/setup/{setup_id}/test.json", "Look for the test order.", Progress, Tried),
     Operation(
         "post",
         "/v1/shops/{shop_id}/webhooks",

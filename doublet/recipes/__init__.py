@@ -150,9 +150,11 @@ def _places(site: Site) -> dict[str, str]:
         if not re.fullmatch(form, values[name]):
             raise OperatorError(f"{name} {values[name]!r} cannot be one.", f"Give {meant}.")
     whole = (values["pixel_id"], values["public_url"])
+    base_code = snippet(*whole)
     return {
         **{f"@{name.upper()}@": value for name, value in values.items()},
-        "@SNIPPET@\n": snippet(*whole),
+        "@SNIPPET@\n": base_code,
+        "@BASE_SCRIPT@": base_code.partition("<script>\n")[2].partition("\n</script>")[0],
         "@SHOPIFY_PIXEL@\n": shopify_snippet(*whole),
     }
 

@@ -55,7 +55,7 @@ class Access:
 
     async def admit(self, request: Request) -> Visitor:
         """The visitor. Raises Refused without a valid token."""
-        token = _token(request)
+        token = token_of(request)
         visitor = await self._visitor(token) if token else None
         if visitor is None:
             message = "This access token is not valid." if token else "An access token is required."
@@ -72,7 +72,7 @@ class Access:
         if not token or "authorization" in request.headers:
             return visitor
         target = _without_token(request)
-        if _is_foreign(request) and request.cookies.get(_COOKIE) != token:
+        if is_foreign(request) and request.cookies.get(_COOKIE) != token:
             message = "A link on another site led here. Continue to open the account it is for."
             raise _sign_in(message, target, token)
         return _signed_in(request, token, target)
@@ -93,25 +93,26 @@ class Access:
         return Visitor(account)
 
     async def _login(self, request: Request) -> Response:
-        form = await _read_form(request)
+        form = await read_form(request)
         token = form.get("access_token", "").strip()
         target = form.get("next", "")
         target = target if _is_own_path(target) else _FRONT_PAGE
-        if _is_foreign(request):
+        if is_foreign(request):
             raise _sign_in("Signing in is only possible on this page.", target)
         if not token or await self._visitor(token) is None:
             raise _sign_in("This access token is not valid.", target)
         return _signed_in(request, token, target)
 
     async def _logout(self, request: Request) -> Response:
-        if _is_foreign(request):
+        if is_foreign(request):
             raise _sign_in("Signing out is only possible on this site's own pages.", _FRONT_PAGE)
         answer = RedirectResponse(_FRONT_PAGE, 303)
         answer.delete_cookie(_COOKIE, path="/", httponly=True, samesite="lax")
         return answer
 
 
-def _token(request: Request) -> str:
+def token_of(request: Request) -> str:
+    """The token that a request carries, empty for none."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return token.strip()
@@ -143,7 +144,7 @@ def _signed_in(request: Request, token: str, target: str) -> Response:
     return answer
 
 
-def _is_foreign(request: Request) -> bool:
+def is_foreign(request: Request) -> bool:
     """Whether another site sent the browser here (Fetch Metadata; `Origin` where it is lacking).
 
     What says nothing about itself is no browser of these years, and holds no cookies to abuse.
@@ -155,12 +156,13 @@ def _is_foreign(request: Request) -> bool:
     return origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
 
 
-async def _read_form(request: Request) -> dict[str, str]:
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a small form; the last of a name counts. Raises Refused."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _FORM_SIZE_BYTES_MAX:
-            raise Refused(Refusal(Reason.TOO_LARGE, "This form is larger than any token."))
+            raise Refused(Refusal(Reason.TOO_LARGE, "This form is larger than it can be."))
     try:
         fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=20)
     except ValueError:

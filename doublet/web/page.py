@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -29,7 +30,15 @@ def _count(number: int) -> str:
     return f"{number:,}"
 
 
-_templates.filters.update(money=_money, count=_count)
+def _moment(at_s: int) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _instant(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat()
+
+
+_templates.filters.update(money=_money, count=_count, moment=_moment, instant=_instant)
 _templates.globals.update(share=as_percent, asset=assets.address)
 
 

@@ -16,7 +16,7 @@ from doublet.web.protection import HEADERS
 
 logger = logging.getLogger(__name__)
 
-_PAGES = frozenset({"/", "/overview", "/orders", "/refused", "/login", "/logout"})
+_PAGES = frozenset({"/", "/overview", "/orders", "/refused", "/setup", "/login", "/logout"})
 _PROGRAM_SUFFIXES = (".json", ".csv", ".svg")
 _REASONS = {404: Reason.NOT_FOUND, 405: Reason.METHOD_NOT_ALLOWED, 503: Reason.BUSY}
 _SENTENCES = {

@@ -12,7 +12,7 @@ from typing import Any
 from playwright.sync_api import Page
 
 from tests.server import free_port
-from tests.sites.site import Given, needed, running
+from tests.sites.site import Given, needed, running, sent_form
 
 PAGES = Path(__file__).parent / "php_pages"
 
@@ -43,23 +43,6 @@ class PhpSite:
     def order(self) -> dict[str, Any]:
         """No webhook tells of it."""
         raise NotImplementedError
-
-
-def sent_form(page: Page, url: str, form: str, thanks: str) -> str:
-    """Send a form of a page and wait for what follows; the id in its hidden field."""
-    ids: list[str] = []
-    page.goto(url)
-    page.expose_function("noteId", ids.append)
-    # The field is filled while the form is being sent, before this listener of the form itself.
-    page.eval_on_selector(
-        form,
-        """form => form.addEventListener("submit", () => {
-            window.noteId(form.querySelector('[name*="doublet_event_id"]').value);
-        })""",
-    )
-    page.click(f"{form} button")
-    page.wait_for_url(thanks)
-    return ids[0]
 
 
 class WooSite(PhpSite):

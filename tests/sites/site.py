@@ -171,3 +171,14 @@ def serving(answer: Callable[[Ask], Answer], host: str = "127.0.0.1") -> Iterato
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def sent_form(page: Page, url: str, form: str, thanks: str) -> str:
+    """Send a form of a page that leads to another one; the event id in its hidden field."""
+    page.goto(url)
+    with page.expect_request(lambda request: request.is_navigation_request()) as sent:
+        page.click(f"{form} button")
+    page.wait_for_url(thanks)
+    fields = parse_qs(sent.value.post_data or "")
+    (event_id,) = (v for k, (v, *_) in fields.items() if "doublet_event_id" in k)
+    return event_id

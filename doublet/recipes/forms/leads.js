@@ -82,4 +82,6 @@ window.doubletLead = (form) => {
 
 document.addEventListener("DOMContentLoaded", () => {
   if (isTaken() || document.querySelector("[data-doublet-thanks]")) report(kept());
+  // The form has come again: it was not taken.
+  else if (Array.from(document.forms).some(isLead)) keep(null);
 });
