@@ -50,6 +50,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "refused",
         "destinations",
         "shops",
+        "reconcile",
     ),
     # edges
     ("health", "collect", "graph", "web", "rounds", "backup", "relay", "client"),
@@ -57,6 +58,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "alerting",
         "relaying",
+        "reconciling",
         "openapi",
         "worker",
         "ask",

@@ -34,6 +34,7 @@ from doublet.cli.options import (
 from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
 from doublet.cli.quality import report_diagnostics, report_quality
+from doublet.cli.reconcile import reconcile
 from doublet.cli.refused import refused_app
 from doublet.cli.relay import RELAY_COMMANDS
 from doublet.cli.report import report_app
@@ -68,6 +69,7 @@ app.command()(check)
 app.command()(send)
 app.command()(alerts)
 app.command()(tail)
+app.command()(reconcile)
 
 
 @app.command()
