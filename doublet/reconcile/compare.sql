@@ -834,7 +834,7 @@ not_relayed as (
           ) = 0
         )
         then 'filtered'
-      when counted.received_at < make_timestamptz(destinations.created_at * 1000000)
+      when counted.received_at < make_timestamptz(destinations.created_at)
         then 'before_destination'
       when counted.received_at < span.now_at - interval 90 day then 'forgotten'
       else 'not_noted'
