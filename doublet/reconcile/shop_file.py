@@ -189,15 +189,12 @@ class ShopFile:
     def _moment(self, said: str) -> int:
         try:
             moment = _moment(said, self._manner)
+            if moment is not None:
+                return micros(moment if moment.tzinfo else moment.replace(tzinfo=self._zone))
         except (ValueError, OverflowError, OSError):
             moment = None
-        if moment is None:
-            hint = "write 2026-11-01 10:00:00, or say how days are written with --date-format."
-            raise _WrongCellError("created_at", f"{said[:40]!r} is no time; {hint}")
-        try:
-            return micros(moment if moment.tzinfo else moment.replace(tzinfo=self._zone))
-        except OverflowError:
-            raise _WrongCellError("created_at", f"{said[:40]!r} is no time of an order.") from None
+        hint = "write 2026-11-01 10:00:00, or say how times are written with --date-format."
+        raise _WrongCellError("created_at", f"{said[:40]!r} is no time; {hint}")
 
 
 class _WrongCellError(Exception):

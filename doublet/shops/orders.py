@@ -18,6 +18,7 @@ from doublet.shops.fields import record, records, text
 State = Literal["", "sale", "pending", "cancelled", "failed"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROS_MAX = 1 << 52
 _Id = Annotated[str, msgspec.Meta(max_length=200)]
 _Money = Annotated[str, msgspec.Meta(max_length=24, pattern=r"^-?[0-9]{1,14}(\.[0-9]{1,4})?$")]
 _Currency = Annotated[str, msgspec.Meta(max_length=3)]
@@ -33,7 +34,7 @@ class ShopOrder(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """
 
     order_id: Annotated[_Id, msgspec.Meta(min_length=1)]
-    created_at: Annotated[int, msgspec.Meta(ge=0, le=1 << 52)]
+    created_at: Annotated[int, msgspec.Meta(ge=0, le=_MICROS_MAX)]
     total: _Money
     currency: _Currency = ""
     name: _Id = ""
@@ -104,9 +105,13 @@ def decimal_text(value: Decimal) -> str:
 
 
 def micros(moment: datetime) -> int:
-    """µs since 1970; a moment without an offset is in UTC."""
+    """µs since 1970; a moment without an offset is in UTC. Raises ValueError for a moment at which
+    no shop had an order yet, or will have one for a hundred years."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(microseconds=1)
+    found = (aware - _EPOCH) // timedelta(microseconds=1)
+    if not 0 <= found <= _MICROS_MAX:
+        raise ValueError(f"{moment} is no time of an order")
+    return found
 
 
 def hashed_address(address: str) -> str | None:
