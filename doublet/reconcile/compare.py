@@ -233,7 +233,11 @@ def _told(
     question: Question,
 ) -> Reconciliation:
     zone = ZoneInfo(account.time_zone)
-    told = Reconciliation(None, None, 0, 0, {}, {}, 0, True, [])
+    since, until = (
+        None if end is None else datetime.fromtimestamp(end, zone)
+        for end in bounds(account, question.since, question.until)
+    )
+    told = Reconciliation(since, until, 0, 0, {}, {}, 0, True, [])
     groups: dict[tuple[str, str, str], Group] = {}
     heads: set[tuple[str, str, str, str]] = set()
     for row in rows:

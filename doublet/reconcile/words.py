@@ -48,6 +48,9 @@ def sentences(told: Reconciliation) -> Iterator[str]:
     if told.since is None or told.until is None:
         yield "The shop gave no orders, so that there is nothing to compare."
         return
+    if not told.orders:
+        yield f"The shop has no orders from {told.since:%Y-%m-%d} to {told.until:%Y-%m-%d %H:%M}."
+        return
     when = f"{told.since:%Y-%m-%d %H:%M} to {told.until:%Y-%m-%d %H:%M}"
     noun = "order" if told.orders == 1 else "orders"
     yield (
@@ -63,9 +66,7 @@ def sentences(told: Reconciliation) -> Iterator[str]:
             f"{told.purchases_without_order_id:,} Purchases of that time have no order_id, and "
             "cannot be compared."
         )
-    if not told.orders and told.agrees:
-        yield "There was nothing to compare."
-    elif told.agrees:
+    if told.agrees and told.orders:
         yield "Both sides agree."
 
 
