@@ -37,6 +37,7 @@ from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
 from doublet.cli.quality import report_diagnostics, report_quality
 from doublet.cli.recipe import recipe
+from doublet.cli.reconcile import reconcile
 from doublet.cli.refused import refused_app
 from doublet.cli.relay import RELAY_COMMANDS
 from doublet.cli.report import report_app
@@ -78,6 +79,7 @@ app.command()(alerts)
 app.command()(tail)
 app.command("import")(import_)
 app.command()(recipe)
+app.command()(reconcile)
 
 
 @app.command()

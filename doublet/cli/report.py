@@ -63,7 +63,7 @@ def report_overview(
     """
     from doublet.ask import read_overview, read_overview_csv
 
-    _check(since, until, as_json and as_csv)
+    check_forms(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
     owner, filters = _question(chosen, account, pixel, since, until)
     filters["with_marked"] = with_marked
@@ -101,7 +101,7 @@ def report_coverage(
     """
     from doublet.ask import CoverageFilters, read_coverage, read_coverage_csv
 
-    _check(since, until, as_json and as_csv)
+    check_forms(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
     owner, filters = _question(chosen, account, pixel, since, until)
     filters["with_marked"] = with_marked
@@ -118,7 +118,7 @@ def report_coverage(
         _say_none({**filters, "event_name": event_name})
 
 
-def _check(since: datetime | None, until: datetime | None, is_twofold: bool) -> None:
+def check_forms(since: datetime | None, until: datetime | None, is_twofold: bool) -> None:
     """What cannot be meant, whatever the data folder holds."""
     if is_twofold:
         raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
@@ -197,7 +197,7 @@ def report_orders(
     from doublet.ask import read_orders
     from doublet.reports.orders import OrdersRow
 
-    _check(since, until, as_json and as_csv)
+    check_forms(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     days = {"since": since.date() if since else None, "until": until.date() if until else None}
