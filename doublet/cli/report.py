@@ -234,7 +234,7 @@ def report_leads(
     from doublet.ask import read_leads
     from doublet.reports.leads import LeadStageRow, duration
 
-    _check(since, until, as_json and as_csv)
+    check_forms(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
     owner, filters = _question(chosen, account, pixel, since, until)
     report = read_leads(
