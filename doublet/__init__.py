@@ -8,6 +8,8 @@ substrate   log/ (durable buffer), lake (log → Delta tables), engine/ (SQL), c
 models      models/ (events → events_deduplicated, by changed keys)
 use         reports/ (one SQL file per report), live/ (what has just arrived), refused/ (what was
             not accepted, and its replay), alerts/, person/, recipes/, guide/
+shops       shops/ (webhooks → events, order messages), deliveries/, errands, recipes/ (code for
+            sites), guide/ and probe/ (set-up and its checks), reconcile/, imports/
 faces       worker (keeps tables fresh, serves readers), web/, graph/ (Meta's API for reading),
             openapi/, client/ (for sites), backup/, demo/, serve (supervisor), cli/
 """

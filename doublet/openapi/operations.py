@@ -16,6 +16,7 @@ from doublet.event import EventsRequest, LeadsRequest, OrdersRequest, WireEvent
 from doublet.explain import Story
 from doublet.guide.guide import Progress
 from doublet.health import Health
+from doublet.reconcile import LIMIT_MAX, Reconciliation
 from doublet.refusal import Reason
 from doublet.refused import Cause, RefusedRequest
 from doublet.refused.replay import Replay, Wish
@@ -157,6 +158,11 @@ PARAMETERS: dict[str, Any] = {
     "refused": _query("id", "Only this request."),
     "erasure": _query("id", "Only this erasure."),
     "fields": _query("fields", "Names, by commas."),
+    "shop": _query("shop", "The shop that the orders are of, by id."),
+    "is_whole": _query("is_whole", "1: so are all of a day before and a day after.", _FLAG),
+    "listed": _query(
+        "limit", "Listed of each finding.", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}
+    ),
     "dataset_id": {**_query("dataset_id", "The pixel (dataset)."), "required": True},
 }
 
@@ -397,6 +403,16 @@ OPERATIONS: tuple[Operation, ...] = (
         is_open=True,
     ),
     _preflight("/v1/shops/{shop_id}/visitor", "shop_id"),
+    Operation(
+        "post",
+        "/v1/reconcile",
+        "Compare a shop's orders, a JSON object a line, with what is here (docs/reconcile.md).",
+        (*_ORDERS, "shop", "is_whole", "listed"),
+        {JSON: Reconciliation},
+        (400, 401, 413, 503),
+        when="They were compared.",
+        bodies={"text/plain": {"type": "string"}},
+    ),
     Operation(
         "post",
         "/v1/check",

@@ -221,6 +221,13 @@
     return bareId(first(checkout.order?.id, checkout.token));
   }
 
+  /** The id that the copy of the shop's webhook or server has too. */
+  function sharedId({ name, data, customData }) {
+    if (name === "checkout_completed") return orderId(data.checkout);
+    const token = name === "checkout_started" && data.checkout?.token;
+    return token ? "checkout." + token : customData?.event_id;
+  }
+
   const EVENTS = {
     page_viewed: ["PageView", () => ({})],
     product_viewed: ["ViewContent", (data) => ofProduct(data.productVariant)],
@@ -455,9 +462,7 @@
 
   async function report(event) {
     if (!visitor) visitor = await meetVisitor();
-    const isOrder = event.name === "checkout_completed";
-    const given = isOrder ? orderId(event.data.checkout) : event.customData?.event_id;
-    const eventId = given || event.id;
+    const eventId = sharedId(event) || event.id;
     const list = await parametersOf(event, eventId);
     // Consent may be gone by now.
     if (privacy?.marketingAllowed !== true) return;

@@ -179,7 +179,7 @@ def test_a_visit_is_stored_with_what_shopify_tells(
         "ViewContent": "sh-product",
         "Search": "sh-search",
         "AddToCart": "sh-cart",
-        "InitiateCheckout": "sh-checkout_started",
+        "InitiateCheckout": "checkout.c0ffee",
         "AddPaymentInfo": "sh-payment_info_submitted",
         "Purchase": "5551",
     } == {name: record["event_id"] for name, record in found.items()}
@@ -246,7 +246,7 @@ def test_phone_numbers_become_what_the_numbering_plans_say(
     for number, (country, phone) in enumerate(PHONES):
         address = {**CHECKOUT["billingAddress"], "countryCode": country, "phone": phone}
         checkout = {**CHECKOUT, "phone": None, "billingAddress": address, "shippingAddress": None}
-        visitor.publish("checkout_started", {"checkout": checkout}, f"sh-{number}")
+        visitor.publish("payment_info_submitted", {"checkout": checkout}, f"sh-{number}")
     sent = {hit["eid"]: hit for hit in visitor.wait_for_sent(len(PHONES))}
     for number, (country, phone) in enumerate(PHONES):
         expected = hash_user_value("ph", phone, country)
