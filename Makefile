@@ -1,5 +1,5 @@
 # Two commands do all set-up: `make run` and `make test`. What they make lies in .venv.
-.PHONY: run test check bench test-cluster browser node servers lists clean
+.PHONY: run test check bench test-cluster browser node php servers lists clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ ARGS ?=
 run: $(VENV)/installed
 	@exec $(BIN)/doublet demo $(ARGS)
 
-test: check browser node servers lists
+test: check browser node php servers lists
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/installed-test
@@ -36,6 +36,10 @@ node: $(VENV)/installed-test
 		{ mkdir -p $(VENV)/node && cp tests/node/package.json $(VENV)/node && \
 		npm install --silent --no-package-lock --no-audit --no-fund --prefix $(VENV)/node && \
 		cp tests/node/package.json $(VENV)/node/installed; } || true
+
+# PHP, under which the plug-ins of the recipes run, likewise.
+php:
+	@command -v php >/dev/null || scripts/install_package php-cli || true
 
 # The web servers of docs/first_party.md, likewise; /usr/sbin is not on everybody's path.
 servers:

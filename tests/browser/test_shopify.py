@@ -272,6 +272,33 @@ def test_the_browser_keeps_its_ids_from_page_to_page(shop: Shop, context: Browse
     assert landed["fbp"] == kept["_fbp"].get("value")
 
 
+@pytest.mark.parametrize("rights", ["allow-scripts", "allow-scripts allow-forms"])
+def test_it_needs_no_more_than_a_sandbox_on_another_origin(
+    shop: Shop, collector: Collector, context: BrowserContext, rights: str
+) -> None:
+    origin = shop.url.replace("www.shop", "sandbox.preview")
+    context.add_init_script(
+        f"window.sandboxOrigin = {json.dumps(origin)}; window.sandboxRights = {json.dumps(rights)}"
+    )
+    visitor = Visitor(context, f"{shop.url}/?fbclid=AbC", ALLOWED)
+    frame = visitor.page.frames[1]
+    assert (f"{origin}/sandbox", "null") == (frame.url, frame.evaluate("self.origin"))
+    visitor.publish("checkout_completed", {"checkout": CHECKOUT})
+    visitor.page.evaluate(
+        "lead => window.publishCustom('doublet_lead', lead)",
+        {"event_id": "lead-1", "content_name": "contact", "value": 25, "currency": "EUR"},
+    )
+    bought, lead = sorted(records(collector, 2), key=lambda each: each["event_id"])
+    assert ("Purchase", "5551") == (bought["event_name"], bought["event_id"])
+    assert ("Lead", "lead-1") == (lead["event_name"], lead["event_id"])
+    assert ("contact", 25) == (lead["custom_data"]["content_name"], float(lead["value"]))
+    cookies = {cookie["name"]: cookie["value"] for cookie in context.cookies()}
+    for record in (bought, lead):
+        assert cookies["_fbp"] == record["user_data"]["fbp"]
+        assert cookies["_fbc"] == record["user_data"]["fbc"]
+    assert [] == visitor.said
+
+
 def test_nothing_leaves_and_nothing_is_kept_before_consent(
     shop: Shop, collector: Collector, context: BrowserContext
 ) -> None:

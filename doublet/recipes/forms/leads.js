@@ -62,7 +62,7 @@ window.addEventListener("submit", (event) => {
   const form = event.target;
   if (!isLead(form)) return;
   const params = {};
-  const name = form.getAttribute("data-name") || form.getAttribute("name") || form.id;
+  const name = ["data-name", "name", "id"].map((key) => form.getAttribute(key)).find(Boolean);
   if (name) params.content_name = name;
   const value = Number(form.dataset.doubletValue);
   if (value > 0) Object.assign(params, { value, currency: CURRENCY });

@@ -49,6 +49,9 @@ function doublet_call($event_name, $params, $event_id)
 /** The events of this page, below everything else. */
 function doublet_page_events()
 {
+    if (!function_exists('WC')) {
+        return;
+    }
     $calls = doublet_waiting_calls();
     if (is_order_received_page()) {
         $calls[] = doublet_purchase_call((int) get_query_var('order-received'));
