@@ -26,6 +26,7 @@ from doublet.reports.coverage import (
     coverage_by_currency,
 )
 from doublet.reports.diagnostics import DiagnosticRow, diagnostics
+from doublet.reports.leads import LeadsReport, leads
 from doublet.reports.orders import OrderLedger, OrdersReport, order_ledger, orders
 from doublet.reports.quality import QualityRow, quality
 from doublet.settings import Settings
@@ -193,6 +194,23 @@ def read_order(settings: Settings, account: Account, order_id: str) -> OrderLedg
             "Look at its spelling; `doublet refresh` takes in what has just been accepted.",
         )
     return found
+
+
+def read_leads(
+    settings: Settings,
+    account: Account,
+    *,
+    pixel_id: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+) -> LeadsReport:
+    """The stages of leads from whoever has the database; see `reports.leads.leads`."""
+    asked = _parameters(account, pixel_id=pixel_id, since=since, until=until)
+    answer = ask_worker(settings, "GET", "/leads.json", asked)
+    if answer is not None:
+        return msgspec.json.decode(answer, type=LeadsReport)
+    with _own_engine(settings) as engine:
+        return leads(engine, account, pixel_id=pixel_id, since=since, until=until)
 
 
 def read_coverage(

@@ -165,6 +165,31 @@ class OrderMessage(msgspec.Struct, omit_defaults=True):
     action_source: str | None = None
 
 
+class WireLead(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One element of `data` in a request to `/v1/leads`: a stage that a lead has reached, as the
+    CRM `crm` says. `lead_id` is the site's event id of the Lead, Meta's, or the CRM's own."""
+
+    lead_id: Text = None
+    stage: str | None = None
+    changed_at: int | float | str | None = None
+    pixel_id: Text = None
+    email: str | list[str] | None = None
+    phone: str | list[str] | None = None
+    external_id: Text = None
+    fbp: str | None = None
+    fbc: str | None = None
+    value: int | float | str | None = None
+    currency: str | None = None
+    crm: str | None = None
+
+
+class LeadsRequest(msgspec.Struct, kw_only=True):
+    """The body of `POST /v1/leads`."""
+
+    data: list[WireLead] | None = None
+    access_token: str | None = None
+
+
 _encoder = msgspec.json.Encoder(decimal_format="string")
 encode = _encoder.encode
 """Canonical JSON of a record: UTF-8, one line, keys in the order of the struct."""

@@ -62,6 +62,11 @@ class Reason(Enum):
         "Invalid order message",
         "Correct the named field; the kinds and what each needs are in docs/orders.md.",
     )
+    INVALID_LEAD = _invalid(
+        None,
+        "Invalid stage of a lead",
+        "Correct the named field; what a stage needs is in docs/leads.md.",
+    )
     USER_DATA_MISSING = _invalid(
         2804019, "Server Side Api Parameter Error", "Add a user_data object to every event."
     )

@@ -38,6 +38,7 @@ from doublet.live.feed import Feed
 from doublet.live.statuses import statuses
 from doublet.openapi import document
 from doublet.processes import private_socket
+from doublet.reconciling import reconcile_routes
 from doublet.refusal import Reason, Refusal
 from doublet.relay.fill import Filler
 from doublet.relay.outlook import outlook
@@ -157,6 +158,7 @@ def application(
         *refusal_routes(door, catalog, freshener.refusals),
         *backfill_routes(door, catalog, filler),
         *preview_routes(door, catalog, settings, freshener),
+        *reconcile_routes(door, catalog, settings, freshener, filler),
         *replay_routes(door, catalog, partial(replay, settings, freshener)),
         *setup_routes(door, guide_of(settings, catalog, freshener)),
     ]

@@ -36,6 +36,7 @@ EXAMPLES = 12
 FOR_PEOPLE = {
     "/",
     "/overview",
+    "/leads",
     "/orders",
     "/quality",
     "/alerts",
@@ -160,6 +161,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "post /capi/{pixel_id}/events": {"body": {"data": [purchase()]}},
     "post /v1/orders": {
         "body": {"data": [{"order_id": "1", "kind": "cancelled", "changed_at": 1795600000}]}
+    },
+    "post /v1/leads": {
+        "body": {"data": [{"lead_id": "1", "stage": "won", "changed_at": int(time.time()) - 60}]}
     },
     "post /v1/shops/{shop_id}/visitor": {"body": {"token": "cart-4711", "fbp": "fb.1.2.3"}},
     "post /v1/check": {"body": {"data": [purchase()]}},

@@ -62,6 +62,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "shops",
         "recipes",
         "guide",
+        "reconcile",
     ),
     # edges
     ("health", "collect", "graph", "web", "rounds", "backup", "relay", "client", "probe"),
@@ -72,6 +73,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "relaying",
         "deposit",
         "errands",
+        "reconciling",
         "openapi",
         "worker",
         "ask",

@@ -1,8 +1,9 @@
 """A request becomes records, or a reason for refusal. Pure: no clock, no disk, no network.
 
 Both doors, the Conversions API (`events`) and the pixel's `/tr` (`hits`), lead through the same
-`STEPS`; messages about orders (`orders`) have a door of their own. Personal data is normalised and
-hashed there, before anything is written. What is refused becomes a record too (`refused`).
+`STEPS`; messages about orders (`orders`) and stages of leads (`leads`) have doors of their own.
+Personal data is normalised and hashed there, before anything is written. What is refused becomes
+a record too (`refused`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from doublet.accept.events import (
     read_request,
 )
 from doublet.accept.hits import Hit, accept_hit, read_hit
+from doublet.accept.leads import accept_leads, kept_leads, lead_event, read_leads, with_lead_id
 from doublet.accept.order_file import OrderFile
 from doublet.accept.orders import KINDS, accept_orders, kept_orders, order_record, read_orders
 from doublet.accept.record import event_key
@@ -50,6 +52,7 @@ __all__ = [
     "accept_events",
     "accept_good_events",
     "accept_hit",
+    "accept_leads",
     "accept_orders",
     "accept_replayed",
     "check_payload",
@@ -57,14 +60,18 @@ __all__ = [
     "hashed_payload",
     "is_suspect",
     "is_suspect_hit",
+    "kept_leads",
     "kept_orders",
+    "lead_event",
     "marks",
     "order_record",
     "read_hit",
+    "read_leads",
     "read_networks",
     "read_orders",
     "read_payload",
     "read_request",
     "refused_record",
     "stored_event_id",
+    "with_lead_id",
 ]

@@ -72,7 +72,9 @@ _KEPT: dict[str, Callable[[str], object]] = {
 _decode_request = msgspec.json.Decoder(OrdersRequest).decode
 
 
-class _Fault(Exception):  # noqa: N818 - it ends the reading of one message, nothing has failed
+class Fault(Exception):  # noqa: N818 - it ends the reading of one message, nothing has failed
+    """A message is wrong: what is, and which field."""
+
     def __init__(self, message: str, field: str) -> None:
         super().__init__(message)
         self.field = field
@@ -120,7 +122,7 @@ def order_record(wire: WireOrder, arrival: Arrival) -> bytes | Refusal:
     """
     try:
         return encode(_message(wire, arrival))
-    except _Fault as fault:
+    except Fault as fault:
         return Refusal(Reason.INVALID_ORDER, str(fault), fault.field)
     except UnicodeError:
         return Refusal(Reason.BAD_ENCODING, "The message is not valid UTF-8.")
@@ -153,22 +155,22 @@ def _kept(name: str, value: Any) -> Any:
 def _message(wire: WireOrder, arrival: Arrival) -> OrderMessage:
     order_id = _id("order_id", wire.order_id)
     if order_id is None:
-        raise _Fault("order_id is missing; give the id that the site's Purchase has.", "order_id")
+        raise Fault("order_id is missing; give the id that the site's Purchase has.", "order_id")
     kind = _kind(wire.kind)
-    changed_at = _changed_at(wire.changed_at, arrival.received_at)
+    changed_at = read_changed_at(wire.changed_at, arrival.received_at)
     value, currency = _value(kind, wire.value), _currency(wire.currency)
     if kind.name in ("placed", "renewed", "paid") and currency is None:
-        raise _Fault(f"{kind.name} needs a currency, such as EUR.", "currency")
+        raise Fault(f"{kind.name} needs a currency, such as EUR.", "currency")
     parent_order_id = _id("parent_order_id", wire.parent_order_id)
     if kind.name == "renewed" and parent_order_id in (None, order_id):
-        raise _Fault(
+        raise Fault(
             "renewed needs parent_order_id, the subscription's first order, and an order_id of its "
             "own, such as 1001/2.",
             "parent_order_id",
         )
     source = wire.action_source or None
     if source is not None and source not in ACTION_SOURCES:
-        raise _Fault(
+        raise Fault(
             f"action_source is none of {', '.join(sorted(ACTION_SOURCES))}.", "action_source"
         )
     said = (order_id, kind.name, changed_at, value, currency, parent_order_id, source)
@@ -196,7 +198,7 @@ def _id(field: str, given: object) -> str | None:
         return None
     text = str(given)
     if len(text) > EVENT_ID_LENGTH_MAX:
-        raise _Fault(
+        raise Fault(
             f"{field} has {len(text)} characters, at most {EVENT_ID_LENGTH_MAX} are allowed.", field
         )
     return stored_event_id(text)
@@ -208,22 +210,22 @@ def _kind(given: str | None) -> Kind:
         return kind
     near = difflib.get_close_matches((given or "")[:40], _KIND, n=1)
     hint = f"did you mean {near[0]}?" if near else f"it must be one of {', '.join(_KIND)}."
-    raise _Fault(f"kind is {'missing' if not given else 'not known'}; {hint}", "kind")
+    raise Fault(f"kind is {'missing' if not given else 'not known'}; {hint}", "kind")
 
 
 def _value(kind: Kind, given: float | str | None) -> str | None:
     if given is None or given == "":
         if kind.value == "needed":
-            raise _Fault(f"{kind.name} needs a value, a plain number such as 49.90.", "value")
+            raise Fault(f"{kind.name} needs a value, a plain number such as 49.90.", "value")
         return None
     if kind.value == "none":
-        raise _Fault(f"{kind.name} takes no value; a part given back is refunded.", "value")
+        raise Fault(f"{kind.name} takes no value; a part given back is refunded.", "value")
     text = money(given)
     if text is None:
-        raise _Fault("value is not a plain number such as 49.90, with a point.", "value")
+        raise Fault("value is not a plain number such as 49.90, with a point.", "value")
     exact = Decimal(text)
     if exact < 0 or (exact == 0 and kind.name in ("refunded", "paid")):
-        raise _Fault("value must be more than zero; a refund of 30 is 30, not -30.", "value")
+        raise Fault("value must be more than zero; a refund of 30 is 30, not -30.", "value")
     # One sum, one text: 10.5 and "10.50" say the same.
     return f"{exact.normalize():f}"
 
@@ -231,26 +233,26 @@ def _value(kind: Kind, given: float | str | None) -> str | None:
 def _currency(given: str | None) -> str | None:
     code = (given or "").strip().upper()
     if code and not (len(code) == 3 and code.isascii() and code.isalpha()):
-        raise _Fault("currency is not a three-letter code such as EUR.", "currency")
+        raise Fault("currency is not a three-letter code such as EUR.", "currency")
     return code or None
 
 
-def _changed_at(given: float | str | None, received_at: int) -> int:
-    """The shop's own time of the change in µs since 1970."""
+def read_changed_at(given: float | str | None, received_at: int) -> int:
+    """The sender's own time of a change in µs since 1970. Raises Fault."""
     micros = _micros(given)
     if micros is None:
-        raise _Fault(
+        raise Fault(
             "changed_at is missing or no time; write 2026-11-01T10:00:00+01:00, or Unix seconds.",
             "changed_at",
         )
     if micros > received_at + FUTURE_S_MAX * 1_000_000:
-        raise _Fault(
+        raise Fault(
             "changed_at is more than a day in the future; as a number it is in seconds, not "
             "milliseconds.",
             "changed_at",
         )
     if micros < YEAR_2000_S * 1_000_000:
-        raise _Fault("changed_at is before the year 2000; as a number it is seconds.", "changed_at")
+        raise Fault("changed_at is before the year 2000; as a number it is seconds.", "changed_at")
     return micros
 
 
@@ -273,7 +275,7 @@ def _micros_of_text(text: str) -> int | None:
     except ValueError:
         return None
     if moment.tzinfo is None:
-        raise _Fault(
+        raise Fault(
             "changed_at names no time zone; end it with Z or an offset such as +01:00.",
             "changed_at",
         )

@@ -21,6 +21,7 @@ from doublet.cli.check import check
 from doublet.cli.destination import destination_app
 from doublet.cli.explain import explain
 from doublet.cli.imports import import_
+from doublet.cli.leads import lead_app
 from doublet.cli.options import (
     AsJson,
     Data,
@@ -36,6 +37,7 @@ from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
 from doublet.cli.quality import report_diagnostics, report_quality
 from doublet.cli.recipe import recipe
+from doublet.cli.reconcile import reconcile
 from doublet.cli.refused import refused_app
 from doublet.cli.relay import RELAY_COMMANDS
 from doublet.cli.report import report_app
@@ -60,6 +62,7 @@ report_app.command("diagnostics")(report_diagnostics)
 app.add_typer(report_app, name="report")
 app.add_typer(person_app, name="person")
 app.add_typer(order_app, name="order")
+app.add_typer(lead_app, name="lead")
 app.add_typer(shop_app, name="shop")
 app.add_typer(refused_app, name="refused")
 for name, command in RELAY_COMMANDS.items():
@@ -76,6 +79,7 @@ app.command()(alerts)
 app.command()(tail)
 app.command("import")(import_)
 app.command()(recipe)
+app.command()(reconcile)
 
 
 @app.command()

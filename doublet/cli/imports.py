@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -12,8 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table as RichTable
 
+from doublet.cli.mapping import (
+    Choices,
+    check_complete,
+    confirm,
+    for_programs,
+    given_mapping,
+    guess_columns,
+    show,
+    split_sets,
+)
 from doublet.cli.options import (
     AccountOption,
     AsJson,
@@ -30,11 +38,12 @@ from doublet.cli.options import (
 if TYPE_CHECKING:
     from doublet.catalog import Account, Catalog
     from doublet.imports.book import Book
-    from doublet.imports.files import Fault, FileSource
-    from doublet.imports.guess import Guessed
-    from doublet.imports.mapping import Mapping
+    from doublet.imports.fields import Known
+    from doublet.imports.files import Fault
     from doublet.imports.run import Checked, Imported, Plan
     from doublet.settings import Settings
+
+    NamesOf = Mapping[str, Known]
 
 TOLD_MAX = 20
 
@@ -90,11 +99,16 @@ Yes = Annotated[bool, typer.Option("--yes", help="Take the mapping as it is show
 
 
 class Asked(NamedTuple):
-    """What of an import is not about its mapping."""
+    """What the options say of an import besides."""
 
+    account: str | None
+    pixel: str | None
+    data: Path | None
+    is_history: bool
     is_dry: bool
     skips_bad: bool
     bad_rows: Path | None
+    is_confirmed: bool
     as_json: bool
 
 
@@ -127,32 +141,50 @@ def import_(
 
     Example: doublet import sales.csv --set action_source=physical_store --dry-run
     """
+    import_rows(
+        file,
+        Choices(*(maps, pairs, mapping, save_mapping, decimal, dates, time_zone, encoding, form)),
+        Asked(account, pixel, data, history, dry_run, skip_bad, bad_rows, yes, as_json),
+    )
+
+
+def import_rows(
+    file: Path,
+    choices: Choices,
+    asked: Asked,
+    names: NamesOf | None = None,
+    more: dict[str, str] | None = None,
+) -> None:
+    """Import a file as the options say. `names` say what columns are called, where that is not as
+    usual; `more` is what is set for all rows beside what `--set` says."""
     from doublet.imports.files import open_source
     from doublet.imports.mapping import write_mapping
     from doublet.imports.run import Plan
 
-    constants, settings_given = _split(pairs)
-    chosen = read_kept_settings(data, settings_given)
+    constants, settings_given = split_sets(choices.pairs)
+    chosen = read_kept_settings(asked.data, settings_given)
     catalog = open_catalog(chosen)
-    owner = catalog.account(account)
-    pixel_id = chosen_pixel(catalog, owner, pixel)
-    source = open_source(file, form, encoding)
-    given, aside = _given(mapping, maps, constants)
-    given.decimals = decimal or given.decimals
-    given.dates = dates or given.dates
-    given.time_zone = time_zone or given.time_zone
-    guessed = _guess(source, given, aside, owner, is_whole=mapping is not None)
-    asked = Asked(dry_run, skip_bad, bad_rows, as_json)
-    if not as_json:
-        _show(source, guessed, owner)
-    _check_complete(guessed)
-    if save_mapping is not None:
-        write_mapping(save_mapping, guessed.mapping)
-    if not dry_run and not yes and mapping is None:
-        _confirm()
+    owner = catalog.account(asked.account)
+    pixel_id = chosen_pixel(catalog, owner, asked.pixel)
+    source = open_source(file, choices.form, choices.encoding)
+    given, aside = given_mapping(choices.mapping, choices.maps, {**(more or {}), **constants})
+    given.decimals = choices.decimal or given.decimals
+    given.dates = choices.dates or given.dates
+    given.time_zone = choices.time_zone or given.time_zone
+    guessed = guess_columns(
+        source, given, aside, owner, names, is_whole=choices.mapping is not None
+    )
+    must_be_confirmed = not (asked.is_dry or asked.is_confirmed or choices.mapping)
+    if must_be_confirmed or not asked.as_json:
+        show(source, guessed, owner)
+    check_complete(guessed)
+    if choices.save_mapping is not None:
+        write_mapping(choices.save_mapping, guessed.mapping)
+    if must_be_confirmed:
+        confirm()
     country = catalog.pixel_rules(pixel_id).phone_country
-    plan = Plan(source, guessed.mapping, owner, pixel_id, history, country)
-    run_import(chosen, plan, asked, {"mapping": _told(guessed)})
+    plan = Plan(source, guessed.mapping, owner, pixel_id, asked.is_history, country)
+    _run(chosen, plan, asked, {"mapping": for_programs(guessed)})
 
 
 def chosen_pixel(catalog: Catalog, owner: Account, pixel: str | None) -> str:
@@ -173,147 +205,10 @@ def chosen_pixel(catalog: Catalog, owner: Account, pixel: str | None) -> str:
     return pixels[0].pixel_id
 
 
-# --- the mapping -----------------------------------------------------------------------------
-
-
-def _split(pairs: list[str] | None) -> tuple[dict[str, str], list[str]]:
-    """What `--set` says of all rows, and of settings."""
-    from doublet.imports.mapping import check_field
-    from doublet.settings import SETTINGS
-
-    known = {setting.name for setting in SETTINGS}
-    constants: dict[str, str] = {}
-    settings_given = []
-    for pair in pairs or []:
-        name, sign, text = pair.partition("=")
-        if not sign or not text:
-            raise typer.BadParameter(f"{pair!r} is not of the form --set NAME=TEXT.")
-        if name in known:
-            settings_given.append(pair)
-        else:
-            constants[check_field(name)] = text
-    return constants, settings_given
-
-
-def _given(
-    file: Path | None, maps: list[str] | None, constants: dict[str, str]
-) -> tuple[Mapping, frozenset[str]]:
-    """The mapping that one has said, and the columns to leave aside. What a file leaves out is left
-    out."""
-    from doublet.imports.mapping import Mapping, check_field, read_mapping
-
-    kept = read_mapping(file) if file else Mapping({})
-    columns, aside = dict(kept.columns), set()
-    for pair in maps or []:
-        # A column's name may hold the sign; a field's does not.
-        column, sign, field = pair.rpartition("=")
-        if not sign or not column:
-            raise typer.BadParameter(f"{pair!r} is not of the form --map COLUMN=FIELD.")
-        if field:
-            columns[column] = check_field(field)
-        else:
-            columns.pop(column, None)
-            aside.add(column)
-    kept.columns, kept.constants = columns, {**kept.constants, **constants}
-    return kept, frozenset(aside)
-
-
-def _guess(
-    source: FileSource,
-    given: Mapping,
-    aside: frozenset[str],
-    owner: Account,
-    *,
-    is_whole: bool = False,
-) -> Guessed:
-    """What each column is; `is_whole` says that nothing is to be guessed."""
-    from doublet.errors import SenderError
-    from doublet.imports.guess import guess
-    from doublet.imports.mapping import check_mapping
-
-    columns, rows = source.sample()
-    if source.format == "jsonl":
-        # Not every object has every key.
-        columns = list(dict.fromkeys([*columns, *given.columns]))
-    check_mapping(given, columns)
-    for column in sorted(aside - set(columns)):
-        raise SenderError(f"The file has no column {column!r}.", "The table shows all columns.")
-    if is_whole:
-        aside = frozenset(columns) - given.columns.keys()
-    guessed = guess(columns, rows, given, owner.currency, aside)
-    check_mapping(guessed.mapping, columns)
-    return guessed
-
-
-def _show(source: FileSource, guessed: Guessed, owner: Account) -> None:
-    from doublet.redact import redact
-
-    table = RichTable("column", "field", "why", "example")
-    aside = []
-    for column in guessed.columns:
-        name = literal(redact(column.column))
-        if column.field:
-            table.add_row(name, column.field, literal(column.why), literal(column.example))
-        else:
-            aside.append(f"{name} ({literal(column.why)})" if column.why else name)
-    for field, (text, why) in guessed.constants.items():
-        table.add_row("(all rows)", field, why, literal(text))
-    err.print(table)
-    mapping = guessed.mapping
-    zone = mapping.time_zone or owner.time_zone
-    notes = [f"Times without an offset are on the clocks of {zone}."]
-    if mapping.decimals:
-        notes.append(f"Decimals stand behind a {mapping.decimals}.")
-    if mapping.dates:
-        notes.append(f"In dates such as 11/01/2026 the {mapping.dates.partition('-')[0]} is first.")
-    err.print(" ".join(notes))
-    if aside:
-        err.print(f"Left aside: {', '.join(aside)}.")
-
-
-def _told(guessed: Guessed) -> dict[str, Any]:
-    """The mapping for programs."""
-    return {
-        "columns": {each.column: each.field for each in guessed.columns if each.field},
-        "constants": {field: text for field, (text, _) in guessed.constants.items()},
-        "left_aside": [each.column for each in guessed.columns if not each.field],
-        "decimals": guessed.mapping.decimals,
-        "dates": guessed.mapping.dates,
-    }
-
-
-def _check_complete(guessed: Guessed) -> None:
-    from doublet.errors import SenderError
-    from doublet.imports.mapping import missing
-
-    lacking = missing(guessed.mapping)
-    if lacking:
-        raise SenderError(
-            "Nothing says " + "\nnor ".join(lacking) + ".",
-            "Say it and run the command again; docs/imports.md lists the fields.",
-        )
-
-
-def _confirm() -> None:
-    from doublet.errors import OperatorError
-
-    if not sys.stdin.isatty():
-        raise OperatorError(
-            "The mapping was guessed and nobody has confirmed it.",
-            "Give --yes to take it as it is shown, mend it with --map and --set, or keep it with "
-            "--save-mapping and name it with --mapping.",
-        )
-    if not typer.confirm("Is each column what the table says?", err=True):
-        raise OperatorError(
-            "Nothing was imported.",
-            "Mend the mapping with --map COLUMN=FIELD and --set FIELD=TEXT.",
-        )
-
-
 # --- the import ------------------------------------------------------------------------------
 
 
-def run_import(chosen: Settings, plan: Plan, asked: Asked, told: dict[str, Any]) -> None:
+def _run(chosen: Settings, plan: Plan, asked: Asked, told: dict[str, Any]) -> None:
     """Look through a file and, unless that is all that is asked, import it; print what was done,
     for programs together with what is `told` already."""
     from doublet.imports.run import open_book
@@ -369,7 +264,8 @@ def _bring_in(
     with _bar() as bar:
         task = bar.add_task("Importing …", total=checked.rows or None, completed=after)
         done = bring_in(chosen, plan, book, file_key, lambda rows: bar.update(task, completed=rows))
-    if (done.imported + done.known, done.bad) != (checked.good, sum(checked.bad.values())):
+    seen = done.imported + done.known + done.repeated, done.bad
+    if seen != (checked.good + checked.repeated, sum(checked.bad.values())):
         raise SenderError(
             f"{plan.source.path.name} has changed meanwhile, or some of it has grown too old: "
             f"{done.imported:,} events were imported.",

@@ -63,7 +63,7 @@ def report_overview(
     """
     from doublet.ask import read_overview, read_overview_csv
 
-    _check(since, until, as_json and as_csv)
+    check_forms(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
     owner, filters = _question(chosen, account, pixel, since, until)
     filters["with_marked"] = with_marked
@@ -101,7 +101,7 @@ def report_coverage(
     """
     from doublet.ask import CoverageFilters, read_coverage, read_coverage_csv
 
-    _check(since, until, as_json and as_csv)
+    check_forms(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
     owner, filters = _question(chosen, account, pixel, since, until)
     filters["with_marked"] = with_marked
@@ -118,7 +118,7 @@ def report_coverage(
         _say_none({**filters, "event_name": event_name})
 
 
-def _check(since: datetime | None, until: datetime | None, is_twofold: bool) -> None:
+def check_forms(since: datetime | None, until: datetime | None, is_twofold: bool) -> None:
     """What cannot be meant, whatever the data folder holds."""
     if is_twofold:
         raise typer.BadParameter("--json and --csv are two forms of one report; choose one.")
@@ -197,7 +197,7 @@ def report_orders(
     from doublet.ask import read_orders
     from doublet.reports.orders import OrdersRow
 
-    _check(since, until, as_json and as_csv)
+    check_forms(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
     days = {"since": since.date() if since else None, "until": until.date() if until else None}
@@ -213,6 +213,53 @@ def report_orders(
         err.print("No orders." if since or until else "No orders yet.")
     for note in _notes(report):
         err.print(escape(note))
+
+
+@report_app.command("leads")
+def report_leads(
+    account: AccountOption = None,
+    pixel: PixelOption = None,
+    since: Since = None,
+    until: Until = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    pairs: SetOption = None,
+) -> None:
+    """Per stage that CRMs have reported back: leads, their share of all, and after how long.
+
+    Example: doublet report leads --since 2026-11-01 --csv
+    """
+    from doublet import reports
+    from doublet.ask import read_leads
+    from doublet.reports.leads import LeadStageRow, duration
+
+    check_forms(since, until, as_json and as_csv)
+    chosen = read_kept_settings(data, pairs)
+    owner, filters = _question(chosen, account, pixel, since, until)
+    report = read_leads(
+        chosen, owner, pixel_id=filters["pixel_id"], since=filters["since"], until=filters["until"]
+    )
+    if as_json:
+        print_report(report)
+    elif as_csv:
+        print(reports.as_csv(report.rows, LeadStageRow), end="")
+    elif not report.leads:
+        err.print("No leads match." if any(filters.values()) else "No leads yet.")
+    else:
+        rows = [
+            [
+                literal(row.stage),
+                f"{row.leads:,}",
+                reports.as_percent(row.leads, report.leads),
+                f"{row.matched:,}",
+                duration(row.median_s),
+            ]
+            for row in report.rows
+        ]
+        titles = ["stage", "leads", "of all leads", "matched", "half of them within"]
+        _print_figures(titles, rows, 1, anyway=True)
+        out.print(f"{report.leads:,} leads, {report.matched:,} of them reported by a browser.")
 
 
 def print_report(report: Any) -> None:

@@ -53,6 +53,11 @@ class Accounts:
             found = self._directory.account_of_pixel.get(pixel_id)
         return found
 
+    def pixels_of(self, account_id: str) -> list[str]:
+        """The pixels of an account, as of the last reading."""
+        owners = self._directory.account_of_pixel
+        return [pixel_id for pixel_id, owner in owners.items() if owner == account_id]
+
     def phone_country_of(self, pixel_id: str) -> str:
         """The country of a pixel's phone numbers without country code, empty for none."""
         rules = self._directory.rules_of_pixel.get(pixel_id)

@@ -76,10 +76,8 @@ class Book:
 
     def __init__(self, file: Path) -> None:
         """Raises NewerFormatError for a file that a newer Doublet has written."""
-        is_new = not file.exists()
+        file.touch(0o600)
         self._db = sqlite3.connect(file, isolation_level=None)
-        if is_new:
-            file.chmod(0o600)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = full")
         (version,) = self._db.execute("pragma user_version").fetchone()

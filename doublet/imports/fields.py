@@ -165,6 +165,22 @@ KNOWN_NAMES: dict[str, Known] = _known_names()
 """By `plain_name`."""
 
 
+LEAD_NAMES: dict[str, Known] = KNOWN_NAMES | {
+    plain_name(name): Known(field, place)
+    for field, names in {
+        "event_name": "stage|lead stage|deal stage|lifecycle stage|pipeline stage|lead status"
+        "|status|phase|stufe",
+        "event_time": "changed at|stage changed at|changed|last modified|last modified date"
+        "|last stage change date|modified at|updated at|geändert am|datum",
+        "lead_id": "lead|record id|contact id|deal id|id|doublet_event_id",
+        "value": "deal value|deal amount|lead value|expected revenue",
+        CUSTOM + "lead_event_source": "crm|lead_event_source",
+    }.items()
+    for place, name in enumerate(names.split("|"))
+}
+"""The same in a CRM's file of leads and their stages."""
+
+
 class Export(NamedTuple):
     """The order export of a shop system: columns by which it is known, what each of them is where
     names alone would not tell, and what is the same for all its rows."""

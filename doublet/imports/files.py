@@ -7,6 +7,7 @@ them; a row that cannot be read is a fault with its line, and the next one is re
 from __future__ import annotations
 
 import csv
+import glob
 import gzip
 import hashlib
 import io
@@ -167,7 +168,11 @@ def _csv_rows(source: FileSource, plain: BinaryIO) -> Rows:
 
 def _cells(lines: TextIO) -> Rows:
     first = lines.readline()
+    above = 0
     delimiter = max(",;\t|", key=first.count)
+    if said := _says_separator(first):
+        # Excel writes and reads such a line.
+        delimiter, above, first = said[1], 1, lines.readline()
     csv.field_size_limit(_CELL_LENGTH_MAX)
     reader = csv.reader(_again(first, lines), delimiter=delimiter)
     try:
@@ -176,7 +181,7 @@ def _cells(lines: TextIO) -> Rows:
         yield Fault(1, "", "unreadable", f"{error}.")
         return
     while True:
-        line = reader.line_num + 1
+        line = above + reader.line_num + 1
         try:
             cells = next(reader, None)
         except csv.Error as error:
@@ -204,6 +209,9 @@ def _cells(lines: TextIO) -> Rows:
                 if name
             },
         )
+
+
+_says_separator = re.compile(r"sep=(.)\s*", re.IGNORECASE).fullmatch
 
 
 def _again(first: str, lines: Iterator[str]) -> Iterator[str]:
@@ -269,7 +277,9 @@ def _parquet_rows(path: Path) -> Rows:
     try:
         try:
             connection.execute("set timezone = 'UTC'")
-            found = connection.execute("select * from read_parquet($path)", {"path": str(path)})
+            found = connection.execute(
+                "select * from read_parquet($path)", {"path": glob.escape(str(path))}
+            )
         except duckdb.Error as error:
             raise SenderError(
                 f"{path.name} is no Parquet file that can be read.",

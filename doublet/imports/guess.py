@@ -16,6 +16,7 @@ from doublet.imports.fields import (
     KNOWN_NAMES,
     LINE,
     Export,
+    Known,
     plain_name,
 )
 from doublet.imports.mapping import Mapping as ColumnMapping
@@ -54,9 +55,10 @@ def guess(
     given: ColumnMapping,
     currency: str,
     aside: frozenset[str] = frozenset(),
+    names: Mapping[str, Known] = KNOWN_NAMES,
 ) -> Guessed:
     """Guess what `given` leaves open. `rows` are some of the file, `currency` is the account's,
-    `aside` are columns that must not be mapped."""
+    `aside` are columns that must not be mapped, `names` say what names mean."""
     export = next((each for each in EXPORTS if each.needs <= set(columns)), None)
     texts = {column: _texts(column, rows) for column in columns}
     found: dict[str, tuple[str, str]] = {
@@ -65,7 +67,7 @@ def guess(
     taken = {*given.columns.values(), *given.constants}
     open_columns = [each for each in columns if each not in found and each not in aside]
     _by_export(export, open_columns, found, taken)
-    _by_name([each for each in open_columns if each not in found], texts, found, taken)
+    _by_name([each for each in open_columns if each not in found], names, texts, found, taken)
     _by_value([each for each in open_columns if each not in found], texts, rows, found, taken)
     constants = {field: (text, "as you say") for field, text in given.constants.items()}
     fields = {column: field for column, (field, _) in found.items() if field}
@@ -112,19 +114,20 @@ def _by_export(
         assert export is not None
         field = export.columns.get(column)
         if field == "" or (field and field not in taken):
-            found[column] = (field, export.name)
+            found[column] = (field, export.name if field else "")
             taken.add(field)
 
 
 def _by_name(
     columns: Sequence[str],
+    names: Mapping[str, Known],
     texts: Mapping[str, list[str]],
     found: dict[str, tuple[str, str]],
     taken: set[str],
 ) -> None:
     candidates: dict[str, list[tuple[int, int, str]]] = {}
     for number, column in enumerate(columns):
-        known = KNOWN_NAMES.get(plain_name(column))
+        known = names.get(plain_name(column))
         if known is not None:
             if _fits(known.field, texts[column]):
                 candidates.setdefault(known.field, []).append((known.place, number, column))
@@ -143,7 +146,7 @@ def _by_name(
 
 def _fits(field: str, texts: Sequence[str]) -> bool:
     """Whether some of what is in a column can be what its name says, or nothing is in it."""
-    looks = _LOOKS_OF.get(FIELD[field].kind)
+    looks = _LOOKS_OF.get(FIELD[field].kind) if field in FIELD else None
     return looks is None or not texts or any(map(looks, texts))
 
 

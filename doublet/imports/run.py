@@ -17,7 +17,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from doublet.accept import Arrival
+from doublet.accept import Arrival, with_lead_id
+from doublet.accept.leads import EVENT_SOURCE
+from doublet.accept.orders import Fault as LeadFault
 from doublet.accept.record import event_record
 from doublet.catalog import Account
 from doublet.collect.appender import Clock
@@ -292,6 +294,11 @@ def _named(made: Made, seen: Seen, mapper: RowMapper) -> WireEvent | Fault | Non
     event = made.event
     if isinstance(event, Fault):
         return event
+    if (event.custom_data or {}).get("event_source") == EVENT_SOURCE:
+        try:
+            return with_lead_id(event)
+        except LeadFault as fault:
+            return Fault(made.line, mapper.column_of("lead_id"), "lead_id", str(fault))
     if event.event_id:
         return _apart(made.line, event, seen, mapper)
     said = _digest(event)

@@ -12,7 +12,7 @@ from doublet.alerts.book import Alert
 from doublet.collect.scripts import MatchingSettings
 from doublet.collect.shops import Visitor
 from doublet.destinations.status import DestinationStatus
-from doublet.event import EventsRequest, OrdersRequest, WireEvent
+from doublet.event import EventsRequest, LeadsRequest, OrdersRequest, WireEvent
 from doublet.explain import Story
 from doublet.guide.guide import Progress
 from doublet.health import Health
@@ -23,6 +23,7 @@ from doublet.relay.fill import Backfill, Backfilled
 from doublet.reports import OverviewRow, TimelineRow
 from doublet.reports.coverage import CoverageRow
 from doublet.reports.diagnostics import DiagnosticRow
+from doublet.reports.leads import LeadsReport
 from doublet.reports.orders import OrderLedger, OrdersReport
 from doublet.reports.quality import QualityRow
 from doublet.web.person import Ask
@@ -54,6 +55,14 @@ class OrdersReceived(msgspec.Struct):
     """How many messages about orders are durable now."""
 
     orders_received: int
+    messages: list[str]
+    fbtrace_id: str
+
+
+class LeadsReceived(msgspec.Struct):
+    """How many stages of leads are durable now."""
+
+    leads_received: int
     messages: list[str]
     fbtrace_id: str
 
@@ -241,6 +250,15 @@ OPERATIONS: tuple[Operation, ...] = (
         when="Every message is durable.",
         bodies={JSON: OrdersRequest},
     ),
+    Operation(
+        "post",
+        "/v1/leads",
+        "Take stages of leads (docs/leads.md).",
+        answers={JSON: LeadsReceived},
+        refused=_DOOR,
+        when="Every stage is durable.",
+        bodies={JSON: LeadsRequest},
+    ),
     _script("/px.js", "The pixel's script."),
     _script("/px-core.js", "The same without what it reports by itself."),
     _script("/px-debug.js", "What shows on the page what the pixel does."),
@@ -294,6 +312,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/quality.csv", "The same per event name and key.", None, *_QUESTION, "event_name"),
     _report("/alerts.json", "What is unusual.", list[Alert], "account", "pixel"),
     _report("/explain.json", "Stories of events.", list[Story], "event_id", "account", "pixel"),
+    _report("/leads.json", "Stages of leads.", LeadsReport, *_QUESTION),
+    _report("/leads.csv", "The same.", None, *_QUESTION),
     _report("/orders.json", "Orders per day.", OrdersReport, *_ORDERS),
     _report("/orders.csv", "The same.", None, *_ORDERS),
     _report("/order.json", "One order's ledger.", OrderLedger, "order_id", "account"),

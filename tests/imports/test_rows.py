@@ -244,6 +244,9 @@ def test_spreadsheets_write_csv_as_they_like(tmp_path: Path, separator: str) -> 
         assert Cells(2, {"A": "1", "B": "two\nlines", "A #2": "3"}) == first
         assert (5, "cells") == (fault.line, getattr(fault, "reason", ""))
         assert 6 == last.line
+    file.write_text("sep=|\nA|B,C\n1|2\n3\n")
+    first, fault = read(file)
+    assert (Cells(3, {"A": "1", "B,C": "2"}), 4) == (first, fault.line)
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress("Ä;B\nü;2\n".encode("cp1252")))
     assert [Cells(2, {"Ä": "ü", "B": "2"})] == read(tmp_path / "b.csv.gz", encoding="cp1252")
     with pytest.raises(SenderError, match="not utf-8"):
@@ -265,7 +268,7 @@ def test_objects_are_flattened(tmp_path: Path) -> None:
 
 
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
-    file = tmp_path / "a.parquet"
+    file = tmp_path / "sales[1].parquet"
     duckdb.execute(
         "copy (select timestamptz '2026-11-01 10:00:00+01' as t, 12.50::decimal(9, 2) as v, "
         f"{{'em': 'a@b.example'}} as user_data, 7::bigint as o) to '{file}'"

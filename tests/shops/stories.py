@@ -18,7 +18,7 @@ import msgspec
 
 from doublet.catalog import Shop
 from doublet.catalog.rows import ShopRules, ShopSecret
-from doublet.shops import PLATFORMS, Errand, Headers, Told
+from doublet.shops import PLATFORMS, Errand, Told
 from tests.factories import ACCOUNT, NOON, PIXEL, SECOND
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "shops"
@@ -92,7 +92,7 @@ def patched(target: Any, patch: Any) -> Any:
     return found
 
 
-def signed(platform: str, topic: str, body: bytes, delivery_id: str = "1") -> Headers:
+def signed(platform: str, topic: str, body: bytes, delivery_id: str = "1") -> dict[str, str]:
     """The headers that a platform sends with a delivery."""
     digest = hmac.digest(SECRET.encode(), body, "sha256")
     signature = base64.b64encode(digest).decode()

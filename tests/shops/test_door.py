@@ -286,3 +286,24 @@ def test_an_answer_means_that_it_is_on_disk(tmp_path: Path) -> None:
         collector.client.close()
         collector.catalog.close()
         collector.kill()
+
+
+def test_what_has_no_time_of_its_own_happened_when_it_came(server: Collector) -> None:
+    shop = make_shop(server, "woocommerce")
+    server.new_records()
+    body = b'{"id": 727}'
+    before = int(time.time())
+    answer = server.client.post(
+        f"/v1/shops/{shop.shop_id}/webhooks",
+        content=body,
+        headers={
+            "x-wc-webhook-topic": "order.deleted",
+            "x-wc-webhook-signature": base64.b64encode(
+                hmac.digest(b"one", body, "sha256")
+            ).decode(),
+        },
+    )
+    assert {"events": 0, "orders": 1} == answer.json()
+    message = server.new_record()
+    assert ("cancelled", "727") == (message["kind"], message["order_id"])
+    assert before <= message["changed_at"] / 1e6 <= time.time()

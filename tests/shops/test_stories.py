@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from doublet.accept import Arrival, accept_events, order_record
-from doublet.event import EventsRequest, WireOrder
-from doublet.shops import PLATFORMS, Told
+from doublet.accept import Arrival
+from doublet.shops import PLATFORMS, Resource, Told
+from doublet.shops.records import records_of
 from tests.factories import ACCOUNT, NOON, PIXEL, SECOND, Pipeline
 from tests.orders.ledgers import amounts, ledgers, orders
 from tests.shops.stories import Story, stories, told
@@ -81,25 +81,21 @@ def _ways(story: Story) -> list[tuple[int, ...]]:
 
 def _records(said: Told, order_id: str, received_at: int) -> list[bytes]:
     """The records of what a delivery says, about an order of that id."""
-    arrival = Arrival(ACCOUNT, PIXEL, "server", received_at, 0)
-    made = []
-    for event in () if said.is_test else said.events:
-        custom_data = {**event.get("custom_data", {})}
+
+    def renamed(event: Resource) -> Resource:
+        custom_data = dict(event.get("custom_data", {}))
         if "order_id" in custom_data:
             custom_data["order_id"] = order_id
         event_id = f"{order_id}/{event['event_id']}"
-        element = {**event, "event_id": event_id, "custom_data": custom_data}
-        data = [msgspec.Raw(msgspec.json.encode(element))]
-        records = accept_events(EventsRequest(data=data), arrival)
-        assert isinstance(records, list), records
-        made += records
-    for message in said.orders:
-        record = order_record(
-            msgspec.convert({**message, "order_id": order_id}, WireOrder), arrival
-        )
-        assert isinstance(record, bytes), record
-        made.append(record)
-    return made
+        return {**event, "event_id": event_id, "custom_data": custom_data}
+
+    about = said._replace(
+        events=tuple(renamed(event) for event in said.events),
+        orders=tuple({**message, "order_id": order_id} for message in said.orders),
+    )
+    made = records_of(about, Arrival(ACCOUNT, PIXEL, "server", received_at, 0), {})
+    assert [] == made.refused
+    return made.records
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
