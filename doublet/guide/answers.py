@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
@@ -14,6 +15,9 @@ from doublet.recipes import PLATFORMS, Platform
 
 GoalKey = Literal["purchases", "leads"]
 URL_LENGTH_MAX = 500
+_IN_PATH = "/%:@!&()*+,;=~-._"
+_is_host = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?").fullmatch
+_is_ipv6 = re.compile(r"[0-9a-fA-F:.]+").fullmatch
 
 
 class Choice(NamedTuple):
@@ -127,6 +131,8 @@ def read_site_url(text: str) -> str:
 
     >>> read_site_url("shop.example"), read_site_url("localhost:8080/shop")
     ('https://shop.example/', 'http://localhost:8080/shop')
+    >>> read_site_url("https://Bücher.example/a'b?c=d%20e")
+    'https://xn--bcher-kva.example/a%27b?c=d%20e'
     """
     example = "Write the address of a page, such as https://shop.example/."
     if not text or len(text) > URL_LENGTH_MAX or not text.isprintable() or " " in text:
@@ -139,9 +145,25 @@ def read_site_url(text: str) -> str:
         port = parts.port
     except ValueError:
         raise AnswerError("site_url", f"{text} is no address.", example) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or port == 0:
+    host = _host_name(parts.hostname or "")
+    if parts.scheme not in ("http", "https") or not host or parts.username or port == 0:
         raise AnswerError("site_url", f"{text} is no address of a site.", example)
-    return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", parts.query, ""))
+    # It is shown inside of commands and settings, where quotes and blanks mean something.
+    path, query = quote(parts.path or "/", safe=_IN_PATH), quote(parts.query, safe=_IN_PATH + "?")
+    return urlunsplit((parts.scheme, f"{host}:{port}" if port else host, path, query, ""))
+
+
+def _host_name(host: str) -> str:
+    """A host as browsers send it, empty for what is none."""
+    import idna
+
+    try:
+        host = host if host.isascii() else idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        return ""
+    if ":" in host:
+        return f"[{host}]" if _is_ipv6(host) else ""
+    return host.lower() if _is_host(host) else ""
 
 
 def _host(site_url: str) -> str:

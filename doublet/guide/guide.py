@@ -16,7 +16,7 @@ import msgspec
 
 from doublet.catalog import Account, Catalog, Setup
 from doublet.engine import Engine
-from doublet.errors import DoubletError
+from doublet.errors import BusyError, DoubletError
 from doublet.explain import explain
 from doublet.guide.answers import EVENT_OF_GOAL, Answers, platform_of
 from doublet.guide.checks import CHECKS, judge
@@ -29,6 +29,7 @@ from doublet.guide.steps import Step
 from doublet.refused import Cause
 
 TOKEN_AGE_S = 3600.0
+CHECKS_MAX = 8
 _TOKENS_MAX = 100
 logger = logging.getLogger(__name__)
 _is_store_hash = re.compile(r"[a-z0-9]{4,40}").fullmatch
@@ -213,11 +214,9 @@ class Guide:
     # --- checking -----------------------------------------------------------------------------
 
     def start_check(self, setup: Setup, access_token: str = "", *, trusted: bool = False) -> None:
-        """Begin a check, unless one is under way."""
-        with self._lock:
-            if setup.setup_id in self._running:
-                return
-            self._running.add(setup.setup_id)
+        """Begin a check, unless one is under way. Raises BusyError when there are too many."""
+        if not self._take_turn(setup.setup_id):
+            return
         threading.Thread(
             target=self._check_and_tell,
             args=(setup, access_token, trusted),
@@ -227,7 +226,7 @@ class Guide:
 
     def _check_and_tell(self, setup: Setup, access_token: str, trusted: bool) -> None:
         try:
-            self.check(setup, access_token, trusted=trusted)
+            self._check(setup, access_token, trusted)
         except DoubletError as error:
             self._problems[setup.setup_id] = str(error)
         except Exception:
@@ -238,10 +237,31 @@ class Guide:
             with self._lock:
                 self._running.discard(setup.setup_id)
 
+    def _take_turn(self, setup_id: str) -> bool:
+        """Whether a check may begin now; False when one of this setup is under way. Sites are
+        looked at one after the other, and who waits holds a thread."""
+        with self._lock:
+            if setup_id in self._running:
+                return False
+            if len(self._running) >= CHECKS_MAX:
+                raise BusyError(f"{CHECKS_MAX} sites are being looked at.", "Try again later.")
+            self._running.add(setup_id)
+            self._problems.pop(setup_id, None)
+            return True
+
     def check(self, setup: Setup, access_token: str = "", *, trusted: bool = False) -> Progress:
         """Look at the live site and try the server's road; `trusted` lets it look at private
-        networks. Raises OperatorError for a site that may not be opened."""
-        self._problems.pop(setup.setup_id, None)
+        networks. Raises OperatorError for a site that may not be opened, and BusyError."""
+        if not self._take_turn(setup.setup_id):
+            raise BusyError("This site is being looked at already.", "Try again in a moment.")
+        try:
+            found = self._check(setup, access_token, trusted)
+        finally:
+            with self._lock:
+                self._running.discard(setup.setup_id)
+        return msgspec.structs.replace(found, running=False)
+
+    def _check(self, setup: Setup, access_token: str, trusted: bool) -> Progress:
         expected = self._expected(setup)
         sight = self._look(expected, reaches_private=trusted)
         found = judge(sight, expected, int(self._now()))

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from doublet.catalog import Account, Setup
-from doublet.errors import OperatorError
+from doublet.errors import BusyError, OperatorError
 from doublet.guide.answers import GOALS, PLACES, AnswerError, read_answers, read_site_url
 from doublet.guide.guide import TITLES, Guide
 from doublet.guide.making import Begun, described, test_url
@@ -222,7 +222,10 @@ class _Setups:
     def check(self, setup: Setup, given: Mapping[str, str], visitor: Visitor, token: str) -> str:
         """Begin to look at the live site."""
         own = "" if visitor.is_operator else token
-        self._guide.start_check(setup, own, trusted=visitor.is_operator)
+        try:
+            self._guide.start_check(setup, own, trusted=visitor.is_operator)
+        except BusyError as error:
+            raise _busy(error) from None
         return "#checks"
 
     def test(self, setup: Setup, given: Mapping[str, str], visitor: Visitor, token: str) -> str:
@@ -291,6 +294,8 @@ class _Setups:
             found = await run_in_threadpool(
                 lambda: self._guide.check(setup, own, trusted=visitor.is_operator)
             )
+        except BusyError as error:
+            raise _busy(error) from None
         except OperatorError as error:
             raise Refused(Refusal(Reason.PARAMETER_INVALID, str(error), "site_url")) from None
         return _json(found)
@@ -305,6 +310,10 @@ class _Setups:
 
 _ACTIONS = ("check", "test", "token", "shop", "site", "share", "unshare")
 """The forms of a setup's page, by the last part of their address."""
+
+
+def _busy(error: BusyError) -> Refused:
+    return Refused(Refusal(Reason.BUSY, error.message))
 
 
 def _names(setup: Setup) -> dict[str, str]:

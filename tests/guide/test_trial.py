@@ -25,13 +25,6 @@ PURCHASE = {"value": 49.90, "currency": "EUR"}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuideServer]:
-    running = GuideServer(tmp_path_factory.mktemp("trial"))
-    yield running
-    running.close()
-
-
-@pytest.fixture(scope="module")
 def site(server: GuideServer) -> Iterator[PlainSite]:
     made = PlainSite(server.port)
     yield made

@@ -14,8 +14,20 @@ from doublet.catalog import Setup
 from doublet.recipes import Piece
 from tests.guide.server import GuideServer
 from tests.guide.webhooks import deliver
-from tests.sites import demo_site
+from tests.sites import SITES, demo_site
 from tests.sites.shops import ShopifySite
+
+SHARES = {
+    "shops": ("shopify", "woocommerce", "bigcommerce"),
+    "sites": ("webflow", "html", "wordpress", "gtm"),
+    "frameworks": ("nextjs", "django", "flask", "fastapi"),
+}
+"""Platforms by the test module that walks them, so that two processes share the way."""
+
+
+def ways(share: str) -> list[tuple[str, str]]:
+    """Platform and goal of each way of a share."""
+    return [way for way in SITES if way[0] in SHARES[share]]
 
 
 class Seen(NamedTuple):

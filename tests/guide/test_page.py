@@ -1,27 +1,15 @@
-"""For each platform and goal, the guide as it is written leads to "verified", in Chromium."""
+"""The guide's pages where a visitor must agree first, without script, and on a small screen."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ViewportSize, expect
 
 from tests.guide.plain_site import PlainSite
 from tests.guide.server import GuideServer
-from tests.guide.walk import begin, walk
-from tests.sites import SITES
+from tests.guide.walk import begin
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuideServer]:
-    running = GuideServer(tmp_path_factory.mktemp("walk"))
-    yield running
-    running.close()
-
 
 CONSENT = """
 <script>
@@ -88,12 +76,3 @@ def test_the_pages_work_without_script_on_a_small_screen(
             assert 360 == page.evaluate("document.documentElement.scrollWidth")
     finally:
         site.close()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("platform", "goal"), sorted(SITES))
-def test_the_guide_leads_to_verified(
-    server: GuideServer, browser: Browser, platform: str, goal: str, tmp_path: Path
-) -> None:
-    with browser.new_context() as context:
-        walk(server, context, platform, goal, tmp_path / "site")
