@@ -14,6 +14,7 @@ from doublet.destinations.status import DestinationStatus
 from doublet.event import EventsRequest, OrdersRequest, WireEvent
 from doublet.explain import Story
 from doublet.health import Health
+from doublet.reconcile import LIMIT_MAX, Reconciliation
 from doublet.refusal import Reason
 from doublet.refused import Cause, RefusedRequest
 from doublet.refused.replay import Replay, Wish
@@ -142,6 +143,11 @@ PARAMETERS: dict[str, Any] = {
     "refused": _query("id", "Only this request."),
     "erasure": _query("id", "Only this erasure."),
     "fields": _query("fields", "Names, by commas."),
+    "shop": _query("shop", "The shop that the orders are of, by id."),
+    "is_whole": _query("is_whole", "1: so are all of a day before and a day after.", _FLAG),
+    "listed": _query(
+        "limit", "Listed of each finding.", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}
+    ),
     "dataset_id": {**_query("dataset_id", "The pixel (dataset)."), "required": True},
 }
 
@@ -335,6 +341,16 @@ OPERATIONS: tuple[Operation, ...] = (
         (400, 401, 404, 413, 503),
         when="They are in the outbox.",
         bodies={JSON: Backfill},
+    ),
+    Operation(
+        "post",
+        "/v1/reconcile",
+        "Compare a shop's orders, a JSON object a line, with what is here (docs/reconcile.md).",
+        (*_ORDERS, "shop", "is_whole", "listed"),
+        {JSON: Reconciliation},
+        (400, 401, 413, 503),
+        when="They were compared.",
+        bodies={"text/plain": {"type": "string"}},
     ),
     Operation(
         "post",
