@@ -158,3 +158,9 @@ def test_relay_compares_senders_and_catches_up() -> None:
     assert {"doublet relay": 1, "SDK batch processor": 6, "one call per event": 300} == requests
     assert 0 < result["catch_up"]["events_per_s"]
     assert 0 < result["catch_up"]["hits_meanwhile"]["p50_ms"]
+
+
+def test_reconcile_finds_what_it_planted() -> None:
+    result = read_result(run_bench("reconcile.py", "--orders=500", "--json"))
+    assert 500 == result["orders"]
+    assert 0 < result["compare_s"]

@@ -415,6 +415,16 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "post",
+        "/v1/reconcile",
+        "Compare a shop's orders, a JSON object a line, with what is here (docs/reconcile.md).",
+        (*_ORDERS, "shop", "is_whole", "listed"),
+        {JSON: Reconciliation},
+        (400, 401, 413, 503),
+        when="They were compared.",
+        bodies={"text/plain": {"type": "string"}},
+    ),
+    Operation(
+        "post",
         "/v1/check",
         "What would become of a payload, every fault at once (docs/events.md).",
         answers={JSON: Checked},
