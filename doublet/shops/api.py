@@ -360,10 +360,8 @@ _PLATFORMS: dict[str, _Platform] = {
     "bigcommerce": _Platform(
         "BigCommerce",
         "the scope Orders, read-only",
-        lambda shop: (
-            f"{_address(shop, 'https://api.bigcommerce.com').rstrip('/')}/stores/"
-            f"{shop.target.get('store_hash', '')}"
-        ),
+        # The address in a shop's row names the store.
+        lambda shop: _address(shop, ""),
         lambda shop: {"headers": {"x-auth-token": shop.api_token, "accept": "application/json"}},
         _bigcommerce_first,
         _by_number,

@@ -41,7 +41,9 @@ class Api:
     def __init__(self, platform: Platform, url: str, token: str | None = None) -> None:
         self.platform = platform
         self.waited: list[float] = []
-        target = {"api_url": url, "store_hash": "abc123"}
+        # As `doublet shop add` keeps it: BigCommerce's address names the store.
+        store = "/stores/abc123" if platform.kind == "bigcommerce" else ""
+        target = {"api_url": url + store, "store_hash": "abc123"}
         given = TOKENS[platform.kind] if token is None else token
         self.shop = Shop(
             *("shp_100000000001", "act_1", "1", platform.kind, "Corner Shop", 0),
