@@ -77,6 +77,26 @@ def test_a_form_that_leads_to_another_page_is_one_lead(
         assert browser["user_data"][key] == server["user_data"][key]
 
 
+def test_a_form_of_wpforms_that_stays_on_its_page_is_one_lead(stage: Stage, page: Page) -> None:
+    with stage.demo("wordpress", "leads") as site:
+        page.goto(site.url)
+        page.click("#wpforms-ajax button")
+        page.wait_for_selector("#wpforms-ajax[data-taken=true]")
+        event_id = page.input_value("#wpforms-ajax [name=doublet_event_id]")
+        browser, server = stage.pair("Lead")
+    assert (event_id, event_id) == (browser["event_id"], server["event_id"])
+    assert (EM, PH) == (server["user_data"]["em"], server["user_data"]["ph"])
+
+
+def test_a_form_that_posts_to_its_own_page_names_that_page(stage: Stage, page: Page) -> None:
+    with stage.demo("wordpress", "leads") as site:
+        address = f"{site.url}/contact"
+        event_id = sent_form(page, address, "#own", "**/contact")
+        browser, server = stage.pair("Lead")
+    assert (event_id, event_id) == (browser["event_id"], server["event_id"])
+    assert (address, address) == (browser["event_source_url"], server["event_source_url"])
+
+
 def test_a_lead_that_was_not_taken_waits_without_plain_values(stage: Stage, page: Page) -> None:
     away = stage.site._replace(public_url="http://127.0.0.1:9")
     stage.site = away

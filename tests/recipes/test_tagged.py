@@ -81,7 +81,8 @@ def test_the_container_reads_the_data_layer(stage: Stage, page: Page) -> None:
         (added,) = stage.events("AddToCart", count=1)
         (sought,) = stage.events("Search", count=1)
         page.reload()
-        stage.events("PageView", count=2)
+        page.evaluate("dataLayer.push({event: 'sign_up'})")
+        stage.events("CompleteRegistration", count=1)
         assert 1 == len(stage.events("Purchase"))
     assert (event_id, event_id) == (bought["event_id"], bought["order_id"])
     assert [{"id": "teacup", "quantity": 2, "item_price": 24.95}] == bought["custom_data"][
@@ -102,6 +103,51 @@ def test_the_container_tells_a_lead_with_the_server_s_id(stage: Stage, page: Pag
         event_id = site.submit(page)
         (lead,) = stage.events("Lead", count=1)
     assert (event_id, "EUR", 25.0) == (lead["event_id"], lead["currency"], float(lead["value"]))
+
+
+@pytest.mark.parametrize(
+    ("push", "order_id", "value"),
+    [
+        ("dataLayer.push({event: 'purchase', ...order})", "T-1", 99),
+        ("gtag('event', 'purchase', order)", "T-1", 99),
+        ("dataLayer.push({ecommerce: order}); dataLayer.push({event: 'purchase'})", "T-1", 99),
+        ("dataLayer.push({event: 'purchase', ecommerce: {...order, items: {}}})", "T-1", 99),
+        ("dataLayer.push({event: 'purchase'})", None, None),
+    ],
+    ids=["beside", "gtag", "before", "odd", "nothing"],
+)
+def test_an_order_has_no_values_of_what_was_seen_before(
+    stage: Stage, page: Page, push: str, order_id: str | None, value: int | None
+) -> None:
+    seen = {"value": 10, "items": [{"item_id": "seen", "price": 10}]}
+    order = {"transaction_id": "T-1", "value": 99, "items": [{"item_id": "bought", "price": 99}]}
+    with stage.demo("gtm", "leads") as site:
+        page.goto(site.url)
+        page.evaluate("seen => dataLayer.push({event: 'view_item', ecommerce: seen})", seen)
+        gtag = "function gtag() { dataLayer.push(arguments); }"
+        page.evaluate(f"order => {{ {gtag} {push}; }}", order)
+        (bought,) = stage.events("Purchase", count=1)
+    told = bought.get("value")
+    assert (order_id, value) == (bought.get("order_id"), told and float(told))
+    assert "seen" not in str(bought)
+
+
+def test_the_container_waits_for_consent(stage: Stage, page: Page) -> None:
+    with stage.demo("gtm", "leads") as site:
+        denied = "ad_storage: 'denied', ad_user_data: 'denied'"
+        page.add_init_script(
+            "window.dataLayer = []; window.gtag = function () { dataLayer.push(arguments); };"
+            f"gtag('consent', 'default', {{{denied}}});"
+        )
+        site.submit(page)
+        assert not page.evaluate("'fbq' in window")
+        page.evaluate("gtag('consent', 'update', {ad_storage: 'granted'})")
+        page.click("button")
+        assert not page.evaluate("'fbq' in window")
+        page.evaluate("gtag('consent', 'update', {ad_user_data: 'granted'})")
+        page.click("button")
+        stage.events("Lead", count=1)
+    assert 1 == len(stage.events("PageView"))
 
 
 def test_the_container_holds_what_is_given_by_hand(stage: Stage) -> None:

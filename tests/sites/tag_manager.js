@@ -1,9 +1,11 @@
 // What Google Tag Manager does with a container of custom HTML: the data layer's events go through
-// its triggers, and {{names}} in a tag become the variables' values.
+// its triggers, and {{names}} in a tag become the variables' values. A tag that needs consent waits
+// while a type of it is denied; one of which nothing was said counts as granted.
 (function (container) {
   const { tag: tags, trigger: triggers, variable: variables } = container.containerVersion;
   const ALL_PAGES = "2147479553";
   const once = new Set();
+  const consent = {};
   let model = {};
   let event = "";
 
@@ -24,8 +26,14 @@
   }
   window.tagManager = { valueOf };
 
+  function isDenied({ consentStatus, consentType }) {
+    if (consentStatus !== "NEEDED") return false;
+    return consentType.list.some(({ value }) => (consent[value] || "granted") !== "granted");
+  }
+
   function fire(tag) {
     if (tag.tagFiringOption === "ONCE_PER_LOAD" && once.has(tag.name)) return;
+    if (isDenied(tag.consentSettings)) return;
     (tag.setupTag || []).forEach((setup) => {
       fire(tags.find((each) => each.name === setup.tagName));
     });
@@ -49,6 +57,9 @@
 
   let count = 0;
   function take(message) {
+    if (message[0] === "consent") return Object.assign(consent, message[2]);
+    // What gtag() has pushed, its arguments.
+    if (message[0] === "event") message = { event: message[1], eventModel: message[2] };
     message["gtm.uniqueEventId"] = ++count;
     merge(model, message);
     merge(model, { gtm: { uniqueEventId: count } });

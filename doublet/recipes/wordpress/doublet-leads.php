@@ -40,6 +40,8 @@ function doublet_send_lead($person = [])
     if ($event_id === '') {
         return;
     }
+    // Not wp_get_referer(), which knows none for a form that posts to its own page.
+    $page = esc_url_raw(wp_unslash($_SERVER['HTTP_REFERER'] ?? ''));
     $user_data = [
         'client_ip_address' => $_SERVER['REMOTE_ADDR'] ?? '',
         'client_user_agent' => $_SERVER['HTTP_USER_AGENT'] ?? '',
@@ -53,7 +55,7 @@ function doublet_send_lead($person = [])
         'event_id' => $event_id,
         'event_time' => time(),
         'action_source' => 'website',
-        'event_source_url' => wp_get_referer() ?: home_url('/'),
+        'event_source_url' => $page ?: home_url('/'),
         'user_data' => array_filter($user_data, 'strlen'),
     ], 0);
 }
@@ -122,7 +124,7 @@ add_action('wpcf7_mail_sent', function () {
 add_action('wpforms_process_complete', function ($fields) {
     $values = [];
     foreach ($fields as $field) {
-        $values[$field['type'] . ' ' . $field['name']] = $field['value'];
+        $values[($field['type'] ?? '') . ' ' . ($field['name'] ?? '')] = $field['value'] ?? '';
     }
     doublet_send_lead(doublet_person($values));
 });

@@ -39,11 +39,18 @@ if ($path === '/cf7' && $is_post) {
     do_action('wpforms_process_complete', [
         ['id' => 0, 'type' => 'email', 'name' => 'E-mail', 'value' => $_POST['wpforms']['fields'][0]],
         ['id' => 1, 'type' => 'phone', 'name' => 'Phone', 'value' => $_POST['wpforms']['fields'][1]],
+        ['id' => 2, 'type' => 'payment-total'],
     ], [], [], 0);
-    page('Contact', '<div id="wpforms-confirmation-7">Thanks!</div>');
+    isset($_GET['ajax']) ? wp_send_json(['success' => true]) : page('Contact', '<div id="wpforms-confirmation-7">Thanks!</div>');
 } elseif ($path === '/thank-you' && $is_post) {
     do_action('doublet_lead', ['em' => $_POST['email']]);
     page('Thank you', '');
+} elseif ($path === '/contact' && $is_post) {
+    do_action('doublet_lead', ['em' => $_POST['email']]);
+    page('Contact', '<p data-doublet-thanks>Thanks!</p>');
+} elseif ($path === '/contact') {
+    page('Contact', '<form id="own" method="post"><input type="email" name="email" '
+        . 'value="Jane.Doe@Example.com"><button>Send</button></form>');
 } else {
     page('Contact', <<<'HTML'
 <div class="wpcf7"><form id="cf7" class="wpcf7-form">
@@ -51,6 +58,11 @@ if ($path === '/cf7' && $is_post) {
   <input type="tel" name="your-phone" value="+49 170 1234567">
   <button>Send</button>
 </form></div>
+<form id="wpforms-ajax" class="wpforms-form wpforms-ajax-form">
+  <input type="email" name="wpforms[fields][0]" value="Jane.Doe@Example.com">
+  <input type="tel" name="wpforms[fields][1]" value="+49 170 1234567">
+  <button>Send</button>
+</form>
 <form id="wpforms" class="wpforms-form" method="post" action="/wpforms">
   <input type="email" name="wpforms[fields][0]" value="Jane.Doe@Example.com">
   <input type="tel" name="wpforms[fields][1]" value="+49 170 1234567">
@@ -61,6 +73,16 @@ if ($path === '/cf7' && $is_post) {
 </form>
 <form id="search" action="/"><input name="s"><button>Search</button></form>
 <script>
+  // As much of jQuery as it takes to hear of WPForms.
+  window.jQuery = (target) => ({ on: (name, hear) => target.addEventListener(name, hear) });
+  document.getElementById("wpforms-ajax").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const form = event.target;
+    const answer = await fetch("/wpforms?ajax=1", { method: "POST", body: new FormData(form) });
+    const isTaken = (await answer.json()).success;
+    if (isTaken) form.dispatchEvent(new CustomEvent("wpformsAjaxSubmitSuccess", { bubbles: true }));
+    form.dataset.taken = isTaken;
+  });
   document.getElementById("cf7").addEventListener("submit", async (event) => {
     event.preventDefault();
     const form = event.target;

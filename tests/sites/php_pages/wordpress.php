@@ -97,11 +97,6 @@ function home_url($path = '')
     return 'http://' . $_SERVER['HTTP_HOST'] . $path;
 }
 
-function wp_get_referer()
-{
-    return $_SERVER['HTTP_REFERER'] ?? false;
-}
-
 function nocache_headers()
 {
     header('Cache-Control: no-store');
