@@ -51,7 +51,9 @@ class WooSite(PhpSite):
     def buy(self, page: Page) -> str:
         """Put tea into the cart and order it."""
         page.goto(f"{self.url}/product/11/")
-        page.click("button[name=add-to-cart]")
+        # The next page tells what was added, once its script is there.
+        with page.expect_navigation(wait_until="load"):
+            page.click("button[name=add-to-cart]")
         page.goto(f"{self.url}/checkout/")
         page.click("#place_order")
         page.wait_for_url("**/order-received/**")
