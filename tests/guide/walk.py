@@ -109,6 +109,6 @@ def walk(
             deliver(server, page, seen.setup, site.order())
         elif page.locator("#piece-server-curl").count():
             _report(page, event_id, seen.access_token)
-        expect(page.locator("#verified")).to_contain_text("Verified on")
+        expect(page.locator("#verified")).to_contain_text("Verified on", timeout=90_000)
         expect(page.locator("#check-test_one")).to_contain_text(event_id)
     return page
