@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # substrate
     (
         "processes",
+        "sqlite_file",
         "log",
         "lake",
         "engine",

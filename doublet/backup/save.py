@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -49,6 +47,7 @@ from doublet.log.tail import names, tail
 from doublet.outbox import copy_outbox
 from doublet.processes import FileLock, make_folder
 from doublet.settings import Settings
+from doublet.sqlite_file import copied
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many bytes of it are done, and how many there are."""
@@ -141,8 +140,9 @@ class _Backup:
             shutil.rmtree(self._hold, ignore_errors=True)
 
     def _make(self) -> Saved:
-        # Before the log: an event that is known as imported must be in what is copied.
+        # Before the log: what is known as imported or delivered must be in what is copied.
         self._copy_imports()
+        deliveries = self._copy_deliveries()
         segments = {slot: names(slot) for slot in self._slots()}
         pinned = [Snapshot(folder) for folder in tables(self._settings.lake_folder)]
         held = {snapshot.folder.name: self._held(snapshot) for snapshot in pinned}
@@ -167,12 +167,6 @@ class _Backup:
         relay = copy_outbox(self._settings.outbox_file, self._folder / "relay.sqlite", ends)
         if relay is not None:
             self._note("relay.sqlite", files.digest(self._folder / "relay.sqlite", _nobody))
-        deliveries = copy_deliveries(
-            self._settings.deliveries_file, self._folder / "deliveries.sqlite"
-        )
-        if deliveries is not None:
-            copied = self._folder / "deliveries.sqlite"
-            self._note("deliveries.sqlite", files.digest(copied, _nobody))
         self._copy_lake(pinned, held)
         for snapshot in pinned:
             self._check(snapshot)
@@ -198,15 +192,16 @@ class _Backup:
         target = self._folder / "imports.sqlite"
         if not self._settings.imports_file.exists():
             return
-        target.touch(0o600, exist_ok=False)
-        with (
-            closing(sqlite3.connect(self._settings.imports_file)) as reading,
-            closing(sqlite3.connect(target)) as writing,
-        ):
-            reading.backup(writing)
-            # One file, whole by itself.
-            writing.execute("pragma journal_mode = delete")
+        with copied(self._settings.imports_file, target):
+            pass
         self._note("imports.sqlite", files.digest(target, _nobody))
+
+    def _copy_deliveries(self) -> int | None:
+        target = self._folder / "deliveries.sqlite"
+        version = copy_deliveries(self._settings.deliveries_file, target)
+        if version is not None:
+            self._note("deliveries.sqlite", files.digest(target, _nobody))
+        return version
 
     def _slots(self) -> list[Path]:
         log = self._settings.log_folder

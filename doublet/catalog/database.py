@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from doublet.errors import CorruptError, NewerFormatError, OperatorError
+from doublet.errors import NewerFormatError, OperatorError
 from doublet.processes import make_folder
+from doublet.sqlite_file import copied
 
 
 class Database:
@@ -44,18 +45,7 @@ class Database:
         source = self.url.removeprefix("sqlite:///")
         if source == self.url or not Path(source).exists():
             return None
-        target.touch(0o600, exist_ok=False)
-        with (
-            _explained(),
-            closing(sqlite3.connect(source)) as reading,
-            closing(sqlite3.connect(target)) as writing,
-        ):
-            reading.backup(writing)
-            # One file, whole by itself; whoever opens it as a catalog chooses his own mode.
-            writing.execute("pragma journal_mode = delete")
-            (problem,) = writing.execute("pragma integrity_check").fetchone()
-            if problem != "ok":
-                raise CorruptError(f"The catalog {source} is damaged: {problem}.")
+        with _explained(), copied(Path(source), target) as writing:
             found = writing.execute("select version_num from alembic_version").fetchone()
         return str(found[0])
 

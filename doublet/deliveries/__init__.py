@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +20,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from doublet.errors import BusyError, CorruptError, NewerFormatError
+from doublet.errors import BusyError
+from doublet.sqlite_file import copied, opened, version_of, written
 
 VERSION = 1
 SEEN_S = 3 * 86_400
@@ -84,17 +85,9 @@ def copy_deliveries(file: Path, target: Path) -> int | None:
     gone sooner than a backup; its format, None where there is none. Raises CorruptError."""
     if not file.exists():
         return None
-    target.touch(0o600, exist_ok=False)
-    with closing(sqlite3.connect(file)) as reading, closing(sqlite3.connect(target)) as writing:
-        reading.backup(writing)
-        writing.executescript("pragma journal_mode = delete; pragma secure_delete = on")
-        ((problem,),) = writing.execute("pragma integrity_check").fetchall()
-        if problem != "ok":
-            raise CorruptError(f"The file {file} is damaged: {problem}.")
+    with copied(file, target) as writing:
         writing.execute("delete from visitors")
-        writing.commit()
-        ((version,),) = writing.execute("pragma user_version").fetchall()
-    return int(version)
+        return version_of(writing)
 
 
 class Deliveries:
@@ -102,21 +95,8 @@ class Deliveries:
 
     def __init__(self, file: Path) -> None:
         """Make the file, for this user alone, where there is none. Raises NewerFormatError."""
-        file.touch(0o600)
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(
-            file, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        for pragma in ("journal_mode=wal", "synchronous=full", "secure_delete=on"):
-            self._db.execute(f"pragma {pragma}")
-        with self._write() as db:
-            ((version,),) = db.execute("pragma user_version")
-            if version > VERSION:
-                raise NewerFormatError(str(file), str(version), str(VERSION))
-            if version < VERSION:
-                for statement in _schema().split(";"):
-                    db.execute(statement)
-                db.execute(f"pragma user_version = {VERSION}")
+        self._db = opened(file, VERSION, _schema(), _BUSY_TIMEOUT_S)
 
     def close(self) -> None:
         """Give the file back."""
@@ -128,13 +108,8 @@ class Deliveries:
         it."""
         with self._lock:
             try:
-                self._db.execute("begin immediate")
-                try:
-                    yield self._db
-                    self._db.execute("commit")
-                except BaseException:
-                    self._db.execute("rollback")
-                    raise
+                with written(self._db) as db:
+                    yield db
             except sqlite3.OperationalError as error:
                 raise BusyError(
                     f"Deliveries cannot be kept: {error}.", "Try again later."

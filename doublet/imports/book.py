@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from doublet.errors import NewerFormatError
+from doublet.sqlite_file import opened, written
 
 VERSION = 1
 
 _SCHEMA = """
-create table files (
+create table if not exists files (
   file_key text primary key,
   pixel_id integer not null,
   rows integer not null,
@@ -30,12 +29,12 @@ create table files (
   began_at integer not null,
   ended_at integer
 ) without rowid;
-create table imported (
+create table if not exists imported (
   pixel_id integer not null,
   event_key integer not null,
   primary key (pixel_id, event_key)
 ) without rowid;
-create table under_way (
+create table if not exists under_way (
   file_key text not null,
   log_slot integer not null,
   log_offset integer not null,
@@ -76,16 +75,7 @@ class Book:
 
     def __init__(self, file: Path) -> None:
         """Raises NewerFormatError for a file that a newer Doublet has written."""
-        file.touch(0o600)
-        self._db = sqlite3.connect(file, isolation_level=None)
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = full")
-        (version,) = self._db.execute("pragma user_version").fetchone()
-        if version > VERSION:
-            self._db.close()
-            raise NewerFormatError(str(file), version, VERSION)
-        if version == 0:
-            self._db.executescript(f"begin; {_SCHEMA} pragma user_version = {VERSION}; commit;")
+        self._db = opened(file, VERSION, _SCHEMA)
 
     def close(self) -> None:
         """Give the file back."""
@@ -122,7 +112,7 @@ class Book:
 
     def announce(self, group: Group) -> None:
         """Write down that a group goes into the log now."""
-        with self._written():
+        with written(self._db):
             self._db.execute(
                 "insert into under_way values (?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -137,7 +127,7 @@ class Book:
 
     def confirm(self) -> None:
         """What is under way is in the log."""
-        with self._written():
+        with written(self._db):
             for group in self._under_way():
                 self._db.executemany(
                     "insert or ignore into imported "
@@ -149,7 +139,7 @@ class Book:
 
     def pass_over(self, file_key: str, rows: int, bad: int) -> None:
         """Write down that rows are done of which nothing went into the log."""
-        with self._written():
+        with written(self._db):
             self._advance(file_key, rows, bad, 0)
 
     def settle(self, has_landed: Callable[[tuple[int, int], int], bool]) -> None:
@@ -159,7 +149,7 @@ class Book:
             if has_landed(group.place, group.received_at):
                 self.confirm()
             else:
-                with self._written():
+                with written(self._db):
                     self._db.execute("delete from under_way")
 
     def end(self, file_key: str) -> None:
@@ -190,16 +180,6 @@ class Book:
             )
             for file_key, slot, offset, received_at, rows, bad, keys in found
         ]
-
-    @contextmanager
-    def _written(self) -> Iterator[None]:
-        self._db.execute("begin immediate")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("rollback")
-            raise
-        self._db.execute("commit")
 
 
 class Seen:

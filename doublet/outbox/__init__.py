@@ -10,8 +10,8 @@ from __future__ import annotations
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from doublet.errors import BusyError, CorruptError, NewerFormatError
+from doublet.errors import BusyError
 from doublet.outbox.rows import (
     Aside,
     Asked,
@@ -32,6 +32,7 @@ from doublet.outbox.rows import (
     Sighting,
     State,
 )
+from doublet.sqlite_file import copied, opened, version_of, written
 
 __all__ = [
     "MESSAGE_LENGTH_MAX",
@@ -70,14 +71,7 @@ def copy_outbox(file: Path, target: Path, ends: Mapping[int, int]) -> int | None
     with a copied log that ends there gives these offsets to other events. Raises CorruptError."""
     if not file.exists():
         return None
-    target.touch(0o600, exist_ok=False)
-    with closing(sqlite3.connect(file)) as reading, closing(sqlite3.connect(target)) as writing:
-        reading.backup(writing)
-        # One file, whole by itself, without the bytes of what is left out.
-        writing.executescript("pragma journal_mode = delete; pragma secure_delete = on")
-        ((problem,),) = writing.execute("pragma integrity_check").fetchall()
-        if problem != "ok":
-            raise CorruptError(f"The outbox {file} is damaged: {problem}.")
+    with copied(file, target) as writing:
         writing.execute("create temp table ends (log_slot integer primary key, log_offset integer)")
         writing.executemany("insert into ends values (?, ?)", ends.items())
         behind = (
@@ -98,9 +92,7 @@ def copy_outbox(file: Path, target: Path, ends: Mapping[int, int]) -> int | None
             "update positions set log_offset = min(log_offset, coalesce("
             "(select log_offset from ends where ends.log_slot = positions.log_slot), 0))"
         )
-        writing.commit()
-        ((version,),) = writing.execute("pragma user_version").fetchall()
-    return int(version)
+        return version_of(writing)
 
 
 @cache
@@ -117,32 +109,14 @@ class Outbox:
 
     def __init__(self, file: Path) -> None:
         """Make the file, for this user alone, where there is none. Raises NewerFormatError."""
-        file.touch(0o600)
-        self._db = sqlite3.connect(
-            file, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        for pragma in ("journal_mode=wal", "synchronous=full", "secure_delete=on"):
-            self._db.execute(f"pragma {pragma}")
-        ((version,),) = self._db.execute("pragma user_version")
-        if version > VERSION:
-            self._db.close()
-            raise NewerFormatError(str(file), str(version), str(VERSION))
-        if version < VERSION:
-            self._db.executescript(_schema() + f"pragma user_version = {VERSION};")
+        self._db = opened(file, VERSION, _schema(), _BUSY_TIMEOUT_S)
 
     def close(self) -> None:
         """Give the file back."""
         self._db.close()
 
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("begin immediate")
-        try:
-            yield self._db
-        except BaseException:
-            self._db.execute("rollback")
-            raise
-        self._db.execute("commit")
+    def _write(self) -> AbstractContextManager[sqlite3.Connection]:
+        return written(self._db)
 
     def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """Rows of a SELECT as tuples."""

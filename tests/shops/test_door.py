@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from doublet.backup.save import _Backup, save
 from doublet.catalog import Shop
 from doublet.deliveries import Deliveries
 from tests.collector import USER_AGENT, Collector, assert_graph_error, refusal_of
@@ -307,3 +308,27 @@ def test_what_has_no_time_of_its_own_happened_when_it_came(server: Collector) ->
     message = server.new_record()
     assert ("cancelled", "727") == (message["kind"], message["order_id"])
     assert before <= message["changed_at"] / 1e6 <= time.time()
+
+
+def test_a_backup_knows_no_delivery_whose_records_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector = Collector(tmp_path)
+    copy_log = _Backup._copy_log
+
+    def and_then_one_comes(*arguments: Any) -> Any:
+        copied = copy_log(*arguments)
+        assert 200 == deliver(collector, shop, "orders/create", order(), delivery="d").status_code
+        return copied
+
+    try:
+        shop = make_shop(collector)
+        deliver(collector, shop, "orders/create", order(), delivery="first")
+        monkeypatch.setattr(_Backup, "_copy_log", and_then_one_comes)
+        saved = save(collector.settings, tmp_path / "backups")
+    finally:
+        collector.close()
+    kept = Deliveries(saved.folder / "deliveries.sqlite")
+    was_seen = kept.was_seen(shop.shop_id, "first"), kept.was_seen(shop.shop_id, "d")
+    kept.close()
+    assert (True, False) == was_seen
