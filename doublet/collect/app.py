@@ -14,8 +14,7 @@ from doublet.collect.events import answer_events, gateway_pixel_of, pixel_of
 from doublet.collect.hits import PATHS as HIT_PATHS
 from doublet.collect.hits import answer_hit, cors
 from doublet.collect.intake import Intake, refuse
-from doublet.collect.leads import LEADS_PATH, answer_leads
-from doublet.collect.orders import ORDERS_PATH, answer_orders
+from doublet.collect.messages import DOORS
 from doublet.collect.proxy import Proxy
 from doublet.collect.request import Receive, Scope, Send, json_headers, respond
 from doublet.collect.scripts import CONFIG_PATH, Scripts, answer_config
@@ -62,10 +61,8 @@ class Collector:
             await answer_events(self._intake, scope, receive, send, pixel_id)
         elif pixel_id := gateway_pixel_of(path):
             await answer_events(self._intake, scope, receive, send, pixel_id, 202)
-        elif path == ORDERS_PATH:
-            await answer_orders(self._intake, scope, receive, send)
-        elif path == LEADS_PATH:
-            await answer_leads(self._intake, scope, receive, send)
+        elif path in DOORS:
+            await DOORS[path].answer(self._intake, scope, receive, send)
         elif path.startswith(SHOPS_PATH):
             await self._shops.answer(scope, receive, send)
         elif path in pixel.SCRIPTS:
