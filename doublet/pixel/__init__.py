@@ -17,15 +17,19 @@ _place = re.compile(r"^  // @(\w+)\n", re.MULTILINE)
 
 
 def source(path: str = "/px.js") -> str:
-    """A script as it was written; a line `// @name` in it is the place of `name.js`."""
+    """A script as it was written."""
+    return joined(SCRIPTS[path], "" if path == "/px.js" else "automatic")
+
+
+def joined(file: str, without: str = "") -> str:
+    """A script with its parts: a line `// @name` in it is the place of `name.js`."""
     folder = files("doublet.pixel")
 
     def part(place: re.Match[str]) -> str:
-        if place[1] == "automatic" and path != "/px.js":
-            return place[0]
-        return folder.joinpath(f"{place[1]}.js").read_text("utf-8")
+        name = place[1]
+        return place[0] if name == without else folder.joinpath(f"{name}.js").read_text("utf-8")
 
-    return _place.sub(part, folder.joinpath(SCRIPTS[path]).read_text("utf-8"))
+    return _place.sub(part, folder.joinpath(file).read_text("utf-8"))
 
 
 def script(path: str = "/px.js") -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
+
+from doublet.pixel import joined
 
 
 def shopify_snippet(pixel_id: str, public_url: str) -> str:
     """JavaScript for a custom pixel of Shopify (Settings, Customer events), id and address filled
     in: the whole of it, so that nothing is loaded before the first event."""
-    script = files("doublet.pixel").joinpath("shopify.js").read_text("utf-8")
+    script = joined("shopify.js")
     for placeholder, value in (("PIXEL_ID", pixel_id), ("ADDRESS", public_url.rstrip("/"))):
         head, found, tail = script.partition(f'const {placeholder} = "{placeholder}";')
         assert found
