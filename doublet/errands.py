@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 from tenacity import RetryCallState, wait_random_exponential
 
 from doublet.catalog import Catalog, Shop
@@ -24,6 +23,7 @@ from doublet.rounds import Freshener
 from doublet.settings import Settings
 from doublet.shops import PLATFORMS, Told, UnreadableError
 from doublet.shops import Errand as Wanted
+from doublet.shops.client import LaterError, StatusError, ask, client_of
 from doublet.shops.records import records_of
 from doublet.web.person import as_lines
 
@@ -31,20 +31,11 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 _TIDY_S = 3600.0
-_TIMEOUT_S = 20.0
+_REFUSED_S = 600.0
 _GIVEN_UP_S = 14 * 86_400
 _EXPORT_S = 30 * 86_400
-_RESOURCE_SIZE_BYTES_MAX = 16 << 20
 _LATER = wait_random_exponential(multiplier=2.0, min=1.0, max=3600.0)
 """Full jitter (M. Brooker, *Exponential backoff and jitter*)."""
-
-
-class LaterError(Exception):
-    """An errand cannot be done now: why, and how long to leave it at least."""
-
-    def __init__(self, message: str, wait_s: float = 0.0) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
 
 
 class Runner:
@@ -103,7 +94,7 @@ class Runner:
             if is_late:
                 deliveries.settle(errand, f"given up: {error}")
                 return
-            wait_s = max(_wait_s(errand.tries + 1), getattr(error, "wait_s", 0.0))
+            wait_s = max(_wait_s(errand.tries + 1), getattr(error, "wait_s", None) or 0.0)
             deliveries.postpone(errand, now + wait_s, str(error))
             logger.warning(
                 "errand-postponed errand=%d kind=%s wait_s=%.0f problem=%s",
@@ -164,15 +155,12 @@ class Runner:
         return self._keep(shop, told)
 
     def _fetch(self, shop: Shop, paths: dict[str, str]) -> dict[str, Any] | None:
-        base = shop.target.get("api_url", "").rstrip("/")
-        headers = {"accept": "application/json", "x-auth-token": shop.api_token}
         found: dict[str, Any] = {}
-        with httpx.Client(timeout=_TIMEOUT_S, headers=headers) as client:
+        with client_of(shop) as client:
             for name, path in paths.items():
-                answer = _get(client, base + path)
-                if answer is None and name == "order":
+                found[name] = _get(client, path)
+                if found[name] is None and name == "order":
                     return None
-                found[name] = answer
         return found
 
     def _keep(self, shop: Shop, told: Told) -> str:
@@ -189,34 +177,15 @@ class Runner:
         return f"{said}, {len(made.refused)} refused" if made.refused else said
 
 
-def _get(client: httpx.Client, url: str) -> Any:
+def _get(client: httpx.Client, path: str) -> Any:
     """A resource, None where there is none. Raises LaterError."""
     try:
-        answer = client.get(url)
-    except httpx.HTTPError as error:
-        raise LaterError(f"{type(error).__name__} on the way to the platform's API.") from error
-    if answer.status_code in (204, 404):
-        return None
-    if answer.status_code in (401, 403):
-        message = f"The platform's API answers {answer.status_code}: check the shop's API token."
-        raise LaterError(message, 600.0)
-    if answer.status_code != 200 or len(answer.content) > _RESOURCE_SIZE_BYTES_MAX:
-        raise LaterError(
-            f"The platform's API answers {answer.status_code}.", _asked_to_wait(answer)
-        )
-    try:
-        return msgspec.json.decode(answer.content)
-    except msgspec.MsgspecError as error:
-        raise LaterError("The platform's API answers with what is no JSON.") from error
-
-
-def _asked_to_wait(answer: httpx.Response) -> float:
-    """How long a platform asks to be left alone: Retry-After in seconds, or BigCommerce's own."""
-    seconds = answer.headers.get("retry-after", "")
-    milliseconds = answer.headers.get("x-rate-limit-time-reset-ms", "")
-    if seconds.isdecimal():
-        return min(float(seconds), 3600.0)
-    return min(float(milliseconds) / 1000, 3600.0) if milliseconds.isdecimal() else 0.0
+        return ask(client, path).found
+    except StatusError as error:
+        if error.status == 404:
+            return None
+        message = f"The platform's API answers {error.status}: check the shop's API token."
+        raise LaterError(message, _REFUSED_S) from error
 
 
 def _wait_s(attempt: int) -> float:

@@ -12,21 +12,18 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import httpx
-import msgspec
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
 from doublet.catalog import Shop
 from doublet.errors import DestinationError, OperatorError
+from doublet.shops.client import LaterError, StatusError, ask, client_of
 from doublet.shops.contract import Resource, UnreadableError
 from doublet.shops.fields import text
 from doublet.shops.orders import ShopOrder, bigcommerce_order, shopify_order, woocommerce_order
 
-SHOPIFY_VERSION = "2025-10"
-_TIMEOUT_S = 60.0
 _ATTEMPTS_MAX = 6
 _WAIT_S_MAX = 60.0
-_PAGE_SIZE_BYTES_MAX = 64 << 20
 _PAGES_MAX = 100_000
 
 _SHOPIFY_FIELDS = (
@@ -57,14 +54,6 @@ class _Page(NamedTuple):
     """The address of the next page."""
 
 
-class _LaterError(Exception):
-    """It may go well the next time; after so many seconds, where the platform says it."""
-
-    def __init__(self, said: str, wait_s: float | None = None) -> None:
-        super().__init__(said)
-        self.wait_s = wait_s
-
-
 class ShopApi:
     """One shop's interface. Use it as a context manager."""
 
@@ -83,14 +72,10 @@ class ShopApi:
             )
         self._shop = shop
         self._platform = _PLATFORMS[shop.platform]
-        self._base = self._platform.base(shop).rstrip("/")
-        self._client = httpx.Client(
-            timeout=_TIMEOUT_S,
-            follow_redirects=False,
-            **self._platform.proof(shop),
-        )
+        self._client = client_of(shop)
+        self._base = str(self._client.base_url).rstrip("/")
         self._retrying = Retrying(
-            retry=retry_if_exception_type(_LaterError),
+            retry=retry_if_exception_type(LaterError),
             stop=stop_after_attempt(_ATTEMPTS_MAX),
             wait=_wait_s,
             sleep=sleep,
@@ -131,31 +116,21 @@ class ShopApi:
     def _page(self, address: str, number: int) -> _Page:
         try:
             page: _Page = self._retrying(self._ask, address)
-        except _LaterError as error:
+        except LaterError as error:
             raise self._broken(number, str(error)) from None
         return page
 
     def _ask(self, address: str) -> _Page:
         try:
-            with self._client.stream("GET", address) as answer:
-                self._check_status(answer)
-                body = b""
-                for part in answer.iter_bytes():
-                    body += part
-                    if len(body) > _PAGE_SIZE_BYTES_MAX:
-                        raise _LaterError("It is larger than any page of orders.")
-        except httpx.HTTPError as error:
-            raise _LaterError(f"{type(error).__name__}: {error}") from None
-        if answer.status_code == 204:
+            answer = ask(self._client, address)
+        except StatusError as error:
+            raise self._refused(error.status) from None
+        if answer.response.status_code == 204:
             return _Page([], None)
-        try:
-            found = msgspec.json.decode(body)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            raise _LaterError("It is no JSON.") from None
-        resources = _unwrap(found)
+        resources = _unwrap(answer.found)
         if resources is None:
-            raise _LaterError("It is no list of objects.")
-        return _Page(resources, self._following(answer, len(resources)))
+            raise LaterError("It is no list of objects.")
+        return _Page(resources, self._following(answer.response, len(resources)))
 
     def _following(self, answer: httpx.Response, count: int) -> str | None:
         following = self._platform.following(answer, count)
@@ -168,28 +143,24 @@ class ShopApi:
             own.host,
             own.port,
         ):
-            raise _LaterError("It names a next page at another host.")
+            raise LaterError("It names a next page at another host.")
         return following
 
-    def _check_status(self, answer: httpx.Response) -> None:
-        status = answer.status_code
+    def _refused(self, status: int) -> OperatorError | DestinationError:
         if status in (401, 403):
-            raise OperatorError(
+            return OperatorError(
                 f"{self._platform.name} does not let the token of {self._shop.name!r} read orders "
                 f"({status}).",
                 f"The token needs {self._platform.right}.",
             )
         if status == 404:
-            raise OperatorError(
+            return OperatorError(
                 f"{self._base} has no orders (404).", "Look at the shop's address and platform."
             )
-        if status == 429 or status >= 500:
-            raise _LaterError(f"It was answered with {status}.", _retry_after_s(answer))
-        if not answer.is_success:
-            raise DestinationError(
-                f"{self._platform.name} answered {status} for orders of {self._shop.name!r}.",
-                "Look at the shop's address; a redirect is not followed.",
-            )
+        return DestinationError(
+            f"{self._platform.name} answered {status} for orders of {self._shop.name!r}.",
+            "Look at the shop's address; a redirect is not followed.",
+        )
 
     def _broken(self, number: int, why: str) -> DestinationError:
         return DestinationError(
@@ -204,20 +175,9 @@ _EXPONENTIAL = wait_random_exponential(multiplier=1.0, max=_WAIT_S_MAX)
 
 def _wait_s(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome is not None else None
-    if isinstance(error, _LaterError) and error.wait_s is not None:
-        return error.wait_s
+    if isinstance(error, LaterError) and error.wait_s is not None:
+        return min(error.wait_s, _WAIT_S_MAX)
     return _EXPONENTIAL(state)
-
-
-def _retry_after_s(answer: httpx.Response) -> float | None:
-    """How long the platform asks to wait; BigCommerce says it in milliseconds of its own."""
-    for name, unit in (("retry-after", 1.0), ("x-rate-limit-time-reset-ms", 0.001)):
-        said = answer.headers.get(name, "")
-        try:
-            return min(max(float(said) * unit, 0.0), _WAIT_S_MAX)
-        except ValueError:
-            continue
-    return None
 
 
 # --- the platforms -----------------------------------------------------------------------------
@@ -226,8 +186,6 @@ def _retry_after_s(answer: httpx.Response) -> float | None:
 class _Platform(NamedTuple):
     name: str
     right: str
-    base: Callable[[Shop], str]
-    proof: Callable[[Shop], dict[str, Any]]
     first: Callable[[str, Span], str]
     following: Callable[[httpx.Response, int], str | None]
     read: Callable[[Resource], ShopOrder]
@@ -237,21 +195,6 @@ class _Platform(NamedTuple):
 
 def _iso(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
-
-
-def _address(shop: Shop, default: str) -> str:
-    """`api_url` of the shop's row, otherwise the platform's own."""
-    found = shop.target.get("api_url") or default
-    if not found.startswith(("http://", "https://")):
-        raise OperatorError(
-            f"The shop {shop.name!r} has no address to ask.", "Set api_url, such as https://…"
-        )
-    return found
-
-
-def _https(shop: Shop) -> str:
-    domain = shop.target.get("domain", "")
-    return f"https://{domain}" if domain else ""
 
 
 def _unwrap(found: Any) -> list[Resource] | None:
@@ -327,17 +270,10 @@ def _bigcommerce_first(base: str, span: Span) -> str:
     )
 
 
-def _user_and_password(shop: Shop) -> dict[str, Any]:
-    key, _, secret = shop.api_token.partition(":")
-    return {"auth": (key, secret)}
-
-
 _PLATFORMS: dict[str, _Platform] = {
     "shopify": _Platform(
         "Shopify",
         "the scope read_orders, and read_all_orders for orders older than 60 days",
-        lambda shop: f"{_address(shop, _https(shop)).rstrip('/')}/admin/api/{SHOPIFY_VERSION}",
-        lambda shop: {"headers": {"x-shopify-access-token": shop.api_token}},
         _shopify_first,
         _by_link,
         shopify_order,
@@ -347,8 +283,6 @@ _PLATFORMS: dict[str, _Platform] = {
     "woocommerce": _Platform(
         "WooCommerce",
         "a REST API key with the permission Read, as consumer key:consumer secret",
-        lambda shop: f"{_address(shop, _https(shop)).rstrip('/')}/wp-json/wc/v3",
-        _user_and_password,
         _woocommerce_first,
         _by_number,
         woocommerce_order,
@@ -360,9 +294,6 @@ _PLATFORMS: dict[str, _Platform] = {
     "bigcommerce": _Platform(
         "BigCommerce",
         "the scope Orders, read-only",
-        # The address in a shop's row names the store.
-        lambda shop: _address(shop, ""),
-        lambda shop: {"headers": {"x-auth-token": shop.api_token, "accept": "application/json"}},
         _bigcommerce_first,
         _by_number,
         bigcommerce_order,

@@ -9,10 +9,9 @@ import httpx
 from doublet.catalog import Shop
 from doublet.errors import DestinationError
 from doublet.shops import PLATFORMS
+from doublet.shops.client import LaterError, StatusError, ask, client_of
 
 SECRET_HEADER = "X-Doublet-Secret"
-
-_TIMEOUT_S = 20.0
 
 
 def connect(shop: Shop, address: str) -> dict[str, str]:
@@ -21,11 +20,9 @@ def connect(shop: Shop, address: str) -> dict[str, str]:
 
     Raises DestinationError when the API does not do it.
     """
-    base = shop.target.get("api_url", "").rstrip("/")
-    headers = {"x-auth-token": shop.api_token, "accept": "application/json"}
     done: dict[str, str] = {}
-    with httpx.Client(timeout=_TIMEOUT_S, headers=headers) as client:
-        answer = _ask(client, "GET", f"{base}/v3/hooks?limit=250")
+    with client_of(shop) as client:
+        answer = _ask(client, "GET", "?limit=250")
         known = {
             hook.get("scope"): hook
             for hook in answer.get("data") or []
@@ -40,29 +37,27 @@ def connect(shop: Shop, address: str) -> dict[str, str]:
             hook = known.get(topic)
             body = {"scope": topic, **wanted}
             if hook is None:
-                _ask(client, "POST", f"{base}/v3/hooks", body)
+                _ask(client, "POST", "", body)
                 done[topic] = "made"
             elif all(hook.get(key) == value for key, value in wanted.items()):
                 done[topic] = "kept"
             else:
-                _ask(client, "PUT", f"{base}/v3/hooks/{hook.get('id')}", body)
+                _ask(client, "PUT", f"/{hook.get('id')}", body)
                 done[topic] = "changed"
     return done
 
 
-def _ask(client: httpx.Client, method: str, url: str, body: Any = None) -> dict[str, Any]:
+def _ask(client: httpx.Client, method: str, path: str, body: Any = None) -> dict[str, Any]:
     try:
-        answer = client.request(method, url, json=body)
-        answer.raise_for_status()
-        found = answer.json()
-    except httpx.HTTPStatusError as error:
+        found = ask(client, f"/v3/hooks{path}", method, body).found
+    except StatusError as error:
         raise DestinationError(
-            f"The platform's API answers {error.response.status_code} to {method} /v3/hooks.",
+            f"The platform's API answers {error.status} to {method} /v3/hooks.",
             "The API account needs *Information & settings: modify* and *Orders: read-only*.",
         ) from error
-    except (httpx.HTTPError, ValueError) as error:
+    except LaterError as error:
         raise DestinationError(
-            f"The platform's API cannot be asked: {type(error).__name__}.",
+            f"The platform's API cannot be asked. {error}",
             "Check the store hash (`doublet shop show`) and the network, then try again.",
         ) from error
     return found if isinstance(found, dict) else {}
