@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tenacity import RetryCallState, wait_random_exponential
+from tenacity import wait_random_exponential
 
 from doublet.catalog import Catalog, Shop
 from doublet.deliveries import Deliveries, Errand
@@ -25,6 +25,7 @@ from doublet.shops import PLATFORMS, Told, UnreadableError
 from doublet.shops import Errand as Wanted
 from doublet.shops.client import LaterError, StatusError, ask, client_of
 from doublet.shops.records import records_of
+from doublet.waiting import seconds_until
 from doublet.web.person import as_lines
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,6 @@ _REFUSED_S = 600.0
 _GIVEN_UP_S = 14 * 86_400
 _EXPORT_S = 30 * 86_400
 _LATER = wait_random_exponential(multiplier=2.0, min=1.0, max=3600.0)
-"""Full jitter (M. Brooker, *Exponential backoff and jitter*)."""
 
 
 class Runner:
@@ -94,7 +94,9 @@ class Runner:
             if is_late:
                 deliveries.settle(errand, f"given up: {error}")
                 return
-            wait_s = max(_wait_s(errand.tries + 1), getattr(error, "wait_s", None) or 0.0)
+            wait_s = max(
+                seconds_until(errand.tries + 1, _LATER), getattr(error, "wait_s", None) or 0.0
+            )
             deliveries.postpone(errand, now + wait_s, str(error))
             logger.warning(
                 "errand-postponed errand=%d kind=%s wait_s=%.0f problem=%s",
@@ -186,12 +188,6 @@ def _get(client: httpx.Client, path: str) -> Any:
             return None
         message = f"The platform's API answers {error.status}: check the shop's API token."
         raise LaterError(message, _REFUSED_S) from error
-
-
-def _wait_s(attempt: int) -> float:
-    state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]
-    state.attempt_number = attempt
-    return float(_LATER(state))
 
 
 def _private(path: str, flags: int) -> int:

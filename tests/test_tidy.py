@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "event",
         "refusal",
         "settings",
+        "waiting",
     ),
     # substrate
     (

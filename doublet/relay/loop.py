@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import httpx
 import msgspec
-from tenacity import RetryCallState, wait_random_exponential
+from tenacity import wait_random_exponential
 
 from doublet.catalog import Destination
 from doublet.destinations.contract import Kind, Outcome, Request, Response, Verdict
@@ -35,6 +35,7 @@ from doublet.outbox import (
     now_us,
 )
 from doublet.relay.drop import write_file
+from doublet.waiting import seconds_until
 
 logger = logging.getLogger(__name__)
 
@@ -425,7 +426,4 @@ def trace(item: Item, part: bytes) -> bytes:
 
 
 def _wait_s(verdict: Verdict, failures: int) -> float:
-    """Exponential with full jitter (M. Brooker, *Exponential backoff and jitter*)."""
-    state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
-    state.attempt_number = failures
-    return (_BLOCKED if verdict is Verdict.BLOCKED else _LATER)(state)
+    return seconds_until(failures, _BLOCKED if verdict is Verdict.BLOCKED else _LATER)
