@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import httpx
@@ -15,9 +16,12 @@ from typer.testing import CliRunner
 from doublet.catalog import Setup
 from doublet.cli import app
 from doublet.errors import DoubletError
+from doublet.guide.pair import Sent, arrived, judge_pair, judge_road
+from doublet.probe.post import post
+from tests.factories import ACCOUNT, NOON, PIXEL, SECOND, Pipeline, make_record
 from tests.guide.plain_site import PlainSite
 from tests.guide.server import GuideServer
-from tests.server import wait_for
+from tests.server import free_port, wait_for
 
 SENDER = 4
 MONEY = {"cd[value]": "49.90", "cd[currency]": "EUR"}
@@ -160,6 +164,51 @@ def test_a_server_that_sends_with_a_wrong_token_is_told(
         assert (state, fault) == (found["server_road"]["state"], found["server_road"]["fault"])
         assert "skipped" == found["pair"]["state"]
     assert "DOUBLET_ACCESS_TOKEN" in found["server_road"]["fix"]
+
+
+def test_a_server_that_is_reached_only_from_here_is_told(site: PlainSite, tmp_path: Path) -> None:
+    closed = f"http://127.0.0.1:{free_port()}"
+    server = GuideServer(tmp_path, f"--set=public_url={closed}")
+    try:
+        setup, token = server.begin(f"{site.origin()}/", place="own")
+        path = f"/setup/{setup.setup_id}/check.json"
+        told = server.client.post(path, json={"access_token": token}).json()
+        road = {each["check"]: each for each in told["findings"]}["server_road"]
+        assert ("noted", "server_local") == (road["state"], road["fault"])
+        assert closed in road["says"]
+        assert "routers" in road["fix"]
+    finally:
+        server.close()
+
+
+def test_a_server_that_nothing_reaches_is_told() -> None:
+    closed = f"http://127.0.0.1:{free_port()}"
+    found = judge_road(post(f"{closed}/v25.0/1/events", {"data": []}, "dbl_x"), closed)
+    assert ("failed", "server_unreachable") == (found.state, found.fault)
+    assert closed in found.says
+    assert "web server in front" in found.fix
+
+
+def test_two_copies_that_stay_apart_are_told(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    records = [
+        make_record(NOON + n * SECOND, source, event_name="PageView", event_id=event_id)
+        for n, (source, event_id) in enumerate(
+            (("browser", "pair"), ("server", "pair"), ("browser", "alone"), ("server", "other"))
+        )
+    ]
+    pipeline.append(records)
+    pipeline.refresh()
+    texts = ("html", "purchases", "local", "http://shop.example/", "SETUP1", "")
+    setup = Setup("set_1", ACCOUNT, PIXEL, "", *texts, {}, None, 0)
+    events = arrived(pipeline.engine, setup, "PageView")
+    pipeline.close()
+    taken = Sent("http://127.0.0.1/v25.0/1/events", 200)
+    assert "passed" == judge_pair(events, "pair", taken).state
+    apart = judge_pair(events, "alone", taken)
+    assert ("failed", "pair_apart") == (apart.state, apart.fault)
+    assert "doublet explain" in apart.fix
+    assert "waiting" == judge_pair(events, "late", taken).state
 
 
 # --- pages ---------------------------------------------------------------------------------------
