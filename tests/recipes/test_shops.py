@@ -88,7 +88,8 @@ def test_a_visit_of_bigcommerce_is_told_with_the_order_s_id(stage: Stage, page: 
     mugs = [{"id": "71", "quantity": 2, "item_price": 12.5}]
     assert mugs == begun["custom_data"]["contents"] == bought["custom_data"]["contents"]
     assert 2 == len(stage.events("AddToCart"))
-    (visitor,) = map(json.loads, told)
+    # Told again where a page was left before the answer, and always the same.
+    (visitor,) = map(json.loads, set(told))
     assert "cart-1" == visitor["token"]
     assert bought["user_data"]["fbp"] == visitor["fbp"]
     assert visitor["fbc"].endswith(".AbC")
