@@ -216,7 +216,7 @@ class Freshener:
         return min([settings.log_retention_h, *(24.0 * d for d in days)])
 
     def _compact(self, table: Table) -> None:
-        is_modelled = table in (self._lake.events, self._lake.order_messages)
+        is_modelled = table in self._lake.modelled
         with self._round:
             seen = models.seen_files(self.engine) if is_modelled else None
             groups = table.mergeable(seen, self._unmergeable)

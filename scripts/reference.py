@@ -14,7 +14,15 @@ import typer.main
 
 from doublet.accept.flags import FLAGS
 from doublet.cli import app
-from doublet.lake.columns import EVENTS, ORDER_MESSAGES, REFUSED, Column
+from doublet.lake.columns import (
+    AD_DAYS,
+    AD_TOUCHES,
+    DECISIONS,
+    EVENTS,
+    ORDER_MESSAGES,
+    REFUSED,
+    Column,
+)
 from doublet.models import MODELS
 from doublet.models.orders import ORDER_MODELS
 from doublet.refusal import Reason
@@ -115,6 +123,17 @@ def tables() -> Iterator[str]:
             "One row per accepted message about an order (Delta table in the lake).",
             ORDER_MESSAGES,
         ),
+        (
+            "ad_touches",
+            "One row per view or click of an ad that was reported (Delta table in the lake).",
+            AD_TOUCHES,
+        ),
+        (
+            "ad_days",
+            "One row per campaign, ad set or ad and day that was imported (Delta table in the lake).",
+            AD_DAYS,
+        ),
+        ("decisions", "One row per decision of an operator (Delta table in the lake).", DECISIONS),
     ]
     for name, about, columns in lake:
         yield f"### `{name}`\n\n{about}\n"

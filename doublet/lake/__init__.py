@@ -1,7 +1,7 @@
 """The lake: the log's records in Delta tables, loaded exactly once.
 
-`events` and `order_messages` are the truth from which everything else can be rebuilt; `refused`
-holds what was not accepted. The log position is committed with the rows, so that a crash at any
+All but `refused`, which holds what was not accepted, are the truth from which everything else can
+be rebuilt. The log position is committed with the rows, so that a crash at any
 moment, or two loaders at once, neither lose nor repeat a record.
 """
 
@@ -25,7 +25,15 @@ from deltalake.transaction import AddAction
 
 from doublet.errors import CorruptError
 from doublet.lake.ahead import ReadAhead
-from doublet.lake.columns import EVENTS, ORDER_MESSAGES, REFUSED, user_data_type
+from doublet.lake.columns import (
+    AD_DAYS,
+    AD_TOUCHES,
+    DECISIONS,
+    EVENTS,
+    ORDER_MESSAGES,
+    REFUSED,
+    user_data_type,
+)
 from doublet.lake.table import Table
 from doublet.log import Chunk, Log
 
@@ -55,7 +63,15 @@ class Lake:
         self.events = Table(folder / "events", EVENTS)
         self.refused = Table(folder / "refused", REFUSED)
         self.order_messages = Table(folder / "order_messages", ORDER_MESSAGES)
-        self.tables = (self.events, self.refused, self.order_messages)
+        self.ad_touches = Table(folder / "ad_touches", AD_TOUCHES)
+        self.ad_days = Table(folder / "ad_days", AD_DAYS)
+        self.decisions = Table(folder / "decisions", DECISIONS)
+        self.modelled = (
+            *(self.events, self.order_messages),
+            *(self.ad_touches, self.ad_days, self.decisions),
+        )
+        """The tables that the models read."""
+        self.tables = (*self.modelled, self.refused)
         self._ahead = ReadAhead()
 
     def update(self) -> None:
@@ -99,12 +115,10 @@ class Lake:
             table.position(p) > self.events.position(p) for table in self.tables for p in positions
         )
         others = 0
-        for name, table, is_held in (
-            ("refused", self.refused, _holds_refused),
-            ("order_messages", self.order_messages, _holds_order),
-        ):
-            if any(is_held(part) for chunk in chunks for part in chunk.parts):
-                actions = self._copy(name, table, paths, positions, dates)
+        held = {kind for chunk in chunks for part in chunk.parts for kind in _other_kinds(part)}
+        for table in self.tables:
+            if _RECORD_TYPES.get(table.folder.name) in held:
+                actions = self._copy(table.folder.name, table, paths, positions, dates)
                 if not table.append(actions, positions):
                     self.events.update()
                     return 0
@@ -215,8 +229,15 @@ _DAY_US = 86_400_000_000
 _DAYS_COMMON = 2
 _EPOCH = date(1970, 1, 1)
 _find_record = re.compile(rb'\{"log_offset":[^\n]*').search
-_holds_refused = re.compile(rb'"record_type":"refused"').search
-_holds_order = re.compile(rb'"record_type":"order"').search
+_RECORD_TYPES = {
+    "refused": b"refused",
+    "order_messages": b"order",
+    "ad_touches": b"ad_touch",
+    "ad_days": b"ad_day",
+    "decisions": b"decision",
+}
+"""Of the records of each table but `events`, by the table's folder."""
+_other_kinds = re.compile(rb'"record_type":"(?!event")([a-z_]+)"').findall
 _holds_replayed = re.compile(rb'"replay_of":').search
 _RECORD = b'{"log_offset":'
 _RECORD_LINE = b"\n" + _RECORD

@@ -98,6 +98,78 @@ ORDER_MESSAGES: tuple[Column, ...] = (
     Column("action_source", "varchar", "website, physical_store, …"),
 )
 
+AD_TOUCHES: tuple[Column, ...] = (
+    Column("account_id", "varchar", "Account of the token that it came with."),
+    Column("record_type", "varchar", "ad_touch."),
+    Column("source", "varchar", "server."),
+    Column("received_at", "timestamptz", "When it was accepted; rises within a log slot."),
+    Column("received_date", "date", "UTC date of received_at; the partition."),
+    Column("log_slot", "integer", "Log partition."),
+    Column("log_offset", "bigint", "Offset in it; (slot, offset) names one record for ever."),
+    Column("touch_id", "varchar", "Names the touch; what bears one id counts once."),
+    Column("touch_key", "bigint", "Same for records of the same touch."),
+    Column("kind", "varchar", "view, click, engaged_view; held_out: left out for a holdout."),
+    Column("touched_at", "timestamptz", "When it happened, by the sender's clock."),
+    Column("platform", "varchar", "meta, google, tiktok, … or a network's own name."),
+    Column("campaign_id", "varchar", "Campaign."),
+    Column("adset_id", "varchar", "Ad set."),
+    Column("ad_id", "varchar", "Ad."),
+    Column("placement", "varchar", "Where it was shown."),
+    Column("click_id", "varchar", "Of a click: the id that its landing page gets."),
+    Column("experiment", "varchar", "The holdout that it belongs to."),
+    Column("cost", "decimal(18,4)", "What it cost; null where that is not said."),
+    Column("currency", "varchar", "ISO 4217, of the cost."),
+    Column(_USER_DATA, _USER_DATA, "Whom it was shown; hashed keys are lists of SHA-256."),
+    Column("flags", "varchar[]", "What was odd about it; erased when it was made anonymous."),
+    Column("is_test", "boolean", "Made by our own checks; stays out of reports."),
+)
+
+AD_DAYS: tuple[Column, ...] = (
+    Column("account_id", "varchar", "Account of the token that it came with."),
+    Column("record_type", "varchar", "ad_day."),
+    Column("source", "varchar", "server."),
+    Column("received_at", "timestamptz", "When it was accepted; rises within a log slot."),
+    Column("received_date", "date", "UTC date of received_at; the partition."),
+    Column("log_slot", "integer", "Log partition."),
+    Column("log_offset", "bigint", "Offset in it; (slot, offset) names one record for ever."),
+    Column("platform", "varchar", "meta, google, tiktok, … or a network's own name."),
+    Column("level", "varchar", "campaign, adset or ad: what the row is of."),
+    Column("date", "date", "Day in the platform's account; null: only names."),
+    Column("campaign_id", "varchar", "Campaign."),
+    Column("campaign_name", "varchar", "Its name."),
+    Column("adset_id", "varchar", "Ad set."),
+    Column("adset_name", "varchar", "Its name."),
+    Column("ad_id", "varchar", "Ad."),
+    Column("ad_name", "varchar", "Its name."),
+    Column("impressions", "bigint", "As the platform counts; null: not said."),
+    Column("clicks", "bigint", "Clicks, likewise."),
+    Column("reach", "bigint", "Persons, likewise."),
+    Column("spend", "decimal(18,4)", "Cost of the day."),
+    Column("currency", "varchar", "ISO 4217, of the spend."),
+    Column("reported", "varchar", "JSON text: the platform's own conversions."),
+    Column(
+        "time_zone", "varchar", "IANA name of the zone that the day is of; null: the account's."
+    ),
+)
+
+DECISIONS: tuple[Column, ...] = (
+    Column("account_id", "varchar", "Account that it is about."),
+    Column("record_type", "varchar", "decision."),
+    Column("source", "varchar", "server."),
+    Column("received_at", "timestamptz", "When it was accepted; rises within a log slot."),
+    Column("received_date", "date", "UTC date of received_at; the partition."),
+    Column("log_slot", "integer", "Log partition."),
+    Column("log_offset", "bigint", "Offset in it; (slot, offset) names one record for ever."),
+    Column("decision_id", "varchar", "Names the decision; a later record of it replaces it."),
+    Column("kind", "varchar", "unmerge: two identifiers are not one person's."),
+    Column(
+        "identifier_a", "varchar", "An identifier as KEY=VALUE, hashed where events have it so."
+    ),
+    Column("identifier_b", "varchar", "The other one."),
+    Column("reason", "varchar", "Why, in somebody's words."),
+    Column("is_revoked", "boolean", "Whether it no longer stands."),
+)
+
 
 def user_data_type() -> str:
     """DuckDB's type of the user_data column."""
