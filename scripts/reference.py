@@ -23,8 +23,7 @@ from doublet.lake.columns import (
     REFUSED,
     Column,
 )
-from doublet.models import MODELS
-from doublet.models.orders import ORDER_MODELS
+from doublet.models import LASTING
 from doublet.refusal import Reason
 from doublet.reports import OverviewRow, TimelineRow
 from doublet.reports.coverage import CoverageCurrencyRow, CoverageRow
@@ -130,7 +129,7 @@ def tables() -> Iterator[str]:
         ),
         (
             "ad_days",
-            "One row per campaign, ad set or ad and day that was imported (Delta table in the lake).",
+            "One row per campaign, ad set or ad and day, imported (Delta table in the lake).",
             AD_DAYS,
         ),
         ("decisions", "One row per decision of an operator (Delta table in the lake).", DECISIONS),
@@ -142,7 +141,7 @@ def tables() -> Iterator[str]:
         )
         yield ""
     schema = tomllib.loads(files("doublet.models").joinpath("schema.toml").read_text("utf-8"))
-    for name in [*(model.name for model in MODELS if not model.temporary), *ORDER_MODELS]:
+    for name in LASTING:
         about = schema[name].pop("about")
         yield f"### `{name}`\n\n{about} (Table in the warehouse.)\n"
         yield table(

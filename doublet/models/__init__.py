@@ -17,12 +17,13 @@ from doublet.engine import Engine, Transaction
 from doublet.errors import MemoryLimitError, OperatorError
 from doublet.lake import Lake
 from doublet.lake.table import File, Table
-from doublet.models import orders
+from doublet.models import orders, touching
 from doublet.models.chain import chain, find_new, store_copies
 from doublet.models.forget import note_places, take_out
 from doublet.models.join import join, store_joins
 from doublet.models.merge import find_members, merge
 from doublet.models.orders import ORDER_MODELS
+from doublet.models.persons import PERSON_MODELS
 from doublet.models.tables import (
     BUILDING,
     LIVE,
@@ -33,9 +34,12 @@ from doublet.models.tables import (
     make_tables,
     model_sql,
 )
+from doublet.models.touching import LOGGED, TOUCH_MODELS
 
 __all__ = [
+    "LASTING",
     "MODELS",
+    "TEXTS",
     "Model",
     "Refreshed",
     "Rules",
@@ -50,6 +54,23 @@ __all__ = [
     "seen_files",
 ]
 
+
+LASTING: tuple[str, ...] = (
+    *(model.name for model in MODELS if not model.temporary),
+    *ORDER_MODELS,
+    *PERSON_MODELS,
+    *TOUCH_MODELS,
+)
+"""The tables of the warehouse, in order."""
+
+TEXTS: tuple[str, ...] = (
+    *(model.name for model in MODELS),
+    *ORDER_MODELS,
+    *PERSON_MODELS,
+    *TOUCH_MODELS,
+    LOGGED,
+)
+"""The names of all texts."""
 
 Turn = Callable[[], AbstractContextManager[object]]
 """Makes what a step is done in, a lock for instance."""
@@ -67,7 +88,7 @@ class Refreshed(NamedTuple):
 def fingerprint(rules: Rules) -> str:
     """The rules in words and a digest of the models' texts: whenever one changes, tables that
     were made by others are made anew."""
-    texts = "\0".join(model_sql(name) for name in (*(m.name for m in MODELS), *ORDER_MODELS))
+    texts = "\0".join(model_sql(name) for name in TEXTS)
     return f"{_in_words(rules)} {hashlib.sha256(texts.encode()).hexdigest()}"
 
 
@@ -164,6 +185,7 @@ def _make_anew(tx: Transaction, lake: Lake, rules: Rules, seen: set[str]) -> Ref
 def _make_tables(tx: Transaction, names: Tables) -> None:
     make_tables(tx, names)
     orders.make_tables(tx, names)
+    touching.make_tables(tx, names)
 
 
 def refresh(
@@ -225,6 +247,14 @@ def _refresh(
         with turn(), engine.transaction() as tx:
             orders.take_messages(tx, names, lake.order_messages, batch)
             _mark_seen(tx, batch, names)
+    for take, table in (
+        (touching.take_touches, lake.ad_touches),
+        (touching.take_decisions, lake.decisions),
+    ):
+        for batch in _batches(_unseen(engine, table, names), rows_max):
+            with turn(), engine.transaction() as tx:
+                take(tx, names, table, batch)
+                _mark_seen(tx, batch, names)
     return Refreshed(copies, keys)
 
 
@@ -260,6 +290,7 @@ def _step(tx: Transaction, table: Table, rules: Rules, names: Tables) -> tuple[i
     orders.note_copies(tx)
     merge(tx, names, table)
     orders.replace_touched(tx, names)
+    touching.take_events(tx, names)
     store_copies(tx, names)
     store_joins(tx, names)
     ((copies, keys),) = tx.run(

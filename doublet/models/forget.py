@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from doublet.engine import Transaction
-from doublet.models import orders
+from doublet.models import orders, touching
 from doublet.models.tables import LIVE
 
 _CHAIN = "pixel_id, event_key, chain_at"
@@ -51,6 +51,7 @@ def take_out(tx: Transaction) -> Span | None:
     _delete(tx, "copies", "taken_chains", "chain_at")
     _delete(tx, "joins", "taken_chains", "chain_at")
     orders.replace_touched(tx, LIVE)
+    touching.take_events(tx, LIVE)
     return None if first_at is None else (first_at, last_at)
 
 

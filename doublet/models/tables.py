@@ -35,6 +35,17 @@ class Tables(NamedTuple):
     order_copies: str
     order_entries: str
     orders: str
+    record_profiles: str
+    profiles: str
+    profile_identifiers: str
+    identifiers: str
+    persons: str
+    person_spans: str
+    decisions: str
+    touches: str
+    touchpoints: str
+    exposures: str
+    conversions: str
     lake_files: str
 
 
