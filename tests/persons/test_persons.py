@@ -148,13 +148,12 @@ def story(seed: int) -> list[bytes]:
         kind = chance.random()
         if kind < 0.2:
             what = chance.choice(["click", "view", "engaged_view", "held_out"])
-            click = {"click_id": f"IwAR{chance.randrange(6)}"} if what == "click" else {}
+            if what == "click":
+                user["click_id"] = f"IwAR{chance.randrange(6)}"
             records.append(
                 (
                     at,
-                    make_touch(
-                        what, at, number=n, campaign_id="1", experiment="e", **user, **click
-                    ),
+                    make_touch(what, at, number=n, campaign_id="1", experiment="e", **user),
                 )
             )
             continue

@@ -42,7 +42,7 @@ def make(name: str, at: int = 0, number: int = 0, **fields: Any) -> bytes:
 
 
 def make_touch(
-    kind: str, at: int = 0, received_at: int | None = None, number: int = 0, **fields: Any
+    kind: str, at: int = 0, *, received_at: int | None = None, number: int = 0, **fields: Any
 ) -> bytes:
     """The log's record of one reported ad touch, `at` µs after NOON."""
     user_data = {key: fields.pop(key) for key in ("em", "ph", "fbp") if key in fields}
