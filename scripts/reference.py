@@ -24,6 +24,7 @@ from doublet.lake.columns import (
     Column,
 )
 from doublet.models import MODELS
+from doublet.models.ads import AD_MODELS
 from doublet.models.orders import ORDER_MODELS
 from doublet.refusal import Reason
 from doublet.reports import OverviewRow, TimelineRow
@@ -130,7 +131,7 @@ def tables() -> Iterator[str]:
         ),
         (
             "ad_days",
-            "One row per campaign, ad set or ad and day that was imported (Delta table in the lake).",
+            "One row per campaign, ad set or ad and day that was told (Delta table in the lake).",
             AD_DAYS,
         ),
         ("decisions", "One row per decision of an operator (Delta table in the lake).", DECISIONS),
@@ -142,7 +143,8 @@ def tables() -> Iterator[str]:
         )
         yield ""
     schema = tomllib.loads(files("doublet.models").joinpath("schema.toml").read_text("utf-8"))
-    for name in [*(model.name for model in MODELS if not model.temporary), *ORDER_MODELS]:
+    lasting = [model.name for model in MODELS if not model.temporary]
+    for name in [*lasting, *ORDER_MODELS, *AD_MODELS]:
         about = schema[name].pop("about")
         yield f"### `{name}`\n\n{about} (Table in the warehouse.)\n"
         yield table(

@@ -17,6 +17,7 @@ import pytest
 
 from doublet import __version__
 from doublet.models import MODELS
+from doublet.models.ads import AD_MODELS
 from doublet.models.orders import ORDER_MODELS
 from doublet.refusal import Reason
 from doublet.settings import SETTINGS, Settings, load_settings, settings_file
@@ -147,9 +148,13 @@ def test_every_setting_says_what_it_does() -> None:
 
 def test_every_column_of_the_models_is_described(tmp_path: Path) -> None:
     schema = tomllib.loads(files("doublet.models").joinpath("schema.toml").read_text("utf-8"))
-    assert [*(model.name for model in MODELS), *ORDER_MODELS] == list(schema)
+    assert [*(model.name for model in MODELS), *ORDER_MODELS, *AD_MODELS] == list(schema)
     pipeline = Pipeline(tmp_path)
-    for name in [*(model.name for model in MODELS if not model.temporary), *ORDER_MODELS]:
+    for name in [
+        *(model.name for model in MODELS if not model.temporary),
+        *ORDER_MODELS,
+        *AD_MODELS,
+    ]:
         found = [row["column_name"] for row in pipeline.engine.query(f"describe {name}")]
         assert ["about", *found] == list(schema[name])
     pipeline.close()

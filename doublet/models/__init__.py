@@ -17,7 +17,8 @@ from doublet.engine import Engine, Transaction
 from doublet.errors import MemoryLimitError, OperatorError
 from doublet.lake import Lake
 from doublet.lake.table import File, Table
-from doublet.models import orders
+from doublet.models import ads, orders
+from doublet.models.ads import AD_MODELS
 from doublet.models.chain import chain, find_new, store_copies
 from doublet.models.forget import note_places, take_out
 from doublet.models.join import join, store_joins
@@ -67,7 +68,9 @@ class Refreshed(NamedTuple):
 def fingerprint(rules: Rules) -> str:
     """The rules in words and a digest of the models' texts: whenever one changes, tables that
     were made by others are made anew."""
-    texts = "\0".join(model_sql(name) for name in (*(m.name for m in MODELS), *ORDER_MODELS))
+    texts = "\0".join(
+        model_sql(name) for name in (*(m.name for m in MODELS), *ORDER_MODELS, *AD_MODELS)
+    )
     return f"{_in_words(rules)} {hashlib.sha256(texts.encode()).hexdigest()}"
 
 
@@ -164,6 +167,7 @@ def _make_anew(tx: Transaction, lake: Lake, rules: Rules, seen: set[str]) -> Ref
 def _make_tables(tx: Transaction, names: Tables) -> None:
     make_tables(tx, names)
     orders.make_tables(tx, names)
+    ads.make_tables(tx, names)
 
 
 def refresh(
@@ -224,6 +228,10 @@ def _refresh(
     for batch in _batches(_unseen(engine, lake.order_messages, names), rows_max):
         with turn(), engine.transaction() as tx:
             orders.take_messages(tx, names, lake.order_messages, batch)
+            _mark_seen(tx, batch, names)
+    for batch in _batches(_unseen(engine, lake.ad_days, names), rows_max):
+        with turn(), engine.transaction() as tx:
+            ads.take_rows(tx, names, lake.ad_days, batch)
             _mark_seen(tx, batch, names)
     return Refreshed(copies, keys)
 
