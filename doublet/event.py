@@ -190,6 +190,131 @@ class LeadsRequest(msgspec.Struct, kw_only=True):
     access_token: str | None = None
 
 
+class WireTouch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One element of `data` in a request to `/v1/ad_touches`: an ad was shown or clicked, or left
+    out for a holdout (`held_out`). `touch_id` names it, so that sending it again repeats nothing;
+    `click_id` is what the page that was clicked to gets."""
+
+    kind: str | None = None
+    touched_at: int | float | str | None = None
+    platform: str | None = None
+    touch_id: Text = None
+    campaign_id: Text = None
+    adset_id: Text = None
+    ad_id: Text = None
+    placement: Text = None
+    click_id: Text = None
+    experiment: Text = None
+    cost: int | float | str | None = None
+    currency: str | None = None
+    user_data: dict[str, Any] | None = None
+
+
+class TouchesRequest(msgspec.Struct, kw_only=True):
+    """The body of `POST /v1/ad_touches`."""
+
+    data: list[WireTouch] | None = None
+    access_token: str | None = None
+
+
+class AdTouch(msgspec.Struct, omit_defaults=True):
+    """One accepted ad touch. Both times are in microseconds since 1970, UTC; `touch_key` is the
+    same for all records of one touch. `user_data` is as in `Event`."""
+
+    record_type: str
+    account_id: str
+    source: Source
+    received_at: int
+    touch_id: str
+    touch_key: int
+    kind: str
+    touched_at: int
+    platform: str
+    campaign_id: str | None = None
+    adset_id: str | None = None
+    ad_id: str | None = None
+    placement: str | None = None
+    click_id: str | None = None
+    experiment: str | None = None
+    cost: str | None = None
+    currency: str | None = None
+    user_data: dict[str, Any] | None = None
+    flags: list[str] | None = None
+    is_test: bool = False
+
+
+class WireFigure(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How many conversions a platform reports, and what they are worth."""
+
+    count: int | float | str | None = None
+    value: int | float | str | None = None
+
+
+Reported = dict[str, dict[str, WireFigure]]
+"""A platform's own conversions: by action type, then by window.
+
+    {"purchase": {"value": {"count": "12", "value": "118.5"},
+                  "7d_click": {"count": "10", "value": "99.5"}, "1d_view": {"count": "2"}}}
+
+Action types and windows are Meta's words (*AdsActionStats*). The window `value` is what the
+platform itself shows, under its own attribution setting; a window that is missing was zero or not
+asked for. In records count and value are decimal texts."""
+
+
+class WireAdDay(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One element of `data` in a request to `/v1/ad_days`: what a platform says of a campaign, an
+    ad set or an ad on one day of its own zone; without `date`, only what it is called."""
+
+    platform: str | None = None
+    level: str | None = None
+    date: str | None = None
+    campaign_id: Text = None
+    campaign_name: Text = None
+    adset_id: Text = None
+    adset_name: Text = None
+    ad_id: Text = None
+    ad_name: Text = None
+    impressions: int | float | str | None = None
+    clicks: int | float | str | None = None
+    reach: int | float | str | None = None
+    spend: int | float | str | None = None
+    currency: str | None = None
+    reported: Reported | None = None
+    time_zone: str | None = None
+
+
+class AdDaysRequest(msgspec.Struct, kw_only=True):
+    """The body of `POST /v1/ad_days`."""
+
+    data: list[WireAdDay] | None = None
+    access_token: str | None = None
+
+
+class AdDay(msgspec.Struct, omit_defaults=True):
+    """One accepted row of a day's delivery; `received_at` is in microseconds since 1970, UTC."""
+
+    record_type: str
+    account_id: str
+    source: Source
+    received_at: int
+    platform: str
+    level: str
+    date: str | None = None
+    campaign_id: str | None = None
+    campaign_name: str | None = None
+    adset_id: str | None = None
+    adset_name: str | None = None
+    ad_id: str | None = None
+    ad_name: str | None = None
+    impressions: int | None = None
+    clicks: int | None = None
+    reach: int | None = None
+    spend: str | None = None
+    currency: str | None = None
+    reported: dict[str, dict[str, dict[str, str]]] | None = None
+    time_zone: str | None = None
+
+
 _encoder = msgspec.json.Encoder(decimal_format="string")
 encode = _encoder.encode
 """Canonical JSON of a record: UTF-8, one line, keys in the order of the struct."""

@@ -67,6 +67,16 @@ class Reason(Enum):
         "Invalid stage of a lead",
         "Correct the named field; what a stage needs is in docs/leads.md.",
     )
+    INVALID_AD_TOUCH = _invalid(
+        None,
+        "Invalid ad touch",
+        "Correct the named field; what a view or click of an ad needs is in docs/ads.md.",
+    )
+    INVALID_AD_DAY = _invalid(
+        None,
+        "Invalid day of an ad",
+        "Correct the named field; what a row of names, spend and counts needs is in docs/ads.md.",
+    )
     USER_DATA_MISSING = _invalid(
         2804019, "Server Side Api Parameter Error", "Add a user_data object to every event."
     )

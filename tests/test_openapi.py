@@ -165,6 +165,32 @@ GOOD: dict[str, dict[str, Any]] = {
     "post /v1/leads": {
         "body": {"data": [{"lead_id": "1", "stage": "won", "changed_at": int(time.time()) - 60}]}
     },
+    "post /v1/ad_touches": {
+        "body": {
+            "data": [
+                {
+                    "kind": "click",
+                    "touched_at": int(time.time()) - 60,
+                    "platform": "taboola",
+                    "click_id": "c-1",
+                }
+            ]
+        }
+    },
+    "post /v1/ad_days": {
+        "body": {
+            "data": [
+                {
+                    "platform": "meta",
+                    "ad_id": "a1",
+                    "date": "2026-11-01",
+                    "spend": 9.5,
+                    "currency": "EUR",
+                    "reported": {"purchase": {"7d_click": {"count": 2, "value": 80}}},
+                }
+            ]
+        }
+    },
     "post /v1/shops/{shop_id}/visitor": {"body": {"token": "cart-4711", "fbp": "fb.1.2.3"}},
     "post /v1/check": {"body": {"data": [purchase()]}},
     "post /v1/person/export": {"body": {"user_data": {"em": "mary@example.com"}}},

@@ -1,13 +1,16 @@
 """A request becomes records, or a reason for refusal. Pure: no clock, no disk, no network.
 
 Both doors, the Conversions API (`events`) and the pixel's `/tr` (`hits`), lead through the same
-`STEPS`; messages about orders (`orders`) and stages of leads (`leads`) have doors of their own.
+`STEPS`; messages about orders (`orders`), stages of leads (`leads`), ad touches (`ad_touches`) and
+days of ads (`ad_days`) have doors of their own.
 Personal data is normalised and hashed there, before anything is written. What is refused becomes
 a record too (`refused`).
 """
 
 from __future__ import annotations
 
+from doublet.accept.ad_days import accept_ad_days, ad_day_record, kept_ad_days, read_ad_days
+from doublet.accept.ad_touches import accept_touches, kept_touches, read_touches, touch_record
 from doublet.accept.check import Check, check_payload, read_payload
 from doublet.accept.events import (
     EVENTS_PER_REQUEST_MAX,
@@ -49,29 +52,37 @@ __all__ = [
     "Hit",
     "OrderFile",
     "Quotas",
+    "accept_ad_days",
     "accept_events",
     "accept_good_events",
     "accept_hit",
     "accept_leads",
     "accept_orders",
     "accept_replayed",
+    "accept_touches",
+    "ad_day_record",
     "check_payload",
     "event_key",
     "hashed_payload",
     "is_suspect",
     "is_suspect_hit",
+    "kept_ad_days",
     "kept_leads",
     "kept_orders",
+    "kept_touches",
     "lead_event",
     "marks",
     "order_record",
+    "read_ad_days",
     "read_hit",
     "read_leads",
     "read_networks",
     "read_orders",
     "read_payload",
     "read_request",
+    "read_touches",
     "refused_record",
     "stored_event_id",
+    "touch_record",
     "with_lead_id",
 ]

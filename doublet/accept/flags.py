@@ -122,6 +122,10 @@ FLAGS: dict[str, tuple[str, str]] = {
         "The pixel has had more hits in this hour than its quota.",
         "`doublet pixel edit --hits-per-hour` if they are yours.",
     ),
+    "touched_at_in_future": (
+        "touched_at of an ad touch is more than five minutes ahead of the clock here.",
+        "Set the sender's clock, or send the time of the touch.",
+    ),
     "ts_out_of_range": (
         "The hit's time is too old or in the future, so that of its receipt counts.",
         "Set the sender's clock.",

@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
-from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE, unreadable
+from doublet.accept.batch import accept_batch, kept_batch, read_batch
+from doublet.accept.fields import Fault, read_amount, read_currency, read_moment, read_pixel_id
 from doublet.accept.kinds import LEAD_ID_DIGITS
-from doublet.accept.orders import Fault, read_changed_at
 from doublet.accept.record import event_record
 from doublet.accept.steps import EVENT_ID_LENGTH_MAX, Arrival, stored_event_id
-from doublet.event import LeadsRequest, WireEvent, WireLead, money
+from doublet.event import LeadsRequest, WireEvent, WireLead
 from doublet.redact import redact
 from doublet.refusal import Reason, Refusal
 
@@ -52,13 +52,7 @@ _decode_request = msgspec.json.Decoder(LeadsRequest).decode
 
 def read_leads(body: bytes) -> LeadsRequest | Refusal:
     """A JSON body as a request, or why it cannot be read."""
-    try:
-        return _decode_request(body)
-    except UNREADABLE as error:
-        refusal = unreadable(error)
-        if refusal.reason is not Reason.INVALID_EVENT:
-            return refusal
-        return Refusal(Reason.INVALID_LEAD, refusal.message, refusal.field)
+    return read_batch(body, _decode_request, Reason.INVALID_LEAD)
 
 
 def accept_leads(
@@ -67,30 +61,18 @@ def accept_leads(
     """The records of one request, in its order; one bad stage refuses all. `pixels` are those of
     the account, with the country of their phone numbers; a stage that names none is of the only
     one."""
-    data = request.data
-    if not data:
-        return Refusal(Reason.NO_EVENTS, "The parameter data holds no stages.", "data")
-    if len(data) > EVENTS_PER_REQUEST_MAX:
-        return Refusal(
-            Reason.TOO_MANY_EVENTS,
-            f"The request holds {len(data)} stages, at most {EVENTS_PER_REQUEST_MAX} are allowed.",
-            "data",
-        )
-    records = []
-    for index, wire in enumerate(data):
-        record = _record(wire, arrival, pixels, index)
-        if isinstance(record, Refusal):
-            field = f"data.{index}.{record.field}".rstrip(".")
-            return Refusal(record.reason, f"Stage {index}: {record.message}", field)
-        records.append(record)
-    return records
+
+    def make(wire: WireLead, index: int) -> bytes | Refusal:
+        return _record(wire, arrival, pixels, index)
+
+    return accept_batch(request.data, ("stage", "stages"), make)
 
 
 def _record(
     wire: WireLead, arrival: Arrival, pixels: Mapping[str, str], index: int
 ) -> bytes | Refusal:
     try:
-        arrival.pixel_id = _pixel_id(wire.pixel_id, pixels)
+        arrival.pixel_id = read_pixel_id(wire.pixel_id, pixels)
         arrival.phone_country = pixels[arrival.pixel_id]
         record = event_record(lead_event(wire, arrival.received_at), arrival, index, None)
     except Fault as fault:
@@ -100,16 +82,6 @@ def _record(
     if isinstance(record, Refusal):
         return Refusal(record.reason, record.message, _LEAD_FIELDS.get(record.field, record.field))
     return record
-
-
-def _pixel_id(given: object, pixels: Mapping[str, str]) -> str:
-    if given is None or given == "":
-        if len(pixels) == 1:
-            return next(iter(pixels))
-        raise Fault("pixel_id is missing, and the account has not just one pixel.", "pixel_id")
-    if str(given) not in pixels:
-        raise Fault("pixel_id is none of the account's pixels.", "pixel_id")
-    return str(given)
 
 
 def lead_event(wire: WireLead, received_at: int) -> WireEvent:
@@ -123,11 +95,9 @@ def lead_event(wire: WireLead, received_at: int) -> WireEvent:
         )
     if not (wire.stage or "").strip():
         raise Fault("stage is missing; give its name in the CRM, such as qualified.", "stage")
-    value, currency = wire.value, (wire.currency or "").strip().upper()
-    if value is not None and value != "" and money(value) is None:
-        raise Fault("value is not a plain number such as 49.90, with a point.", "value")
-    if currency and not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
-        raise Fault("currency is not a three-letter code such as EUR.", "currency")
+    value, currency = wire.value, read_currency(wire.currency)
+    if value is not None and value != "":
+        read_amount("value", value)
     contact = {key: getattr(wire, field) for field, key in _CONTACT.items()}
     custom: dict[str, Any] = {
         "lead_id": str(lead_id),
@@ -138,7 +108,7 @@ def lead_event(wire: WireLead, received_at: int) -> WireEvent:
     return with_lead_id(
         WireEvent(
             event_name=(wire.stage or "").strip(),
-            event_time=read_changed_at(wire.changed_at, received_at) // 1_000_000,
+            event_time=read_moment("changed_at", wire.changed_at, received_at) // 1_000_000,
             user_data={key: text for key, text in contact.items() if text not in (None, "", [])},
             custom_data={key: each for key, each in custom.items() if each not in (None, "")},
         )
@@ -182,14 +152,10 @@ def with_lead_id(event: WireEvent) -> WireEvent:
 def kept_leads(body: bytes) -> Any:
     """What an operator may see of a refused request: of each stage the fields that say nothing of a
     person, as far as they look like what they should be; None when it is unreadable."""
-    try:
-        data = msgspec.json.decode(body)["data"][:EVENTS_PER_REQUEST_MAX]
-        return [
-            {name: _kept(name, entry[name]) for name in (*_KEPT, "lead_id") if name in entry}
-            for entry in data
-        ]
-    except (*UNREADABLE, TypeError, KeyError):
-        return None
+    names = (*_KEPT, "lead_id")
+    return kept_batch(
+        body, lambda entry: {name: _kept(name, entry[name]) for name in names if name in entry}
+    )
 
 
 def _kept(name: str, value: Any) -> Any:

@@ -8,26 +8,17 @@ a customer: a field that is not in `WireOrder` is refused, and only its name is 
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
 
-from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE, unreadable
-from doublet.accept.steps import (
-    ACTION_SOURCES,
-    EVENT_ID_LENGTH_MAX,
-    FUTURE_S_MAX,
-    YEAR_2000_S,
-    Arrival,
-    stored_event_id,
-)
-from doublet.event import OrderMessage, OrdersRequest, WireOrder, encode, money
+from doublet.accept.batch import accept_batch, kept_batch, read_batch
+from doublet.accept.fields import Fault, plain, read_amount, read_currency, read_id, read_moment
+from doublet.accept.steps import ACTION_SOURCES, EVENT_ID_LENGTH_MAX, Arrival
+from doublet.event import OrderMessage, OrdersRequest, WireOrder, encode
 from doublet.redact import redact
 from doublet.refusal import Reason, Refusal
 
@@ -57,9 +48,6 @@ KINDS: tuple[Kind, ...] = (
 """In the order in which messages of one moment count; `order_entries.sql` has it too."""
 
 _KIND = {kind.name: kind for kind in KINDS}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FAR_S = 1e15
-_is_number = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,9})?").fullmatch
 _KEPT: dict[str, Callable[[str], object]] = {
     "kind": re.compile(r"[a-z_]{1,40}").fullmatch,
     "changed_at": re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?|[0-9]{4}-[0-9T:.Z+-]{1,30}").fullmatch,
@@ -72,46 +60,18 @@ _KEPT: dict[str, Callable[[str], object]] = {
 _decode_request = msgspec.json.Decoder(OrdersRequest).decode
 
 
-class Fault(Exception):  # noqa: N818 - it ends the reading of one message, nothing has failed
-    """A message is wrong: what is, and which field."""
-
-    def __init__(self, message: str, field: str) -> None:
-        super().__init__(message)
-        self.field = field
-
-
 def read_orders(body: bytes) -> OrdersRequest | Refusal:
     """A JSON body as a request, or why it cannot be read."""
-    try:
-        return _decode_request(body)
-    except UNREADABLE as error:
-        refusal = unreadable(error)
-        if refusal.reason is not Reason.INVALID_EVENT:
-            return refusal
-        return Refusal(Reason.INVALID_ORDER, refusal.message, refusal.field)
+    return read_batch(body, _decode_request, Reason.INVALID_ORDER)
 
 
 def accept_orders(request: OrdersRequest, arrival: Arrival) -> list[bytes] | Refusal:
     """The records of one request, in its order; one bad message refuses all."""
-    data = request.data
-    if not data:
-        return Refusal(Reason.NO_EVENTS, "The parameter data holds no messages.", "data")
-    if len(data) > EVENTS_PER_REQUEST_MAX:
-        return Refusal(
-            Reason.TOO_MANY_EVENTS,
-            f"The request holds {len(data)} messages, at most {EVENTS_PER_REQUEST_MAX} are "
-            "allowed.",
-            "data",
-        )
-    records = []
-    for index, wire in enumerate(data):
-        record = order_record(wire, arrival)
-        if isinstance(record, Refusal):
-            return Refusal(
-                record.reason, f"Message {index}: {record.message}", f"data.{index}.{record.field}"
-            )
-        records.append(record)
-    return records
+
+    def make(wire: WireOrder, index: int) -> bytes | Refusal:
+        return order_record(wire, arrival)
+
+    return accept_batch(request.data, ("message", "messages"), make)
 
 
 def order_record(wire: WireOrder, arrival: Arrival) -> bytes | Refusal:
@@ -131,18 +91,10 @@ def order_record(wire: WireOrder, arrival: Arrival) -> bytes | Refusal:
 def kept_orders(body: bytes) -> Any:
     """What an operator may see of a refused request: of each message the known fields, as far as
     they look like what they should be; None when it is unreadable."""
-    try:
-        data = msgspec.json.decode(body)["data"][:EVENTS_PER_REQUEST_MAX]
-        return [
-            {
-                name: _kept(name, entry[name])
-                for name in WireOrder.__struct_fields__
-                if name in entry
-            }
-            for entry in data
-        ]
-    except (*UNREADABLE, TypeError, KeyError):
-        return None
+    names = WireOrder.__struct_fields__
+    return kept_batch(
+        body, lambda entry: {name: _kept(name, entry[name]) for name in names if name in entry}
+    )
 
 
 def _kept(name: str, value: Any) -> Any:
@@ -153,15 +105,15 @@ def _kept(name: str, value: Any) -> Any:
 
 
 def _message(wire: WireOrder, arrival: Arrival) -> OrderMessage:
-    order_id = _id("order_id", wire.order_id)
+    order_id = read_id("order_id", wire.order_id)
     if order_id is None:
         raise Fault("order_id is missing; give the id that the site's Purchase has.", "order_id")
     kind = _kind(wire.kind)
-    changed_at = read_changed_at(wire.changed_at, arrival.received_at)
-    value, currency = _value(kind, wire.value), _currency(wire.currency)
+    changed_at = read_moment("changed_at", wire.changed_at, arrival.received_at)
+    value, currency = _value(kind, wire.value), read_currency(wire.currency)
     if kind.name in ("placed", "renewed", "paid") and currency is None:
         raise Fault(f"{kind.name} needs a currency, such as EUR.", "currency")
-    parent_order_id = _id("parent_order_id", wire.parent_order_id)
+    parent_order_id = read_id("parent_order_id", wire.parent_order_id)
     if kind.name == "renewed" and parent_order_id in (None, order_id):
         raise Fault(
             "renewed needs parent_order_id, the subscription's first order, and an order_id of its "
@@ -183,25 +135,13 @@ def _message(wire: WireOrder, arrival: Arrival) -> OrderMessage:
         order_id,
         kind.name,
         changed_at,
-        _id("message_id", wire.message_id) or f"~{digest.hex()}",
+        read_id("message_id", wire.message_id) or f"~{digest.hex()}",
         int.from_bytes(digest[:8], "little", signed=True),
         value,
         currency,
         parent_order_id,
         source,
     )
-
-
-def _id(field: str, given: object) -> str | None:
-    """An id as events have theirs, so that both meet; an address in it becomes its hash."""
-    if given is None or given == "":
-        return None
-    text = str(given)
-    if len(text) > EVENT_ID_LENGTH_MAX:
-        raise Fault(
-            f"{field} has {len(text)} characters, at most {EVENT_ID_LENGTH_MAX} are allowed.", field
-        )
-    return stored_event_id(text)
 
 
 def _kind(given: str | None) -> Kind:
@@ -220,63 +160,8 @@ def _value(kind: Kind, given: float | str | None) -> str | None:
         return None
     if kind.value == "none":
         raise Fault(f"{kind.name} takes no value; a part given back is refunded.", "value")
-    text = money(given)
-    if text is None:
-        raise Fault("value is not a plain number such as 49.90, with a point.", "value")
-    exact = Decimal(text)
+    exact = read_amount("value", given)
     if exact < 0 or (exact == 0 and kind.name in ("refunded", "paid")):
         raise Fault("value must be more than zero; a refund of 30 is 30, not -30.", "value")
-    # One sum, one text: 10.5 and "10.50" say the same.
-    return f"{exact.normalize():f}"
-
-
-def _currency(given: str | None) -> str | None:
-    code = (given or "").strip().upper()
-    if code and not (len(code) == 3 and code.isascii() and code.isalpha()):
-        raise Fault("currency is not a three-letter code such as EUR.", "currency")
-    return code or None
-
-
-def read_changed_at(given: float | str | None, received_at: int) -> int:
-    """The sender's own time of a change in µs since 1970. Raises Fault."""
-    micros = _micros(given)
-    if micros is None:
-        raise Fault(
-            "changed_at is missing or no time; write 2026-11-01T10:00:00+01:00, or Unix seconds.",
-            "changed_at",
-        )
-    if micros > received_at + FUTURE_S_MAX * 1_000_000:
-        raise Fault(
-            "changed_at is more than a day in the future; as a number it is in seconds, not "
-            "milliseconds.",
-            "changed_at",
-        )
-    if micros < YEAR_2000_S * 1_000_000:
-        raise Fault("changed_at is before the year 2000; as a number it is seconds.", "changed_at")
-    return micros
-
-
-def _micros(given: float | str | None) -> int | None:
-    if isinstance(given, str):
-        text = given.strip()
-        if not _is_number(text):
-            return _micros_of_text(text)
-        given = float(text) if "." in text else int(text)
-    if isinstance(given, int):
-        return given * 1_000_000
-    if given is None or math.isnan(given):
-        return None
-    return round(max(-_FAR_S, min(given, _FAR_S)) * 1_000_000)
-
-
-def _micros_of_text(text: str) -> int | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        raise Fault(
-            "changed_at names no time zone; end it with Z or an offset such as +01:00.",
-            "changed_at",
-        )
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    # 10.5 and "10.50" say the same.
+    return plain(exact)

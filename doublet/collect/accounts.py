@@ -63,6 +63,10 @@ class Accounts:
         rules = self._directory.rules_of_pixel.get(pixel_id)
         return rules.phone_country if rules else ""
 
+    def phone_countries_of(self, account_id: str) -> dict[str, str]:
+        """The pixels of an account, each with the country of its phone numbers."""
+        return {each: self.phone_country_of(each) for each in self.pixels_of(account_id)}
+
     async def of_token(self, access_token: str) -> str | None:
         """The account of an access token, None for an unknown one."""
         digest = token_sha256(access_token)

@@ -1,5 +1,5 @@
 """Doors for batches that belong to an account rather than to a pixel, each message by itself: what
-a shop says of its orders, what a CRM says of leads."""
+a shop says of its orders, what a CRM says of leads, what platforms say of their ads."""
 
 from __future__ import annotations
 
@@ -9,18 +9,27 @@ from typing import Any, NamedTuple
 
 from doublet.accept import (
     Arrival,
+    accept_ad_days,
     accept_leads,
     accept_orders,
+    accept_touches,
+    kept_ad_days,
     kept_leads,
     kept_orders,
+    kept_touches,
+    read_ad_days,
     read_leads,
     read_orders,
+    read_touches,
 )
+from doublet.accept.ad_touches import only_country
 from doublet.collect.events import token_of
 from doublet.collect.intake import Intake, Taken, answer_batch
 from doublet.collect.request import Receive, Scope, Send, explain, parse_pairs
-from doublet.event import LeadsRequest, OrdersRequest
+from doublet.event import AdDaysRequest, LeadsRequest, OrdersRequest, TouchesRequest
 from doublet.refusal import Reason, Refusal
+
+Batch = OrdersRequest | LeadsRequest | TouchesRequest | AdDaysRequest
 
 
 class Door(NamedTuple):
@@ -28,7 +37,7 @@ class Door(NamedTuple):
     is refused."""
 
     noun: str
-    read: Callable[[bytes], OrdersRequest | LeadsRequest | Refusal]
+    read: Callable[[bytes], Batch | Refusal]
     accept: Callable[[Intake, Any, Arrival], Awaitable[list[bytes] | Refusal]]
     kept: Callable[[bytes], Any]
 
@@ -80,14 +89,26 @@ async def _accept_leads(
         # One that was just made is looked for; the first that is nobody's ends it.
         if await accounts.of_pixel(pixel_id) is None:
             break
-    pixels = {
-        each: accounts.phone_country_of(each) for each in accounts.pixels_of(arrival.account_id)
-    }
-    return accept_leads(request, arrival, pixels)
+    return accept_leads(request, arrival, accounts.phone_countries_of(arrival.account_id))
+
+
+async def _accept_touches(
+    intake: Intake, request: TouchesRequest, arrival: Arrival
+) -> list[bytes] | Refusal:
+    arrival.phone_country = only_country(intake.accounts.phone_countries_of(arrival.account_id))
+    return accept_touches(request, arrival)
+
+
+async def _accept_ad_days(
+    intake: Intake, request: AdDaysRequest, arrival: Arrival
+) -> list[bytes] | Refusal:
+    return accept_ad_days(request, arrival)
 
 
 DOORS: dict[str, Door] = {
     "/v1/orders": Door("orders", read_orders, _accept_orders, kept_orders),
     "/v1/leads": Door("leads", read_leads, _accept_leads, kept_leads),
+    "/v1/ad_touches": Door("ad_touches", read_touches, _accept_touches, kept_touches),
+    "/v1/ad_days": Door("ad_days", read_ad_days, _accept_ad_days, kept_ad_days),
 }
 """By path."""

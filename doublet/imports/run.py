@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from doublet.accept import Arrival, with_lead_id
+from doublet.accept.fields import Fault as LeadFault
 from doublet.accept.leads import EVENT_SOURCE
-from doublet.accept.orders import Fault as LeadFault
 from doublet.accept.record import event_record
 from doublet.catalog import Account
 from doublet.collect.appender import Clock

@@ -17,7 +17,8 @@ from doublet.engine import Engine, Transaction
 from doublet.errors import MemoryLimitError, OperatorError
 from doublet.lake import Lake
 from doublet.lake.table import File, Table
-from doublet.models import orders, touching
+from doublet.models import ads, orders, touching
+from doublet.models.ads import AD_MODELS
 from doublet.models.chain import chain, find_new, store_copies
 from doublet.models.forget import note_places, take_out
 from doublet.models.join import join, store_joins
@@ -58,6 +59,7 @@ __all__ = [
 LASTING: tuple[str, ...] = (
     *(model.name for model in MODELS if not model.temporary),
     *ORDER_MODELS,
+    *AD_MODELS,
     *PERSON_MODELS,
     *TOUCH_MODELS,
 )
@@ -66,6 +68,7 @@ LASTING: tuple[str, ...] = (
 TEXTS: tuple[str, ...] = (
     *(model.name for model in MODELS),
     *ORDER_MODELS,
+    *AD_MODELS,
     *PERSON_MODELS,
     *TOUCH_MODELS,
     LOGGED,
@@ -185,6 +188,7 @@ def _make_anew(tx: Transaction, lake: Lake, rules: Rules, seen: set[str]) -> Ref
 def _make_tables(tx: Transaction, names: Tables) -> None:
     make_tables(tx, names)
     orders.make_tables(tx, names)
+    ads.make_tables(tx, names)
     touching.make_tables(tx, names)
 
 
@@ -249,6 +253,7 @@ def _refresh(
             _mark_seen(tx, batch, names)
     for take, table in (
         (touching.take_touches, lake.ad_touches),
+        (ads.take_rows, lake.ad_days),
         (touching.take_decisions, lake.decisions),
     ):
         for batch in _batches(_unseen(engine, table, names), rows_max):

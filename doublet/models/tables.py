@@ -35,6 +35,8 @@ class Tables(NamedTuple):
     order_copies: str
     order_entries: str
     orders: str
+    ad_days: str
+    ads: str
     record_profiles: str
     profiles: str
     profile_identifiers: str

@@ -23,6 +23,10 @@ _REQUIRED = {
     "WireEvent": ["event_name", "event_time", "user_data"],
     "OrdersRequest": ["data"],
     "WireOrder": ["order_id", "kind", "changed_at"],
+    "TouchesRequest": ["data"],
+    "WireTouch": ["kind", "touched_at", "platform"],
+    "AdDaysRequest": ["data"],
+    "WireAdDay": ["platform"],
 }
 _path_names = re.compile(r"{(\w+)}").findall
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import msgspec
-
-from doublet.accept.check import Check
 from doublet.alerts.book import Alert
 from doublet.collect.scripts import MatchingSettings
 from doublet.collect.shops import Visitor
 from doublet.destinations.status import DestinationStatus
-from doublet.event import EventsRequest, LeadsRequest, OrdersRequest, WireEvent
+from doublet.event import AdDaysRequest, LeadsRequest, OrdersRequest, TouchesRequest
 from doublet.explain import Story
 from doublet.guide.guide import Progress
 from doublet.health import Health
+from doublet.openapi.answers import (
+    AdDaysReceived,
+    BatchPart,
+    Checked,
+    EventsBody,
+    LeadsReceived,
+    OrdersReceived,
+    Page,
+    Received,
+    TouchesReceived,
+)
 from doublet.reconcile import LIMIT_MAX, Reconciliation
 from doublet.refusal import Reason
 from doublet.refused import Cause, RefusedRequest
@@ -35,57 +43,6 @@ STREAM = "text/event-stream"
 CSV = "text/csv; charset=utf-8"
 FORM = "application/x-www-form-urlencoded"
 PARTS = "multipart/form-data"
-
-
-class EventsBody(EventsRequest, kw_only=True):
-    """A request of the Conversions API; events as objects, or each as its JSON in a text."""
-
-    data: list[WireEvent | str] | str | None = None  # type: ignore[assignment]
-
-
-class Received(msgspec.Struct):
-    """How many events are durable now; `refused` with `validation=partial` only."""
-
-    events_received: int
-    messages: list[str]
-    fbtrace_id: str
-    refused: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
-
-
-class OrdersReceived(msgspec.Struct):
-    """How many messages about orders are durable now."""
-
-    orders_received: int
-    messages: list[str]
-    fbtrace_id: str
-
-
-class LeadsReceived(msgspec.Struct):
-    """How many stages of leads are durable now."""
-
-    leads_received: int
-    messages: list[str]
-    fbtrace_id: str
-
-
-class Checked(Check):
-    """What would become of a payload; `errors` counts what would have it refused."""
-
-    errors: int
-
-
-class Page(msgspec.Struct):
-    """A page of a Graph edge."""
-
-    data: list[dict[str, Any]]
-    paging: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-
-
-class BatchPart(msgspec.Struct):
-    """The answer to one call of a batch."""
-
-    code: int
-    body: str | None
 
 
 class Operation(NamedTuple):
@@ -194,6 +151,18 @@ def _events(path: str, summary: str, status: int = 200) -> Operation:
     )
 
 
+def _batch(path: str, summary: str, answer: Any, body: Any) -> Operation:
+    return Operation(
+        "post",
+        path,
+        summary,
+        answers={JSON: answer},
+        refused=_DOOR,
+        when="Every message is durable.",
+        bodies={JSON: body},
+    )
+
+
 def _report(path: str, summary: str, answer: Any, *parameters: str) -> Operation:
     media = CSV if path.endswith(".csv") else JSON
     return Operation("get", path, summary, parameters, {media: answer})
@@ -247,23 +216,21 @@ OPERATIONS: tuple[Operation, ...] = (
     _events("/{version}/{pixel_id}/events", "Take events: the Conversions API."),
     _events("/{pixel_id}/events", "The same without a version."),
     _events("/capi/{pixel_id}/events", "The same as Meta's gateway has it.", 202),
-    Operation(
-        "post",
-        "/v1/orders",
-        "Take messages about orders (docs/orders.md).",
-        answers={JSON: OrdersReceived},
-        refused=_DOOR,
-        when="Every message is durable.",
-        bodies={JSON: OrdersRequest},
+    _batch(
+        "/v1/orders", "Take messages about orders (docs/orders.md).", OrdersReceived, OrdersRequest
     ),
-    Operation(
-        "post",
-        "/v1/leads",
-        "Take stages of leads (docs/leads.md).",
-        answers={JSON: LeadsReceived},
-        refused=_DOOR,
-        when="Every stage is durable.",
-        bodies={JSON: LeadsRequest},
+    _batch("/v1/leads", "Take stages of leads (docs/leads.md).", LeadsReceived, LeadsRequest),
+    _batch(
+        "/v1/ad_touches",
+        "Take views and clicks of ads (docs/ads.md).",
+        TouchesReceived,
+        TouchesRequest,
+    ),
+    _batch(
+        "/v1/ad_days",
+        "Take names, spend and counts of ads by day (docs/ads.md).",
+        AdDaysReceived,
+        AdDaysRequest,
     ),
     _script("/px.js", "The pixel's script."),
     _script("/px-core.js", "The same without what it reports by itself."),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from doublet.models.ads import forget_touches
 from doublet.models.forget import note_places, take_out
 from tests.factories import ACCOUNT, NOON, Pipeline, sha256
 from tests.persons.touching import DAY, em, fbc, fbp, make, make_touch, persons_of, tables
@@ -201,4 +203,31 @@ def test_what_is_forgotten_leaves_no_person(tmp_path: Path) -> None:
         take_out(tx)
     after = tables(pipeline)
     assert before == after
+    pipeline.close()
+
+
+def test_an_ad_touch_that_is_forgotten_leaves_no_touchpoint(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    pipeline.append([make("Purchase", DAY, 0, em=em("mary"))])
+    pipeline.refresh()
+    before = tables(pipeline)
+    pipeline.append(
+        [
+            make_touch("click", 0, received_at=NOON + 2 * DAY, em=em("mary")),
+            make_touch("click", 0, received_at=NOON + 3 * DAY, em=em("mary")),
+        ]
+    )
+    pipeline.refresh()
+    assert 1 == len(pipeline.table("touchpoints", "all"))
+    # Of the copies of one touch the other one stands when the first is forgotten.
+    (touch,) = pipeline.table("touches", "all")
+    pipeline.lake.ad_touches.drop_before((touch["anchor_at"] + timedelta(days=1)).date())
+    forget_touches(pipeline.engine, pipeline.lake, [(touch["log_slot"], touch["log_offset"])])
+    (other,) = pipeline.table("touches", "all")
+    assert touch["anchor_at"] + timedelta(days=1) == other["anchor_at"]
+    pipeline.lake.ad_touches.drop_before((touch["anchor_at"] + timedelta(days=2)).date())
+    forget_touches(pipeline.engine, pipeline.lake, [(other["log_slot"], other["log_offset"])])
+    after = tables(pipeline)
+    for name in ("copies", "touches", "touchpoints", "persons", "conversions", "profiles"):
+        assert before[name] == after[name]
     pipeline.close()

@@ -1,0 +1,83 @@
+"""What platforms say of their ads: each day as it was last told, and what everything is called.
+
+`AD_MODELS` is its tables, in order. Rows may come in any order and any number of times: of one ad
+and day the one that was received last counts, so that only what is touched need be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from doublet.engine import Engine, Transaction
+from doublet.lake import Lake
+from doublet.lake.columns import AD_DAYS
+from doublet.lake.table import File, Table, empty_sql
+from doublet.models import touching
+from doublet.models.forget import note_places
+from doublet.models.tables import LIVE, Tables, model_sql
+
+AD_MODELS: tuple[str, ...] = ("ad_days", "ads")
+
+_TOLD = ", ".join(
+    column.name
+    for column in AD_DAYS
+    if column.name not in ("record_type", "source", "received_date")
+)
+
+
+def make_tables(tx: Transaction, names: Tables) -> None:
+    """Empty tables with the columns that the texts yield."""
+    tx.run(f"create or replace temp table told_ad_days as select {_TOLD} from {empty_sql(AD_DAYS)}")
+    tx.run(f"create or replace table {names.ad_days} as {model_sql('ad_days')}")
+    tx.run(f"create or replace temp table named_ad_days as from {names.ad_days}")
+    tx.run(f"create or replace table {names.ads} as {model_sql('ads')}")
+
+
+def take_rows(tx: Transaction, names: Tables, table: Table, batch: list[File]) -> None:
+    """Take in the rows in some files of the lake, and make the days they touch anew, and the names
+    of their platforms. Rows that are in already change nothing."""
+    tx.run(
+        f"create or replace temp table told_ad_days as select {_TOLD} "
+        f"from {table.read_sql([file.path for file in batch])}"
+    )
+    tx.run(
+        "create or replace temp table touched_ad_days as "
+        "select distinct account_id, platform, date from told_ad_days"
+    )
+    same_day = (
+        "kept.account_id = touched.account_id and kept.platform = touched.platform "
+        "and kept.date is not distinct from touched.date"
+    )
+    kept = ", ".join(f"kept.{name}" for name in _TOLD.split(", "))
+    tx.run(
+        f"insert into told_ad_days select {kept} from {names.ad_days} as kept "
+        f"inner join touched_ad_days as touched on {same_day}"
+    )
+    tx.run(f"delete from {names.ad_days} as kept using touched_ad_days as touched where {same_day}")
+    tx.run(f"insert into {names.ad_days} {model_sql('ad_days')}")
+    tx.run(
+        "create or replace temp table touched_platforms as "
+        "select distinct account_id, platform from touched_ad_days"
+    )
+    tx.run(
+        f"create or replace temp table named_ad_days as from {names.ad_days} "
+        "semi join touched_platforms using (account_id, platform)"
+    )
+    tx.run(
+        f"delete from {names.ads} as kept using touched_platforms as touched "
+        "where kept.account_id = touched.account_id and kept.platform = touched.platform"
+    )
+    tx.run(f"insert into {names.ads} {model_sql('ads')}")
+
+
+def forget_touches(engine: Engine, lake: Lake, places: Sequence[tuple[int, int]]) -> None:
+    """Make anew what was made of the ad touches at these places (log slot and offset), whose rows
+    have changed in the lake, or are gone from it; in one transaction."""
+    if not places:
+        return
+    lake.update()
+    seen = {row["path"] for row in engine.query("select path from lake_files")}
+    files = [file for file in lake.ad_touches.files() if file.path in seen]
+    with engine.transaction() as tx:
+        note_places(tx, places)
+        touching.retake_touches(tx, LIVE, lake.ad_touches, files, "changed_places")
