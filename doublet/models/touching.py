@@ -47,11 +47,15 @@ def make_tables(tx: Transaction, names: Tables) -> None:
         f"create or replace temp table touched_records as select {_RECORD} "
         f"from {names.events_deduplicated}"
     )
-    _identify_events(tx, names)
+    _identify_events(tx, names, is_there=False)
     persons.make_tables(tx, names)
-    tx.run(f"create or replace table {names.touches} as {model_sql('touches')}")
+    tx.run(f"create or replace table {names.touches} as from new_touches")
     for name in ("stale_persons", "their_roots"):
         tx.run(f"create or replace temp table {name} (person_id bigint)")
+    tx.run(
+        "create or replace temp table followed as "
+        f"select account_id, profile_key, person_id, root_id from {names.profiles}"
+    )
     _gather(tx, names)
     tx.run(f"create or replace table {names.touchpoints} as {model_sql('touchpoints')}")
     tx.run(f"create or replace table {names.exposures} as {model_sql('exposures')}")
@@ -129,15 +133,24 @@ def take_decisions(tx: Transaction, names: Tables, table: Table, batch: Sequence
     _follow(tx, names)
 
 
-def _identify_events(tx: Transaction, names: Tables) -> None:
-    """The touched events as `identified`, and what they say as `new_records` and `new_touches`."""
+def _identify_events(tx: Transaction, names: Tables, is_there: bool = True) -> None:
+    """The touched events as `identified`, and what they say as `new_records` and `new_touches`.
+    `is_there`: whether the table of touches is made yet."""
     tx.run(
         f"create or replace temp table identified as select {_SHOWN} "
         f"from {names.events_deduplicated} semi join touched_records using ({_RECORD})"
     )
     tx.run("create or replace temp table decided (person_id bigint)")
     tx.run(f"create or replace temp table new_records as {model_sql('record_profiles')}")
-    tx.run(f"create or replace temp table new_touches as {model_sql('touches')}")
+    # Planning the text takes longer than reading a few events.
+    shows_any = not is_there or tx.run(
+        "select 1 from identified where user_data.fbc is not null or user_data.ctwa_clid is not "
+        "null or contains(event_source_url, '=') or contains(extra, '\"touch\"') limit 1"
+    )
+    tx.run(
+        "create or replace temp table new_touches as "
+        + (model_sql("touches") if shows_any else f"from {names.touches} limit 0")
+    )
 
 
 def _take_reported(tx: Transaction, names: Tables, also: str = "") -> None:
@@ -205,18 +218,13 @@ def _replace(tx: Transaction, names: Tables, name: str) -> None:
 
 def _follow(tx: Transaction, names: Tables) -> None:
     """Make anew what follows for the persons in `their_roots` and the events touched."""
-    _gather(tx, names)
     tx.run(
-        "insert into stale_persons select person_id from their_persons "
-        "anti join stale_persons using (person_id)"
+        "create or replace temp table followed as select account_id, profile_key, person_id, "
+        f"root_id from {names.profiles} as known semi join their_roots "
+        "on known.root_id = their_roots.person_id"
     )
-    for name in ("touchpoints", "exposures"):
-        table = getattr(names, name)
-        tx.run(
-            f"delete from {table} as old using stale_persons as gone "
-            "where old.person_id = gone.person_id"
-        )
-        tx.run(f"insert into {table} {model_sql(name)}")
+    if tx.run("select 1 from their_roots union all select 1 from stale_persons limit 1"):
+        _replace_touchpoints(tx, names)
     has_events = tx.run("select 1 from touched_records where pixel_id <> '' limit 1")
     none = f"select {_FACTS} from {names.conversions} limit 0"
     tx.run(
@@ -237,6 +245,21 @@ def _follow(tx: Transaction, names: Tables) -> None:
     tx.run(f"insert into {names.conversions} {model_sql('conversions')}")
 
 
+def _replace_touchpoints(tx: Transaction, names: Tables) -> None:
+    _gather(tx, names)
+    tx.run(
+        "insert into stale_persons select person_id from their_persons "
+        "anti join stale_persons using (person_id)"
+    )
+    for name in ("touchpoints", "exposures"):
+        table = getattr(names, name)
+        tx.run(
+            f"delete from {table} as old using stale_persons as gone "
+            "where old.person_id = gone.person_id"
+        )
+        tx.run(f"insert into {table} {model_sql(name)}")
+
+
 def _converted() -> str:
     """The facts of the events in `identified` that may be conversions."""
     left_out = ", ".join(f"'{name}'" for name in _NOT_CONVERSIONS)
@@ -253,12 +276,7 @@ def _converted() -> str:
 
 
 def _gather(tx: Transaction, names: Tables) -> None:
-    """What is known of the persons in `their_roots`."""
-    tx.run(
-        "create or replace temp table followed as select account_id, profile_key, person_id, "
-        f"root_id from {names.profiles} as known semi join their_roots "
-        "on known.root_id = their_roots.person_id"
-    )
+    """What is known of the persons in `their_roots`, whose profiles are `followed`."""
     tx.run(
         f"create or replace temp table their_persons as select person_id from {names.persons} "
         "as known semi join their_roots on known.root_id = their_roots.person_id"
