@@ -130,7 +130,7 @@ def read_overview(
     answer = ask_worker(settings, "GET", "/overview.json", _parameters(account, **filters))
     if answer is not None:
         return msgspec.json.decode(answer, type=list[OverviewRow])
-    with _own_engine(settings) as engine:
+    with own_engine(settings) as engine:
         return overview(engine, account, **filters)
 
 
@@ -139,7 +139,7 @@ def read_overview_csv(settings: Settings, account: Account, **filters: Unpack[Fi
     answer = ask_worker(settings, "GET", "/overview.csv", _parameters(account, **filters))
     if answer is not None:
         return answer.decode()
-    with _own_engine(settings) as engine:
+    with own_engine(settings) as engine:
         return as_csv(overview_by_currency(engine, account, **filters), CurrencyRow)
 
 
@@ -153,7 +153,7 @@ def read_stories(
         return msgspec.json.decode(answer, type=list[Story])
     catalog = Catalog(settings.catalog_url)
     try:
-        with _own_engine(settings) as engine:
+        with own_engine(settings) as engine:
             told = partial(outlook, catalog, settings.outbox_file)
             return explain(engine, account, event_id, pixel_id, told)
     finally:
@@ -169,7 +169,7 @@ def read_orders(
     if answer is not None:
         return msgspec.json.decode(answer, type=OrdersReport)
     rates = load_rates(settings.rates_folder, account.account_id, account.currency)
-    with _own_engine(settings) as engine:
+    with own_engine(settings) as engine:
         return orders(engine, account, rates, since=since, until=until)
 
 
@@ -186,7 +186,7 @@ def read_order(settings: Settings, account: Account, order_id: str) -> OrderLedg
         if answer is not None:
             found = msgspec.json.decode(answer, type=OrderLedger)
         else:
-            with _own_engine(settings) as engine:
+            with own_engine(settings) as engine:
                 found = order_ledger(engine, account, order_id)
     if found is None:
         raise SenderError(
@@ -209,7 +209,7 @@ def read_leads(
     answer = ask_worker(settings, "GET", "/leads.json", asked)
     if answer is not None:
         return msgspec.json.decode(answer, type=LeadsReport)
-    with _own_engine(settings) as engine:
+    with own_engine(settings) as engine:
         return leads(engine, account, pixel_id=pixel_id, since=since, until=until)
 
 
@@ -221,7 +221,7 @@ def read_coverage(
     answer = ask_worker(settings, "GET", "/coverage.json", _parameters(account, **filters))
     if answer is not None:
         return msgspec.json.decode(answer, type=list[CoverageRow])
-    with _own_engine(settings) as engine:
+    with own_engine(settings) as engine:
         return coverage(engine, account, **filters)
 
 
@@ -232,7 +232,7 @@ def read_coverage_csv(
     answer = ask_worker(settings, "GET", "/coverage.csv", _parameters(account, **filters))
     if answer is not None:
         return answer.decode()
-    with _own_engine(settings) as engine:
+    with own_engine(settings) as engine:
         return as_csv(coverage_by_currency(engine, account, **filters), CoverageCurrencyRow)
 
 
@@ -243,7 +243,7 @@ def read_quality(
     answer = ask_worker(settings, "GET", "/quality.json", _parameters(account, **filters))
     if answer is not None:
         return msgspec.json.decode(answer, type=list[QualityRow])
-    with _own_engine(settings) as engine:
+    with own_engine(settings) as engine:
         return quality(engine, account, **filters)
 
 
@@ -254,7 +254,7 @@ def read_diagnostics(
     answer = ask_worker(settings, "GET", "/diagnostics.json", _parameters(account, **filters))
     if answer is not None:
         return msgspec.json.decode(answer, type=list[DiagnosticRow])
-    with _own_engine(settings) as engine:
+    with own_engine(settings) as engine:
         return diagnostics(engine, account, **filters)
 
 
@@ -272,7 +272,7 @@ def _parameters(account: Account, **filters: Unpack[CoverageFilters]) -> dict[st
 
 
 @contextmanager
-def _own_engine(settings: Settings) -> Iterator[Engine]:
+def own_engine(settings: Settings) -> Iterator[Engine]:
     """The database of a server that is not running, brought up to date: after a restore or an
     upgrade its tables hold nothing yet."""
     from doublet.rounds import Freshener

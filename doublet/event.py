@@ -120,6 +120,21 @@ class Refused(msgspec.Struct, omit_defaults=True):
     payload: Any = None
 
 
+class Decision(msgspec.Struct, omit_defaults=True):
+    """What an operator has decided; a later record with its `decision_id` replaces it."""
+
+    record_type: str
+    account_id: str
+    source: Source
+    received_at: int
+    decision_id: str
+    kind: str
+    identifier_a: str
+    identifier_b: str
+    reason: str
+    is_revoked: bool = False
+
+
 class WireOrder(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One element of `data` in a request to `/v1/orders`: what a shop says about one of its orders.
 

@@ -30,6 +30,7 @@ from starlette.routing import Route
 
 from doublet.alerting import Watch
 from doublet.catalog import Catalog
+from doublet.deciding import unmerge
 from doublet.errands import Errands, Runner
 from doublet.errors import OperatorError
 from doublet.graph import routes as graph_routes
@@ -50,6 +51,7 @@ from doublet.web import create_app
 from doublet.web.access import Access
 from doublet.web.live import live_routes
 from doublet.web.person import person_routes
+from doublet.web.persons import persons_routes
 from doublet.web.refusals import refusal_routes, replay_routes
 from doublet.web.refused import as_graph_error
 from doublet.web.setup import setup_routes
@@ -149,9 +151,14 @@ def application(
         outlook=partial(outlook, catalog, settings.outbox_file),
     )
     door = Access(catalog, key.matches)
+
+    def decide(account_id: str, a: str, b: str, reason: str, revoked: bool) -> None:
+        unmerge(settings, account_id, a, b, reason, revoked=revoked)
+
     app.router.routes[:0] = [
         *_operator_routes(freshener, key),
         *person_routes(door, catalog, freshener),
+        *persons_routes(door, catalog, freshener.engine, decide),
         *graph_routes(catalog, freshener.engine, settings.url),
         *live_routes(door, catalog, feed),
         Route("/openapi.json", describe),

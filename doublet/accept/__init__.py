@@ -12,6 +12,7 @@ from __future__ import annotations
 from doublet.accept.ad_days import accept_ad_days, ad_day_record, kept_ad_days, read_ad_days
 from doublet.accept.ad_touches import accept_touches, kept_touches, read_touches, touch_record
 from doublet.accept.check import Check, check_payload, read_payload
+from doublet.accept.decisions import unmerge_record
 from doublet.accept.events import (
     EVENTS_PER_REQUEST_MAX,
     UNREADABLE,
@@ -84,5 +85,6 @@ __all__ = [
     "refused_record",
     "stored_event_id",
     "touch_record",
+    "unmerge_record",
     "with_lead_id",
 ]

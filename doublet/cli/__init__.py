@@ -35,6 +35,7 @@ from doublet.cli.options import (
 )
 from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
+from doublet.cli.persons import PERSONS_COMMANDS
 from doublet.cli.quality import report_diagnostics, report_quality
 from doublet.cli.recipe import recipe
 from doublet.cli.reconcile import reconcile
@@ -60,6 +61,8 @@ app.add_typer(account_app, name="account")
 report_app.command("quality")(report_quality)
 report_app.command("diagnostics")(report_diagnostics)
 app.add_typer(report_app, name="report")
+for name, command in PERSONS_COMMANDS.items():
+    person_app.command(name)(command)
 app.add_typer(person_app, name="person")
 app.add_typer(order_app, name="order")
 app.add_typer(lead_app, name="lead")

@@ -26,7 +26,7 @@ from doublet.errors import OperatorError
 from doublet.settings import Settings
 
 person_app = typer.Typer(
-    help="What is kept about a person; erase it. Plain values are hashed before anything else.",
+    help="Who is who, and what is kept about whom. Plain values are hashed first.",
     no_args_is_help=True,
 )
 

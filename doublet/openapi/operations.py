@@ -34,8 +34,10 @@ from doublet.reports.coverage import CoverageRow
 from doublet.reports.diagnostics import DiagnosticRow
 from doublet.reports.leads import LeadsReport
 from doublet.reports.orders import OrderLedger, OrdersReport
+from doublet.reports.persons import DecisionRow, MergeRow, PersonsFound
 from doublet.reports.quality import QualityRow
 from doublet.web.person import Ask
+from doublet.web.persons import Apart, Who
 from doublet.web.setup import Asked, Tried, Wanted
 
 JSON = "application/json"
@@ -287,6 +289,9 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/explain.json", "Stories of events.", list[Story], "event_id", "account", "pixel"),
     _report("/leads.json", "Stages of leads.", LeadsReport, *_QUESTION),
     _report("/leads.csv", "The same.", None, *_QUESTION),
+    _report("/merges.json", "Persons that turned out to be one.", list[MergeRow], *_ORDERS),
+    _report("/merges.csv", "The same.", None, *_ORDERS),
+    _report("/decisions.json", "What is kept apart.", list[DecisionRow], "account"),
     _report("/orders.json", "Orders per day.", OrdersReport, *_ORDERS),
     _report("/orders.csv", "The same.", None, *_ORDERS),
     _report("/order.json", "One order's ledger.", OrderLedger, "order_id", "account"),
@@ -417,6 +422,23 @@ OPERATIONS: tuple[Operation, ...] = (
         when="The request is durable.",
         bodies={JSON: Ask},
         also={200: "With dry_run: what would be erased."},
+    ),
+    Operation(
+        "post",
+        "/v1/person/show",
+        "Who has an identifier, and why it is one person.",
+        answers={JSON: PersonsFound},
+        refused=(400, 401, 413, 503),
+        bodies={JSON: Who},
+    ),
+    Operation(
+        "post",
+        "/v1/person/unmerge",
+        "Decide that two identifiers are not one person's.",
+        answers={JSON: {"type": "object"}},
+        refused=(400, 401, 413, 503),
+        when="The decision is durable.",
+        bodies={JSON: Apart},
     ),
     Operation(
         "get",

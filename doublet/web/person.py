@@ -72,7 +72,7 @@ def person_routes(door: Access, catalog: Catalog, persons: Persons) -> list[Rout
 
     async def read(request: Request) -> tuple[Ask, Wish]:
         visitor = await door.admit(request)
-        ask = _decode(await _body(request))
+        ask = _decode(await read_body(request))
         account = await run_in_threadpool(account_of, ask.account, visitor, catalog)
         try:
             identifiers = read_identifiers(ask.user_data)
@@ -111,7 +111,8 @@ def person_routes(door: Access, catalog: Catalog, persons: Persons) -> list[Rout
     ]
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """The body of a request about a person. Raises Refused when it is too large."""
     body = b""
     async for chunk in request.stream():
         body += chunk

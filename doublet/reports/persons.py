@@ -1,0 +1,123 @@
+"""Persons: who has an identifier, which persons turned out to be one, what was decided apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from hashlib import md5
+
+import msgspec
+
+from doublet.catalog import Account
+from doublet.engine import Engine
+from doublet.reports import bounds, report_sql
+
+MERGES_MAX = 1000
+
+
+class MergeRow(msgspec.Struct):
+    """One person that turned out to be another, elder one: when, by which record (an event, or an
+    ad touch where there is none), the kinds of identifiers that this record carries, and how many
+    conversions got their credit anew, being reported in the 28 days before."""
+
+    person_id: str
+    merged_into: str
+    merged_at: datetime
+    carried: str
+    pixel_id: str | None
+    event_name: str | None
+    event_id: str | None
+    restated_conversions: int
+
+
+class PersonRow(msgspec.Struct):
+    """One person: since when it is known, as how many persons it was known before, how many
+    identifiers of which kinds it has, and what there is of it. Ids are digits in texts, since they
+    are larger than what JavaScript counts exactly."""
+
+    person_id: str
+    first_at: datetime
+    merged_persons: int
+    identifiers: str
+    records: int
+    touchpoints: int
+    conversions: int
+    merges: list[MergeRow] = []
+
+
+class PersonsFound(msgspec.Struct):
+    """Who has the given identifiers; how many of them are known at all, and how many are shared by
+    too many to be one person's."""
+
+    given: int
+    known: int
+    shared: int
+    persons: list[PersonRow]
+
+
+class DecisionRow(msgspec.Struct):
+    """One decision that two identifiers, of which the kinds are shown, are not one person's."""
+
+    decision_id: str
+    kind: str
+    identifier_a: str
+    identifier_b: str
+    reason: str
+    is_revoked: bool
+    decided_at: datetime
+
+
+def identifier_key(account_id: str, identifier: str) -> int:
+    """The key that the models give to an identifier (KEY=VALUE): 60 bits of MD5, as a name and no
+    more than that.
+
+    >>> identifier_key("act_1", "fbp=fb.1.2.3")
+    128009383436527199
+    """
+    digest = md5(f"{account_id}|{identifier}".encode(), usedforsecurity=False).hexdigest()
+    return int(digest[:15], 16)
+
+
+def find_persons(engine: Engine, account: Account, identifiers: Iterable[str]) -> PersonsFound:
+    """The persons that have one of the identifiers (KEY=VALUE, hashed as in events)."""
+    keys = sorted({identifier_key(account.account_id, each) for each in identifiers})
+    asked = {"account_id": account.account_id, "keys": keys}
+    (count,) = engine.query(
+        "select count(*) as known, count(case when is_shared then 1 end) as shared "
+        "from identifiers where account_id = $account_id and list_contains($keys, identifier_key)",
+        asked,
+    )
+    persons = [PersonRow(**row) for row in engine.query(report_sql("person"), asked)]
+    for person in persons:
+        person.merges = merges(engine, account, person_id=int(person.person_id))
+    return PersonsFound(len(keys), count["known"], count["shared"], persons)
+
+
+def merges(
+    engine: Engine,
+    account: Account,
+    *,
+    person_id: int | None = None,
+    since: date | None = None,
+    until: date | None = None,
+    limit: int = MERGES_MAX,
+) -> list[MergeRow]:
+    """The merges between two days, the latest first, at most `limit`."""
+    start, end = bounds(account, since, until)
+    rows = engine.query(
+        report_sql("merges"),
+        {
+            "account_id": account.account_id,
+            "person_id": person_id,
+            "since": start,
+            "until": end,
+            "limit": limit,
+        },
+    )
+    return [MergeRow(**row) for row in rows]
+
+
+def decisions(engine: Engine, account: Account) -> list[DecisionRow]:
+    """All decisions, the latest first."""
+    rows = engine.query(report_sql("decisions"), {"account_id": account.account_id})
+    return [DecisionRow(**row) for row in rows]
