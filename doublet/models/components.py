@@ -21,7 +21,7 @@ PEOPLE_KINDS = (
 NEIGHBOURS_MAX: dict[str, int] = {
     **dict.fromkeys(PEOPLE_KINDS, 3),
     "lead_id": 50,
-    **dict.fromkeys(("fbp", "anon_id", "madid"), 200),
+    **dict.fromkeys(("fbp", "anon_id", "madid", "fbc", "ctwa_clid"), 200),
 }
 """Beside how many different identifiers of a kind an identifier may stand and be one person's.
 Few people have more than three addresses, numbers or accounts in one shop; a shop's own address, a

@@ -43,6 +43,8 @@ listed as (
     pixel_id,
     event_key,
     anchor_at,
+    user_data.fbc as fbc,
+    user_data.ctwa_clid as ctwa_clid,
     list_sort(
       list_distinct(
         list_filter(
@@ -71,6 +73,21 @@ listed as (
       )
     ) as identifiers
   from permitted
+),
+-- A record that carries nothing else is still the browser's that was clicked in.
+named as (
+  select
+    listed.account_id,
+    listed.pixel_id,
+    listed.event_key,
+    listed.anchor_at,
+    case
+      when len(listed.identifiers) > 0 then listed.identifiers
+      when listed.fbc is not null then ['fbc=' || listed.fbc]
+      when listed.ctwa_clid is not null then ['ctwa_clid=' || listed.ctwa_clid]
+      else []
+    end as identifiers
+  from listed
 )
 select
   cast(account_id as varchar) as account_id,
@@ -81,5 +98,5 @@ select
     '0x' || substring(md5(account_id || '|' || array_to_string(identifiers, '|')), 1, 15) as bigint
   ) as profile_key,
   cast(identifiers as varchar[]) as identifiers
-from listed
+from named
 where len(identifiers) > 0

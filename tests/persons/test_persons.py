@@ -66,10 +66,25 @@ def test_what_one_event_carries_is_one_persons(tmp_path: Path) -> None:
 
 def test_address_and_browser_are_nobody(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
-    pipeline.append([make("Lead", 0), make("Lead", 1, fbc=fbc("IwAR1"))])
+    pipeline.append([make("Lead", 0), make("Lead", 1)])
     pipeline.refresh()
     assert [] == pipeline.table("persons", "person_id")
     assert [None, None] == [row["person_id"] for row in pipeline.table("conversions", "event_time")]
+    pipeline.close()
+
+
+def test_a_click_joins_only_what_carries_nothing_else(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    pipeline.append(
+        [
+            make("Lead", 0, fbc=fbc("IwAR1")),
+            make("Purchase", 1, fbc=fbc("IwAR1")),
+            make("Purchase", 2, fbc=fbc("IwAR1"), em=em("mary")),
+        ]
+    )
+    pipeline.refresh()
+    assert persons_of(pipeline) == [ids("Lead.0.0", "Purchase.1.0"), ids("Purchase.2.0")]
+    assert all(row["click_time"] for row in pipeline.table("conversions", "anchor_at"))
     pipeline.close()
 
 
