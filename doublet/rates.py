@@ -32,6 +32,15 @@ class Rate(NamedTuple):
     rate: Decimal
 
 
+class Span(NamedTuple):
+    """The days, both included, for which a currency has one rate."""
+
+    currency: str
+    first: date
+    last: date
+    rate: Decimal
+
+
 class Rates:
     """Rates to one currency."""
 
@@ -55,6 +64,29 @@ class Rates:
         if at == 0 or day - known[at - 1][0] > timedelta(days=AGE_DAYS_MAX):
             return None
         return known[at - 1][1]
+
+    def spans(self) -> Iterator[Span]:
+        """What `rate` says, in days that do not overlap, by currency and day; the account's own
+        currency first, on all days.
+
+        >>> rates = Rates("EUR", [Rate(date(2026, 11, 2), "USD", Decimal("0.9"))])
+        >>> [(span.currency, str(span.first), str(span.last)) for span in rates.spans()]
+        [('EUR', '0001-01-01', '9999-12-31'), ('USD', '2026-11-02', '2026-12-03')]
+        """
+        yield Span(self._currency, date.min, date.max, Decimal(1))
+        for currency, known in self._known.items():
+            if currency == self._currency:
+                continue
+            # A rate that is too old ends before the next one begins.
+            nexts = [day for day, _ in known[1:]] + [date.max]
+            for (day, rate), following in zip(known, nexts, strict=True):
+                oldest = day + min(timedelta(days=AGE_DAYS_MAX), date.max - day)
+                last = oldest if following == date.max else min(oldest, _day_before(following))
+                yield Span(currency, day, last, rate)
+
+
+def _day_before(day: date) -> date:
+    return day - timedelta(days=1)
 
 
 def read_rates(lines: Iterable[str], name: str) -> list[Rate]:

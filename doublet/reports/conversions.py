@@ -1,0 +1,68 @@
+"""What reports of conversions share: one text for what counts, put before the text of a report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from doublet.accept import MARKS
+from doublet.catalog import Account
+from doublet.engine import Engine
+from doublet.rates import Rates
+from doublet.reports import bounds, report_sql
+from doublet.reports.asked import Asked
+
+
+def joined_sql(name: str, *parts: str) -> str:
+    """The text of a report behind the texts that it reads by their names, in this order."""
+    text = report_sql(name)
+    head, keyword, rest = re.split(r"^(with|with recursive)$", text, maxsplit=1, flags=re.M)
+    made = "".join(f"{part} as (\n{report_sql(part)}),\n" for part in parts)
+    return f"{head}{keyword}\n{made}{rest.lstrip()}"
+
+
+def fitting(sql: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that a text names: an engine refuses any other."""
+    named = set(re.findall(r"\$(\w+)", re.sub(r"--[^\n]*", "", sql)))
+    return {name: value for name, value in parameters.items() if name in named}
+
+
+def conversion_parameters(
+    account: Account, rates: Rates, asked: Asked, *, whole_history: bool = False
+) -> dict[str, Any]:
+    """What `chosen_conversions` and the texts behind it ask for."""
+    start, end = (None, None) if whole_history else bounds(account, asked.since, asked.until)
+    spans = list(rates.spans())
+    return {
+        "account_id": account.account_id,
+        "zone": account.time_zone,
+        "pixel_id": asked.pixel_id,
+        "event_names": list(asked.event_name),
+        "since": start,
+        "until": end,
+        "first_day": asked.since or date.min,
+        "last_day": asked.until or date.max,
+        "first_only": asked.first,
+        "marks": list(MARKS),
+        "rate_currencies": [span.currency for span in spans],
+        "rate_firsts": [span.first for span in spans],
+        "rate_lasts": [span.last for span in spans],
+        # As text: a list of decimals would take the scale of its first.
+        "rates": [f"{span.rate:f}" for span in spans],
+    }
+
+
+def ask(
+    engine: Engine, parameters: Mapping[str, Any], name: str, *parts: str
+) -> list[dict[str, Any]]:
+    """The rows of a report that reads other texts."""
+    sql = joined_sql(name, *parts)
+    return engine.query(sql, fitting(sql, parameters))
+
+
+def without_rate(engine: Engine, parameters: Mapping[str, Any]) -> list[str]:
+    """The currencies of conversions whose value no rate converts, "(none)" for none at all."""
+    found = ask(engine, parameters, "without_rate", "chosen_conversions")
+    return [row["currency"] for row in found]

@@ -1,0 +1,85 @@
+"""Paths: by which touches, in which order, persons came to a conversion."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from doublet.catalog import Account
+from doublet.engine import Engine
+from doublet.rates import Rates
+from doublet.reports.asked import Asked, Setting
+from doublet.reports.conversions import ask, conversion_parameters, without_rate
+
+_DIGITS = 6
+
+
+class PathsAsked(Asked, frozen=True, kw_only=True):
+    """`by` names the steps. A path has the clicks of the last `days` days before its conversion,
+    and the views of the last one. `repeats` keeps a step that repeats the one before it; `limit`
+    is how many paths have a row of their own."""
+
+    by: Literal["channel", "campaign"] = "channel"
+    days: Annotated[int, Meta(ge=1, le=90)] = 28
+    repeats: bool = False
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 50
+
+
+class PathRow(msgspec.Struct):
+    """One path, its steps oldest first: how many conversions came by it, and their value in the
+    account's currency; shares (0–1) are of all conversions and of all value. The empty path is
+    that of conversions that no touch came before. The row whose path is None is the sum of all
+    `paths` that have no row of their own."""
+
+    path: list[str] | None
+    steps: int | None
+    paths: int
+    conversions: int
+    share: float | None
+    value: Decimal
+    value_share: float | None
+
+
+class PathsReport(msgspec.Struct):
+    """The rows by conversions, then the untouched, then all others; conversions and value are the
+    sums of the rows. Value leaves out the currencies `without_rate`."""
+
+    rows: list[PathRow]
+    conversions: int
+    touched: int
+    value: Decimal
+    currency: str
+    without_rate: list[str]
+
+
+def share(part: int | Decimal, whole: int | Decimal) -> float | None:
+    """A part of a whole, 0–1; None of nothing."""
+    return round(float(part / whole), _DIGITS) if whole > 0 else None
+
+
+def paths(engine: Engine, account: Account, rates: Rates, asked: PathsAsked) -> PathsReport:
+    """The most frequent paths. Empty when nothing was converted."""
+    given = conversion_parameters(account, rates, asked)
+    given |= Setting(asked.days, 1, 1).seconds
+    given |= {"by": asked.by, "repeats": asked.repeats, "paths_max": asked.limit}
+    found = ask(engine, given, "paths", "chosen_conversions")
+    conversions = sum(row["conversions"] for row in found)
+    value = sum((row["value"] for row in found), Decimal(0))
+    rows = [
+        PathRow(
+            path=row["path"],
+            steps=None if row["path"] is None else len(row["path"]),
+            paths=row["paths"],
+            conversions=row["conversions"],
+            share=share(row["conversions"], conversions),
+            value=row["value"],
+            value_share=share(row["value"], value),
+        )
+        for row in found
+    ]
+    touched = sum(row.conversions for row in rows if row.path != [])
+    missing = without_rate(engine, given)
+    return PathsReport(rows, conversions, touched, value, account.currency, missing)
