@@ -15,11 +15,13 @@ from doublet.reports import bounds, report_sql
 from doublet.reports.asked import Asked
 
 
-def joined_sql(name: str, *parts: str) -> str:
-    """The text of a report behind the texts that it reads by their names, in this order."""
+def joined_sql(name: str, *parts: str, **texts: str) -> str:
+    """The text of a report behind the texts that it reads by their names, in this order; `texts`
+    come last, by whatever name they are read."""
     text = report_sql(name)
     head, keyword, rest = re.split(r"^(with|with recursive)$", text, maxsplit=1, flags=re.M)
-    made = "".join(f"{part} as (\n{report_sql(part)}),\n" for part in parts)
+    read = {**{part: report_sql(part) for part in parts}, **texts}
+    made = "".join(f"{part} as (\n{sql}),\n" for part, sql in read.items())
     return f"{head}{keyword}\n{made}{rest.lstrip()}"
 
 

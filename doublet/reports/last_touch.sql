@@ -1,10 +1,22 @@
--- One row per conversion, with the touch that it belongs to by an attribution setting: the last
--- click within its window, otherwise the last engaged view, otherwise the last view, otherwise
--- none. Source: chosen_conversions. Parameters: those of chosen_conversions, and the windows
--- $click_s, $engaged_view_s and $view_s.
+-- One row per conversion and window, with the touch that it belongs to: the last click that is not
+-- too old, otherwise the last engaged view, otherwise the last view, otherwise none. Source:
+-- chosen_conversions. Parameters: those of chosen_conversions, and of the windows, as lists of
+-- equal length: $windows (names), $windows_click_s, $windows_engaged_view_s and $windows_view_s
+-- (seconds; 0: never), $windows_kind (what is left to no touch unless it belongs to one of this
+-- kind; 'any': nothing).
 with
+windows as (
+  select
+    unnest($windows) as window_name,
+    unnest($windows_click_s) as click_s,
+    unnest($windows_engaged_view_s) as engaged_view_s,
+    unnest($windows_view_s) as view_s,
+    unnest($windows_kind) as only_kind
+),
 claimed as (
   select
+    windows.window_name,
+    windows.only_kind,
     pixel_id,
     event_key,
     anchor_at,
@@ -16,10 +28,10 @@ claimed as (
     browser_copies,
     server_copies,
     case
-      when click_time > event_time - $click_s then 'click'
-      when ev_time > event_time - $engaged_view_s then 'engaged_view'
-      when view_time > event_time - $view_s then 'view'
-    end as kind,
+      when click_time > event_time - windows.click_s then 'click'
+      when ev_time > event_time - windows.engaged_view_s then 'engaged_view'
+      when view_time > event_time - windows.view_s then 'view'
+    end as claimed_kind,
     click_campaign_id,
     click_adset_id,
     click_ad_id,
@@ -36,8 +48,41 @@ claimed as (
     view_platform,
     view_channel
   from chosen_conversions
+  cross join windows
+),
+narrowed as (
+  select
+    window_name,
+    pixel_id,
+    event_key,
+    anchor_at,
+    event_name,
+    event_time,
+    day,
+    amount,
+    order_id,
+    browser_copies,
+    server_copies,
+    case when only_kind in ('any', claimed_kind) then claimed_kind end as kind,
+    click_campaign_id,
+    click_adset_id,
+    click_ad_id,
+    click_platform,
+    click_channel,
+    ev_campaign_id,
+    ev_adset_id,
+    ev_ad_id,
+    ev_platform,
+    ev_channel,
+    view_campaign_id,
+    view_adset_id,
+    view_ad_id,
+    view_platform,
+    view_channel
+  from claimed
 )
 select
+  cast(window_name as varchar) as window_name,
   cast(pixel_id as varchar) as pixel_id,
   cast(event_key as bigint) as event_key,
   cast(anchor_at as timestamptz) as anchor_at,
@@ -74,4 +119,4 @@ select
     when 'engaged_view' then ev_ad_id
     when 'view' then view_ad_id
   end as varchar) as ad_id
-from claimed
+from narrowed

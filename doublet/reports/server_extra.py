@@ -11,8 +11,13 @@ from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.rates import Rates
 from doublet.reports.asked import Asked, Setting
-from doublet.reports.conversions import ask, conversion_parameters, without_rate
+from doublet.reports.conversions import conversion_parameters, without_rate
+from doublet.reports.credit import campaign_names, credited
 from doublet.reports.paths import share
+from doublet.reports.windows import setting_window
+
+
+_DEPTHS = {"name": 0, "channel": 1, "campaign": 2}
 
 
 class ServerExtraAsked(Asked, frozen=True, kw_only=True):
@@ -71,9 +76,12 @@ def server_extra(
 ) -> ServerExtraReport:
     """Additional conversions that only the server reported. Empty when nothing was converted."""
     setting = Setting.read(asked.setting)
-    given = conversion_parameters(account, rates, asked) | setting.seconds | {"by": asked.by}
+    given = conversion_parameters(account, rates, asked)
+    given |= {"by_name": asked.by == "name", "depth": _DEPTHS[asked.by]}
+    names = campaign_names(engine, given)
     rows = []
-    for row in ask(engine, given, "server_extra", "chosen_conversions", "last_touch"):
+    window = setting_window(setting)
+    for row in credited(engine, given, "server_extra", ("last_touch",), [window]):
         others = row["extra"] - row["extra_attributed"]
         others_value = row["extra_value"] - row["extra_attributed_value"]
         rows.append(
@@ -81,6 +89,7 @@ def server_extra(
                 share=share(row["extra"], row["conversions"]),
                 extra_unattributed=others,
                 extra_unattributed_value=others_value,
+                campaign_name=names.get(row["campaign_id"]),
                 **row,
             )
         )

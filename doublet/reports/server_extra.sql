@@ -1,36 +1,26 @@
 -- One row per event name, channel or campaign: how many conversions there are, and how many of them
 -- only the server reported, with their value in the account's currency; by channel and campaign,
--- the row with a null `channel` holds those that no ad claims. Sources: last_touch, ads.
--- Parameters: those of last_touch, $by ('name', 'channel' or 'campaign').
+-- the row with a null `channel` holds those that no ad claims. Sources: chosen_conversions,
+-- placed_credit of the last touch. Parameters: those of both, $by_name (a row per event name).
 with
-campaign_names as (
-  select
-    platform,
-    campaign_id,
-    max(campaign_name) as campaign_name
-  from ads
-  where account_id = $account_id
-  group by platform, campaign_id
-),
 seen as (
   select
-    case when $by = 'name' then last_touch.event_name end as event_name,
-    case when $by <> 'name' then last_touch.channel end as channel,
-    case when $by = 'campaign' then last_touch.campaign_id end as campaign_id,
-    case when $by = 'campaign' then campaign_names.campaign_name end as campaign_name,
-    last_touch.kind is not null as is_attributed,
-    last_touch.server_copies > 0 and last_touch.browser_copies = 0 as is_extra,
-    coalesce(last_touch.amount, 0) as amount
-  from last_touch
-  left join campaign_names
-    on campaign_names.platform = last_touch.platform
-    and campaign_names.campaign_id = last_touch.campaign_id
+    case when $by_name then chosen_conversions.event_name end as event_name,
+    placed_credit.channel,
+    placed_credit.campaign_id,
+    placed_credit.kind is not null as is_attributed,
+    chosen_conversions.server_copies > 0 and chosen_conversions.browser_copies = 0 as is_extra,
+    placed_credit.amount
+  from placed_credit
+  inner join chosen_conversions
+    on chosen_conversions.pixel_id = placed_credit.pixel_id
+    and chosen_conversions.event_key = placed_credit.event_key
+    and chosen_conversions.anchor_at = placed_credit.anchor_at
 )
 select
   cast(event_name as varchar) as event_name,
   cast(channel as varchar) as channel,
   cast(campaign_id as varchar) as campaign_id,
-  cast(max(campaign_name) as varchar) as campaign_name,
   cast(count(*) as bigint) as conversions,
   cast(sum(amount) as decimal(38, 4)) as value,
   cast(count(case when is_extra then 1 end) as bigint) as extra,
@@ -41,5 +31,4 @@ select
   ) as extra_attributed_value
 from seen
 group by event_name, channel, campaign_id
-order by channel is null and $by <> 'name', extra desc, conversions desc, event_name, channel,
-  campaign_id
+order by channel is null, extra desc, conversions desc, event_name, channel, campaign_id

@@ -241,7 +241,13 @@ def test_what_only_the_server_saw_is_extra(engine: DuckDBEngine) -> None:
     world = World()
     world.touch(1, 0, campaign_id="7")
     world.ads.append(
-        {"account_id": SHOP.account_id, "platform": "meta", "campaign_id": "7", "campaign_name": "X"}
+        {
+            "account_id": SHOP.account_id,
+            "platform": "meta",
+            "level": "campaign",
+            "campaign_id": "7",
+            "campaign_name": "X",
+        }
     )
     world.convert(1, 60, "10")
     world.convert(1, 61, "20", browser_copies=0)

@@ -65,7 +65,8 @@ TABLES = {
     "ad_days": (
         "account_id varchar, platform varchar, level varchar, date date, campaign_id varchar, "
         "adset_id varchar, ad_id varchar, impressions bigint, clicks bigint, reach bigint, "
-        "spend decimal(18, 4), currency varchar, reported varchar, time_zone varchar"
+        "spend decimal(18, 4), currency varchar, reported varchar, time_zone varchar, "
+        "is_counted boolean"
     ),
     "orders": (
         "account_id varchar, order_id varchar, currency varchar, ordered_at timestamptz, "
@@ -280,6 +281,7 @@ def add_delivery(world: World, pick: random.Random) -> None:
                         "clicks": pick.randrange(50),
                         "spend": Decimal(pick.randrange(1_000_000)) / 10_000,
                         "currency": pick.choice(("EUR", "USD")),
+                        "is_counted": True,
                         **ids,
                     }
                 )

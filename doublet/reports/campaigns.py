@@ -1,0 +1,282 @@
+"""Campaigns: what each cost and brought, under several models and windows side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+
+from doublet.catalog import Account
+from doublet.engine import Engine
+from doublet.errors import SenderError
+from doublet.rates import Rates
+from doublet.reports.asked import Asked, Setting
+from doublet.reports.conversions import ask, conversion_parameters, without_rate
+from doublet.reports.credit import LEVELS, Level, Model, credited, titles
+from doublet.reports.paths import share
+from doublet.reports.windows import DEFAULT, Window, all_windows
+
+ZERO = Decimal(0)
+_CENT = Decimal("0.0001")
+
+
+class CampaignsAsked(Asked, frozen=True, kw_only=True):
+    """`level` is what has a row of its own. `setting` is the attribution setting, under which the
+    window `default` holds all, and those of views what it leaves to views; `window` and `model`
+    choose what stands side by side, all windows and the last touch if they are not given."""
+
+    level: Level = "campaign"
+    setting: str = str(Setting())
+    window: tuple[str, ...] = ()
+    model: tuple[Model, ...] = ("last_touch",)
+
+    def check(self) -> None:
+        """Raises SenderError when this cannot be meant."""
+        Asked.check(self)
+        self.windows()
+        if not self.model or len(set(self.model)) < len(self.model):
+            raise SenderError("model names none, or one twice.", "Name each model once.")
+
+    def windows(self) -> list[Window]:
+        """The windows that are asked for. Raises SenderError for an unknown one."""
+        known = {window.name: window for window in all_windows(Setting.read(self.setting))}
+        for name in self.window:
+            if name not in known:
+                raise SenderError(
+                    f"{name!r} is no window of this report.", f"There are {', '.join(known)}."
+                )
+        return [known[name] for name in dict.fromkeys(self.window)] or list(known.values())
+
+
+class CampaignResult(msgspec.Struct):
+    """What a row brought under one model and window: conversions (parts of them where a model
+    shares them out), their value, what each cost, and value by spend (ROAS). Where the window is of
+    views and nobody outside can see them, nothing is known: `is_observable` is false, and all
+    figures are None."""
+
+    model: str
+    window: str
+    is_observable: bool
+    conversions: Decimal | None
+    value: Decimal | None
+    cost_per_action: Decimal | None
+    roas: float | None
+
+
+class CampaignRow(msgspec.Struct):
+    """One channel, campaign, ad set or ad: what was delivered, and its results, one per model and
+    window in the order that was asked for. An id is None where touches name none. Of the row that
+    is not attributed, no touch claims the conversions. Money is the account's."""
+
+    is_attributed: bool
+    channel: str | None
+    campaign_id: str | None
+    campaign_name: str | None
+    adset_id: str | None
+    adset_name: str | None
+    ad_id: str | None
+    ad_name: str | None
+    impressions: int
+    clicks: int
+    spend: Decimal
+    results: list[CampaignResult]
+
+
+class CampaignResultRow(msgspec.Struct):
+    """One result of a CampaignRow. What was delivered is repeated in each."""
+
+    is_attributed: bool
+    channel: str | None
+    campaign_id: str | None
+    campaign_name: str | None
+    adset_id: str | None
+    adset_name: str | None
+    ad_id: str | None
+    ad_name: str | None
+    model: str
+    window: str
+    impressions: int
+    clicks: int
+    spend: Decimal
+    is_observable: bool
+    conversions: Decimal | None
+    value: Decimal | None
+    cost_per_action: Decimal | None
+    roas: float | None
+
+
+class CampaignsReport(msgspec.Struct):
+    """The rows by spend, the unattributed last, and the total, which is the sum of all of them; its
+    cost per action and ROAS are of all conversions, whoever claims them. Of the `attributed`
+    conversions of the first model and window, those `with_ad` name an ad: a click id names none,
+    only parameters of an address or an ad log do. What is not observable was not seen by any log
+    here: Meta, for one, tells nobody who saw an ad."""
+
+    level: str
+    setting: str
+    currency: str
+    rows: list[CampaignRow]
+    total: CampaignRow
+    attributed: Decimal
+    with_ad: Decimal
+    with_ad_share: float | None
+    not_observable: list[str]
+    without_rate: list[str]
+
+
+class _Key(NamedTuple):
+    is_attributed: bool
+    channel: str | None = None
+    campaign_id: str | None = None
+    adset_id: str | None = None
+    ad_id: str | None = None
+
+
+def campaigns(
+    engine: Engine, account: Account, rates: Rates, asked: CampaignsAsked
+) -> CampaignsReport:
+    """What each campaign cost and brought. Without rows when nothing was delivered or converted."""
+    windows = asked.windows()
+    given = conversion_parameters(account, rates, asked) | {"depth": LEVELS.index(asked.level)}
+    sums: dict[_Key, dict[tuple[str, str], tuple[Decimal, Decimal]]] = {}
+    attributed = with_ad = ZERO
+    first = (asked.model[0], windows[0].name)
+    for row in credited(engine, given, "campaigns", asked.model, windows):
+        result = (row["model"], row["window_name"])
+        sums.setdefault(_key(row), {})[result] = (row["conversions"], row["value"])
+        if row["is_attributed"] and result == first:
+            attributed += row["conversions"]
+            with_ad += row["with_ad"]
+    delivered = {_key(row): row for row in ask(engine, given, "delivery") if _is_told(row)}
+    names = titles(engine, given)
+    seen = {row["platform"] for row in ask(engine, given, "seen_views")}
+    columns = [(model, window) for model in asked.model for window in windows]
+    rows = [
+        _row(key, delivered.get(key), sums.get(key, {}), columns, seen, names)
+        for key in {**delivered, **sums}
+    ]
+    rows.sort(key=_order)
+    total = _total(rows, columns)
+    unconverted = {name for row in delivered.values() for name in row["unconverted"] or ()}
+    return CampaignsReport(
+        level=asked.level,
+        setting=str(Setting.read(asked.setting)),
+        currency=account.currency,
+        rows=rows,
+        total=total,
+        attributed=attributed,
+        with_ad=with_ad,
+        with_ad_share=share(with_ad, attributed),
+        not_observable=sorted(
+            {
+                row.channel or "all channels"
+                for row in rows
+                if row.is_attributed and any(not result.is_observable for result in row.results)
+            }
+        ),
+        without_rate=sorted({*unconverted, *without_rate(engine, given)}),
+    )
+
+
+def result_rows(report: CampaignsReport) -> list[CampaignResultRow]:
+    """The rows, one per result."""
+    return [
+        CampaignResultRow(
+            **{
+                name: getattr(result if name in result.__struct_fields__ else row, name)
+                for name in CampaignResultRow.__struct_fields__
+            }
+        )
+        for row in report.rows
+        for result in row.results
+    ]
+
+
+def _key(row: dict[str, Any]) -> _Key:
+    ids = (row["channel"], row["campaign_id"], row["adset_id"], row["ad_id"])
+    return _Key(row.get("is_attributed", True), *ids)
+
+
+def _is_told(row: dict[str, Any]) -> bool:
+    """Without any day the sums of a level are one row of nothing."""
+    return bool(row["impressions"] or row["clicks"] or row["spend"] or row["unconverted"])
+
+
+def _row(
+    key: _Key,
+    delivered: dict[str, Any] | None,
+    sums: dict[tuple[str, str], tuple[Decimal, Decimal]],
+    columns: Sequence[tuple[str, Window]],
+    seen: set[str],
+    names: dict[tuple[str, str], str],
+) -> CampaignRow:
+    spend = delivered["spend"] if delivered else ZERO
+    is_blind = key.is_attributed and not (key.channel in seen if key.channel else seen)
+    results = []
+    for model, window in columns:
+        conversions, value = sums.get((model, window.name), (ZERO, ZERO))
+        if is_blind and window.kind != "any":
+            results.append(CampaignResult(model, window.name, False, None, None, None, None))
+        else:
+            money = (None, None) if not key.is_attributed else _costs(spend, conversions, value)
+            results.append(
+                CampaignResult(model, window.name, True, conversions, value, money[0], money[1])
+            )
+    return CampaignRow(
+        **key._asdict(),
+        campaign_name=names.get(("campaign", key.campaign_id or "")),
+        adset_name=names.get(("adset", key.adset_id or "")),
+        ad_name=names.get(("ad", key.ad_id or "")),
+        impressions=delivered["impressions"] if delivered else 0,
+        clicks=delivered["clicks"] if delivered else 0,
+        spend=spend,
+        results=results,
+    )
+
+
+def _costs(
+    spend: Decimal, conversions: Decimal, value: Decimal
+) -> tuple[Decimal | None, float | None]:
+    """What an action cost, and the value by spend; None where nothing was spent or done."""
+    cost = (spend / conversions).quantize(_CENT) if spend > 0 and conversions > 0 else None
+    return cost, round(float(value / spend), 4) if spend > 0 else None
+
+
+def _order(row: CampaignRow) -> tuple[Any, ...]:
+    most = max((result.conversions or ZERO for result in row.results), default=ZERO)
+    ids = (row.channel, row.campaign_id, row.adset_id, row.ad_id)
+    return (not row.is_attributed, -row.spend, -most, *(part or "" for part in ids))
+
+
+def _total(rows: Sequence[CampaignRow], columns: Sequence[tuple[str, Window]]) -> CampaignRow:
+    spend = sum((row.spend for row in rows), ZERO)
+
+    def results() -> Iterator[CampaignResult]:
+        for n, (model, window) in enumerate(columns):
+            own = [row.results[n] for row in rows]
+            conversions = sum((result.conversions or ZERO for result in own), ZERO)
+            value = sum((result.value or ZERO for result in own), ZERO)
+            money = _costs(spend, conversions, value)
+            yield CampaignResult(model, window.name, True, conversions, value, *money)
+
+    return CampaignRow(
+        is_attributed=True,
+        channel=None,
+        campaign_id=None,
+        campaign_name=None,
+        adset_id=None,
+        adset_name=None,
+        ad_id=None,
+        ad_name=None,
+        impressions=sum(row.impressions for row in rows),
+        clicks=sum(row.clicks for row in rows),
+        spend=spend,
+        results=list(results()),
+    )
+
+
+def default_result(row: CampaignRow) -> CampaignResult:
+    """The result of the whole setting, or the first where that was not asked for."""
+    return next((result for result in row.results if result.window == DEFAULT), row.results[0])

@@ -1,0 +1,263 @@
+"""What campaigns cost and brought: by hand, and sums that hold on whatever there is."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from doublet.engine.duckdb import DuckDBEngine
+from doublet.errors import SenderError
+from doublet.reports.campaigns import (
+    CampaignRow,
+    CampaignsAsked,
+    CampaignsReport,
+    campaigns,
+    result_rows,
+)
+from doublet.reports.credit import LEVELS
+from doublet.reports.new_returning import NewReturningAsked, new_returning
+from doublet.reports.refunds import RefundsAsked, refunds
+from tests.reports.world import DAY_S, RATES, SHOP, WORLDS, World, fill, random_world
+
+ZERO = Decimal(0)
+ACCOUNT = {"account_id": SHOP.account_id, "platform": "meta"}
+
+
+def by_window(row: CampaignRow) -> dict[str, Decimal | None]:
+    return {result.window: result.conversions for result in row.results}
+
+
+def advertised() -> World:
+    """A campaign with an ad, by whose click and view persons came, and a click that names none."""
+    world = World()
+    ids = {"campaign_id": "7", "adset_id": "70", "ad_id": "700"}
+    names = {"campaign_name": "Spring", "adset_name": "All", "ad_name": "Red"}
+    world.ads += [
+        {**ACCOUNT, "level": "campaign", "campaign_id": "7", "campaign_name": "Spring"},
+        {**ACCOUNT, "level": "ad", **ids, **names},
+    ]
+    world.ad_days += [
+        {
+            **ACCOUNT,
+            "level": "ad",
+            **ids,
+            "date": date(2026, 5, 29),
+            "impressions": 1000,
+            "clicks": 20,
+            "spend": Decimal(12),
+            "currency": "EUR",
+            "is_counted": True,
+        },
+        {
+            **ACCOUNT,
+            "level": "campaign",
+            "campaign_id": "7",
+            "date": date(2026, 5, 29),
+            "spend": Decimal(12),
+            "currency": "EUR",
+            "is_counted": False,
+        },
+    ]
+    # An address names the ad alone; a log names all. The third click names nothing.
+    world.touch(1, 0, "facebook / cpc", platform=None, ad_id="700")
+    world.touch(2, 0, "meta", kind="view", **ids)
+    world.touch(3, 0, "meta")
+    world.convert(1, 60, "30")
+    world.convert(1, 10 * DAY_S, "10")
+    world.convert(2, 120, "20")
+    world.convert(3, 180, "40")
+    world.convert(4, 240, "50")
+    return world
+
+
+def test_a_campaign_has_spend_and_results_side_by_side(engine: DuckDBEngine) -> None:
+    fill(engine, advertised())
+    report = campaigns(engine, SHOP, RATES, CampaignsAsked())
+    spring, unnamed, nobody = report.rows
+    assert ("meta", "7", "Spring", Decimal(12), 1000, 20) == (
+        spring.channel,
+        spring.campaign_id,
+        spring.campaign_name,
+        spring.spend,
+        spring.impressions,
+        spring.clicks,
+    )
+    assert {
+        "default": 2,
+        "1d_click": 1,
+        "7d_click": 1,
+        "28d_click": 2,
+        "1d_ev": 0,
+        "1d_view": 1,
+    } == by_window(spring)
+    whole = spring.results[0]
+    assert (Decimal(50), Decimal(6), 4.1667) == (whole.value, whole.cost_per_action, whole.roas)
+    assert ("meta", None, 1) == (unnamed.channel, unnamed.campaign_id, by_window(unnamed)["default"])
+    assert (False, None, 2) == (nobody.is_attributed, nobody.channel, by_window(nobody)["default"])
+    assert nobody.results[0].cost_per_action is None
+    assert 5 == by_window(report.total)["default"]
+    assert (3, 2, 0.666667) == (report.attributed, report.with_ad, report.with_ad_share)
+    (ad,) = [
+        row
+        for row in campaigns(engine, SHOP, RATES, CampaignsAsked(level="ad")).rows
+        if row.ad_id
+    ]
+    assert ("7", "70", "700", "Red", 2) == (
+        ad.campaign_id,
+        ad.adset_id,
+        ad.ad_id,
+        ad.ad_name,
+        by_window(ad)["default"],
+    )
+
+
+def test_what_nobody_outside_can_see_is_no_zero(engine: DuckDBEngine) -> None:
+    world = advertised()
+    world.touches = [touch for touch in world.touches if touch["kind"] == "click"]
+    fill(engine, world)
+    report = campaigns(engine, SHOP, RATES, CampaignsAsked())
+    spring = report.rows[0]
+    unseen = {result.window for result in spring.results if not result.is_observable}
+    assert {"1d_view", "1d_ev"} == unseen
+    assert by_window(spring)["1d_view"] is None
+    assert ["meta"] == report.not_observable
+
+
+def test_a_narrower_setting_leaves_more_to_nobody(engine: DuckDBEngine) -> None:
+    fill(engine, advertised())
+    asked = CampaignsAsked(setting="1d_click", window=("default", "1d_view"))
+    report = campaigns(engine, SHOP, RATES, asked)
+    assert ["default", "1d_view"] == [result.window for result in report.rows[0].results]
+    assert [1, 0] == [result.conversions for result in report.rows[0].results]
+    assert [3, 5] == [result.conversions for result in report.rows[-1].results]
+
+
+def test_money_without_a_rate_is_named_and_left_out(engine: DuckDBEngine) -> None:
+    world = advertised()
+    world.ad_days[0]["currency"] = "JPY"
+    world.convert(1, 61, "9", currency="CHF")
+    fill(engine, world)
+    report = campaigns(engine, SHOP, RATES, CampaignsAsked())
+    assert ["CHF", "JPY"] == report.without_rate
+    assert (ZERO, 3) == (report.rows[0].spend, report.rows[0].results[0].conversions)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [CampaignsAsked(window=("3d_click",)), CampaignsAsked(setting="7d"), CampaignsAsked(model=())],
+)
+def test_what_cannot_be_meant_is_refused(asked: CampaignsAsked) -> None:
+    with pytest.raises(SenderError):
+        asked.check()
+
+
+def totals(report: CampaignsReport) -> list[tuple[Any, ...]]:
+    total = report.total
+    return [(total.impressions, total.clicks, total.spend)] + [
+        (result.model, result.window, result.conversions, result.value)
+        for result in total.results
+    ]
+
+
+@WORLDS
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(["7d_click,1d_ev,1d_view", "28d_click,1d_view", "1d_click", "1d_ev"]),
+    st.booleans(),
+)
+def test_every_total_is_the_sum_of_its_rows(
+    engine: DuckDBEngine, seed: int, setting: str, first: bool
+) -> None:
+    world = random_world(seed)
+    fill(engine, world)
+    found = []
+    for level in LEVELS:
+        asked = CampaignsAsked(level=level, setting=setting, first=first)
+        report = campaigns(engine, SHOP, RATES, asked)
+        found.append(totals(report))
+        for n, total in enumerate(report.total.results):
+            own = [row.results[n] for row in report.rows]
+            assert total.conversions == sum((r.conversions or ZERO for r in own), ZERO)
+            assert total.value == sum((r.value or ZERO for r in own), ZERO)
+        assert report.total.spend == sum(row.spend for row in report.rows)
+        assert len(report.rows) * 6 == len(result_rows(report))
+        if not first:
+            purchases = [e for e in world.conversions if e["event_name"] == "Purchase"]
+            assert {len(purchases)} == {r.conversions for r in report.total.results}
+        for row in report.rows:
+            if row.is_attributed:
+                _parts_are_the_whole(by_window(row), setting)
+    assert all(other == found[0] for other in found)
+
+
+def _parts_are_the_whole(windows: dict[str, Decimal | None], setting: str) -> None:
+    """A setting is the sum of its click window and what it leaves to both kinds of views."""
+    clicks = next((word for word in setting.split(",") if word.endswith("click")), "")
+    parts = [windows[clicks] if clicks else ZERO, windows["1d_ev"], windows["1d_view"]]
+    assert windows["default"] == sum((part or ZERO for part in parts), ZERO)
+
+
+# --- refunds ---------------------------------------------------------------------------------
+
+
+def test_refunds_belong_to_the_campaign_that_brought_the_order(engine: DuckDBEngine) -> None:
+    world = advertised()
+    for n, event in enumerate(world.conversions):
+        event["order_id"] = f"o{n}" if n < 4 else None
+    # 60 days later, money goes back.
+    world.order("o0", "30", 60, refunds=Decimal(12))
+    world.order("o1", "10", 10 * DAY_S)
+    world.order("o2", "20", 120, state="cancelled", cancelled=Decimal(20))
+    world.order("o3", "0", 180, state="pending")
+    fill(engine, world)
+    report = refunds(engine, SHOP, RATES, RefundsAsked())
+    spring, nobody = report.rows
+    assert ("Spring", 2, 1, 1, 0) == (
+        spring.campaign_name,
+        spring.orders,
+        spring.refunded_orders,
+        spring.cancelled_orders,
+        spring.without_ledger,
+    )
+    assert (Decimal(50), Decimal(12), Decimal(20), Decimal(18), 0.64) == (
+        spring.gross,
+        spring.refunds,
+        spring.cancelled,
+        spring.net,
+        spring.returned_share,
+    )
+    assert (False, 2, Decimal(60), 1) == (
+        nobody.is_attributed,
+        nobody.orders,
+        nobody.net,
+        nobody.without_ledger,
+    )
+    late = RefundsAsked(since=date(2026, 6, 1))
+    assert [1] == [row.orders for row in refunds(engine, SHOP, RATES, late).rows]
+
+
+@WORLDS
+@given(st.integers(0, 10**6), st.sampled_from(["7d_click,1d_ev,1d_view", "1d_click"]))
+def test_refunds_add_up_at_every_level(engine: DuckDBEngine, seed: int, setting: str) -> None:
+    world = random_world(seed, events=120)
+    fill(engine, world)
+    found = []
+    for level in LEVELS:
+        report = refunds(engine, SHOP, RATES, RefundsAsked(level=level, setting=setting))
+        for name in ("orders", "refunded_orders", "gross", "refunds", "cancelled", "net"):
+            assert getattr(report.total, name) == sum(getattr(row, name) for row in report.rows)
+        total = report.total
+        assert total.net == total.gross - total.refunds - total.cancelled
+        found.append((total.orders, total.gross, total.refunds, total.cancelled, total.net))
+    assert all(other == found[0] for other in found)
+    known = new_returning(engine, SHOP, RATES, NewReturningAsked())
+    orders = known.new_orders + known.returning_orders + known.unknown_orders
+    assert (orders, known.new_value + known.returning_value + known.unknown_value) == (
+        found[0][0],
+        found[0][-1],
+    )
