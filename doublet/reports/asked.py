@@ -88,9 +88,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         if not self.event_name or not all(self.event_name):
             raise SenderError("event_name is empty.", "Name an event, such as Purchase.")
         if self.since and self.until and self.until < self.since:
-            raise SenderError(
-                f"until ({self.until}) is before since ({self.since}).", "Swap them."
-            )
+            raise SenderError(f"until ({self.until}) is before since ({self.since}).", "Swap them.")
 
 
 def parameters(asked: Asked) -> dict[str, str | list[str]]:

@@ -108,9 +108,7 @@ def cohorts(engine: Engine, account: Account, rates: Rates, asked: CohortsAsked)
                 )
             )
             period += 1
-    (counted,) = ask(
-        engine, given, "purchases_counted", "chosen_conversions", "purchases"
-    )
+    (counted,) = ask(engine, given, "purchases_counted", "chosen_conversions", "purchases")
     return CohortsReport(
         rows,
         sum(sizes.values()),

@@ -42,9 +42,7 @@ def credited(
 
 def titles(engine: Engine, given: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     """The names that platforms gave, by level and id."""
-    return {
-        (row["level"], row["id"]): row["name"] for row in ask(engine, given, "ad_titles")
-    }
+    return {(row["level"], row["id"]): row["name"] for row in ask(engine, given, "ad_titles")}
 
 
 def campaign_names(engine: Engine, given: Mapping[str, Any]) -> dict[str, str]:

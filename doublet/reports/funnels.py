@@ -96,9 +96,7 @@ def funnels(engine: Engine, account: Account, rates: Rates, asked: FunnelAsked) 
         found.items(), key=lambda pair: (-pair[1][1][0], pair[0] is None, pair[0] or "")
     ):
         counts = [steps.get(n + 1, (0, None)) for n in range(len(asked.event_name))]
-        for n, ((persons, median_s), name) in enumerate(
-            zip(counts, asked.event_name, strict=True)
-        ):
+        for n, ((persons, median_s), name) in enumerate(zip(counts, asked.event_name, strict=True)):
             before = counts[n - 1][0] if n else persons
             after = counts[n + 1][0] if n + 1 < len(counts) else persons
             rows.append(

@@ -82,8 +82,7 @@ def time_to_conversion(
         for row in ask(engine, given, "time_to_conversion", *parts)
     }
     quantiles = [
-        TimeQuantiles(**row)
-        for row in ask(engine, given, "time_to_conversion_quantiles", *parts)
+        TimeQuantiles(**row) for row in ask(engine, given, "time_to_conversion_quantiles", *parts)
     ]
     rows = []
     for measured in quantiles:

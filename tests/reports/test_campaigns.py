@@ -97,15 +97,17 @@ def test_a_campaign_has_spend_and_results_side_by_side(engine: DuckDBEngine) -> 
     } == by_window(spring)
     whole = spring.results[0]
     assert (Decimal(50), Decimal(6), 4.1667) == (whole.value, whole.cost_per_action, whole.roas)
-    assert ("meta", None, 1) == (unnamed.channel, unnamed.campaign_id, by_window(unnamed)["default"])
+    assert ("meta", None, 1) == (
+        unnamed.channel,
+        unnamed.campaign_id,
+        by_window(unnamed)["default"],
+    )
     assert (False, None, 2) == (nobody.is_attributed, nobody.channel, by_window(nobody)["default"])
     assert nobody.results[0].cost_per_action is None
     assert 5 == by_window(report.total)["default"]
     assert (3, 2, 0.666667) == (report.attributed, report.with_ad, report.with_ad_share)
     (ad,) = [
-        row
-        for row in campaigns(engine, SHOP, RATES, CampaignsAsked(level="ad")).rows
-        if row.ad_id
+        row for row in campaigns(engine, SHOP, RATES, CampaignsAsked(level="ad")).rows if row.ad_id
     ]
     assert ("7", "70", "700", "Red", 2) == (
         ad.campaign_id,
@@ -159,8 +161,7 @@ def test_what_cannot_be_meant_is_refused(asked: CampaignsAsked) -> None:
 def totals(report: CampaignsReport) -> list[tuple[Any, ...]]:
     total = report.total
     return [(total.impressions, total.clicks, total.spend)] + [
-        (result.model, result.window, result.conversions, result.value)
-        for result in total.results
+        (result.model, result.window, result.conversions, result.value) for result in total.results
     ]
 
 

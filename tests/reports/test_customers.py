@@ -99,7 +99,9 @@ def test_funnels_are_those_of_trying_every_start(
     report = funnels(engine, SHOP, RATES, FunnelAsked(event_name=steps, days=days))
     reached = [sum(depth > n for depth in expected) for n in range(count)]
     assert reached == ([row.persons for row in report.rows] or [0] * count)
-    by_channel = funnels(engine, SHOP, RATES, FunnelAsked(event_name=steps, days=days, by="channel"))
+    by_channel = funnels(
+        engine, SHOP, RATES, FunnelAsked(event_name=steps, days=days, by="channel")
+    )
     for step in range(count):
         of_step = [row.persons for row in by_channel.rows if row.step == step + 1]
         assert reached[step] == sum(of_step)
@@ -169,9 +171,7 @@ def test_cohorts_follow_customers(engine: DuckDBEngine) -> None:
 
 @WORLDS
 @given(st.integers(0, 10**6), st.sampled_from(["week", "month"]))
-def test_cohorts_add_up_to_what_customers_bought(
-    engine: DuckDBEngine, seed: int, by: Any
-) -> None:
+def test_cohorts_add_up_to_what_customers_bought(engine: DuckDBEngine, seed: int, by: Any) -> None:
     world = random_world(seed, events=150)
     fill(engine, world)
     known = [purchase for purchase in bought(world) if purchase["person"] is not None]
@@ -190,9 +190,7 @@ def test_cohorts_add_up_to_what_customers_bought(
 
 @WORLDS
 @given(st.integers(0, 10**6), st.sampled_from(["day", "week", "month"]))
-def test_new_customers_are_those_not_seen_before(
-    engine: DuckDBEngine, seed: int, by: Any
-) -> None:
+def test_new_customers_are_those_not_seen_before(engine: DuckDBEngine, seed: int, by: Any) -> None:
     world = random_world(seed, events=150)
     fill(engine, world)
     known = bought(world)

@@ -56,7 +56,9 @@ def test_a_path_names_its_channels_in_order(engine: DuckDBEngine) -> None:
     assert [Decimal(30), Decimal(0)] == [row.value for row in report.rows]
     assert (2, 1, ["JPY"]) == (report.conversions, report.touched, report.without_rate)
     whole = paths(engine, SHOP, RATES, PathsAsked(repeats=True, days=30))
-    assert {("meta", "meta", "google"), ("tiktok",)} == {tuple(row.path or ()) for row in whole.rows}
+    assert {("meta", "meta", "google"), ("tiktok",)} == {
+        tuple(row.path or ()) for row in whole.rows
+    }
 
 
 def test_campaigns_are_called_by_their_names(engine: DuckDBEngine) -> None:
@@ -65,7 +67,12 @@ def test_campaigns_are_called_by_their_names(engine: DuckDBEngine) -> None:
     world.touch(1, 10, "google", utm_campaign="brand")
     world.touch(1, 20, "bing")
     world.ads.append(
-        {"account_id": SHOP.account_id, "platform": "meta", "campaign_id": "7", "campaign_name": "X"}
+        {
+            "account_id": SHOP.account_id,
+            "platform": "meta",
+            "campaign_id": "7",
+            "campaign_name": "X",
+        }
     )
     world.convert(1, 60)
     fill(engine, world)
@@ -136,7 +143,7 @@ def test_lags_are_those_of_a_plain_walk(engine: DuckDBEngine, seed: int, days: i
         assert measured.p50_s in known
         assert measured.p50_s == known[-(-len(known) // 2) - 1]
         rows = [row for row in report.rows if row.from_touch == measured.from_touch]
-        assert [
-            sum(row.lower_s <= lag < row.upper_s for lag in known) for row in rows
-        ] == [row.conversions for row in rows]
+        assert [sum(row.lower_s <= lag < row.upper_s for lag in known) for row in rows] == [
+            row.conversions for row in rows
+        ]
         assert len(known) == sum(row.conversions for row in rows) == report.touched

@@ -68,6 +68,10 @@ TABLES = {
         "spend decimal(18, 4), currency varchar, reported varchar, time_zone varchar, "
         "is_counted boolean"
     ),
+    "joins": (
+        "pixel_id varchar, event_key bigint, chain_at timestamptz, rule varchar, "
+        "root_key bigint, root_at timestamptz"
+    ),
     "orders": (
         "account_id varchar, order_id varchar, currency varchar, ordered_at timestamptz, "
         "state varchar, gross decimal(38, 4), refunds decimal(38, 4), cancelled decimal(38, 4), "
@@ -85,6 +89,7 @@ class World:
     orders: list[dict[str, Any]] = field(default_factory=list)
     ads: list[dict[str, Any]] = field(default_factory=list)
     ad_days: list[dict[str, Any]] = field(default_factory=list)
+    joins: list[dict[str, Any]] = field(default_factory=list)
 
     def touch(self, person: int, at_s: int, channel: str = "meta", **fields: Any) -> None:
         """A click, unless `kind` says otherwise, `at_s` seconds after START."""
@@ -167,6 +172,7 @@ class World:
             "orders": self.orders,
             "ads": self.ads,
             "ad_days": self.ad_days,
+            "joins": self.joins,
         }
 
 
@@ -189,9 +195,7 @@ def fill(engine: DuckDBEngine, world: World) -> None:
         if not rows:
             continue
         columns = list(dict.fromkeys(column for row in rows for column in row))
-        types = {
-            row["column_name"]: row["column_type"] for row in engine.query(f"describe {name}")
-        }
+        types = {row["column_name"]: row["column_type"] for row in engine.query(f"describe {name}")}
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             file.writelines(json.dumps(row, default=str) + "\n" for row in rows)
             file.flush()
@@ -240,9 +244,7 @@ def random_world(seed: int, persons: int = 12, events: int = 60) -> World:
                 order["order_id"] == f"o{n // 2}" for order in world.orders
             ):
                 refunds = Decimal(value) if pick.random() < 0.2 else Decimal(0)
-                world.order(
-                    f"o{n // 2}", value, at, state=state, refunds=refunds, currency="EUR"
-                )
+                world.order(f"o{n // 2}", value, at, state=state, refunds=refunds, currency="EUR")
         person = None if pick.random() < 0.15 else pick.randrange(persons)
         world.convert(person, at, value if pick.random() < 0.9 else None, **fields)
     add_delivery(world, pick)
@@ -258,9 +260,7 @@ def add_delivery(world: World, pick: random.Random) -> None:
                 ids |= {"adset_id": f"s{campaign}", "adset_name": f"Set {campaign}"}
             if depth > 2:
                 ids |= {"ad_id": f"a{campaign}0", "ad_name": f"Ad {campaign}"}
-            world.ads.append(
-                {"account_id": ACCOUNT, "platform": "meta", "level": level, **ids}
-            )
+            world.ads.append({"account_id": ACCOUNT, "platform": "meta", "level": level, **ids})
         for day in range(40):
             level = pick.choice(("campaign", "adset", "ad", "none"))
             if level == "none":
