@@ -293,9 +293,9 @@ def _sums(rows: Iterable[Mapping[str, Any]]) -> dict[_Key, _Sums]:
         before = found.get(key, _Sums())
         found[key] = _Sums(
             before.own + own,
-            before.shifted + (row["shifted"], row["shifted_value"]),
+            before.shifted + Figures(Decimal(row["shifted"]), row["shifted_value"]),
             before.views + (own if row["is_view"] else Figures()),
-            before.doubled + (row["doubled"], row["doubled_value"]),
+            before.doubled + Figures(Decimal(row["doubled"]), row["doubled_value"]),
         )
     return found
 
@@ -394,7 +394,7 @@ def _shared(pool: Figures, left: Mapping[_Key, Figures]) -> dict[_Key, Figures]:
         for (platform, _), amount in portions(pool[n], wishes, unit).items():
             own = {key: figures[n] for key, figures in left.items() if key[0] == platform}
             for key, part in portions(amount, own, unit).items():
-                found[key] = found[key] + ((part, ZERO) if n == 0 else (ZERO, part))
+                found[key] += Figures(part, ZERO) if n == 0 else Figures(ZERO, part)
     return found
 
 
@@ -437,15 +437,15 @@ def _by_platform(split: Mapping[_Key, _Split]) -> dict[_Key, _Split]:
 # --- in words --------------------------------------------------------------------------------
 
 _MEANINGS = {
-    "window": "The platform lets a click claim conversions for another time than is asked for here.",
+    "window": "The platform lets clicks claim conversions for another time than is asked for here.",
     "view_through": (
         "The platform counts who saw an ad without a click. Meta tells nobody who that was, so "
         "that it is not observable from here, unless an ad log says it."
     ),
-    "time_zone": "The platform's days begin in another time zone, so that other hours belong to them.",
+    "time_zone": "The platform's days begin in another time zone, so that they hold other hours.",
     "deduplication": (
-        "An order id makes one of copies here whose event ids differ, and the platform counts both. "
-        "Send the same event_id from both sides."
+        "An order id makes one of copies here whose event ids differ, and the platform counts "
+        "both. Send the same event_id from both sides."
     ),
     "unattributed": (
         "Conversions that no touch claims here, as many as the platform may have claimed: it "

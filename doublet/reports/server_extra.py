@@ -16,7 +16,6 @@ from doublet.reports.credit import campaign_names, credited
 from doublet.reports.paths import share
 from doublet.reports.windows import setting_window
 
-
 _DEPTHS = {"name": 0, "channel": 1, "campaign": 2}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,7 +18,7 @@ from doublet.reports.cohorts import CohortsAsked, cohorts
 from doublet.reports.funnels import STEPS, FunnelAsked, funnels
 from doublet.reports.new_returning import NewReturningAsked, new_returning
 from doublet.reports.server_extra import ServerExtraAsked, server_extra
-from tests.reports.world import DAY_S, RATES, SHOP, START, WORLDS, World, fill, random_world
+from tests.reports.world import DAY_S, RATES, SHOP, WORLDS, World, fill, random_world
 
 TODAY = date(2026, 8, 1)
 ZERO = Decimal(0)

@@ -6,7 +6,7 @@ import json
 import random
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -72,7 +72,8 @@ def test_figures_that_agree_leave_nothing(engine: DuckDBEngine) -> None:
     world.convert(1, 7200, "10")
     report_day(world, {"value": (1, 10), "7d_click": (1, 10)})
     row = only(engine, world)
-    assert (1, 1, 0, {}) == (row.theirs, row.ours, row.difference, parts(row))
+    assert [1, 1, 0] == [int(row.theirs), int(row.ours), int(row.difference)]
+    assert {} == parts(row)
     assert (Decimal(10), Decimal(10)) == (row.theirs_value, row.ours_value)
 
 
@@ -81,7 +82,8 @@ def test_a_longer_window_is_named(engine: DuckDBEngine) -> None:
     world.convert(1, 7200)
     report_day(world, {"7d_click": (1, 10)})
     row = only(engine, world, DifferencesAsked(since=DAY, until=DAY, setting="1d_click"))
-    assert (1, 0, {"window": 1}) == (row.theirs, row.ours, parts(row))
+    assert [1, 0] == [int(row.theirs), int(row.ours)]
+    assert {"window": 1} == parts(row)
 
 
 def test_views_are_what_the_platform_says(engine: DuckDBEngine) -> None:
@@ -95,7 +97,8 @@ def test_views_are_what_the_platform_says(engine: DuckDBEngine) -> None:
     world.touch(2, 0, kind="view", campaign_id="7")
     world.convert(2, 7200)
     row = only(engine, world)
-    assert (2, {"view_through": 4}) == (row.ours, parts(row))
+    assert 2 == int(row.ours)
+    assert {"view_through": 4} == parts(row)
 
 
 def test_hours_of_another_zone_are_named(engine: DuckDBEngine) -> None:
@@ -103,7 +106,8 @@ def test_hours_of_another_zone_are_named(engine: DuckDBEngine) -> None:
     world.convert(1, 60)
     report_day(world, {"7d_click": (1, 10)}, time_zone="Asia/Tokyo")
     row = only(engine, world)
-    assert (0, {"time_zone": 1}) == (row.ours, parts(row))
+    assert 0 == int(row.ours)
+    assert {"time_zone": 1} == parts(row)
 
 
 def test_copies_that_only_an_order_id_joins_are_two_for_the_platform(
@@ -196,23 +200,26 @@ def test_the_parts_add_up_exactly(
     world = random_world(seed)
     pick = random.Random(seed)
     zone = pick.choice((None, "America/Los_Angeles", "Asia/Tokyo", "Nowhere/None"))
-    for row in world.ad_days:
+    for told in world.ad_days:
         names = pick.sample(("value", "1d_click", "7d_click", "1d_ev", "1d_view"), 3)
         figures = {
             name: {"count": str(pick.randrange(4)), "value": str(pick.randrange(99999) / 1000)}
             for name in names
         }
-        row |= {"reported": json.dumps({"purchase": figures}), "time_zone": zone}
-        row["platform"] = pick.choice(("meta", "tiktok"))
+        told |= {"reported": json.dumps({"purchase": figures}), "time_zone": zone}
+        told["platform"] = pick.choice(("meta", "tiktok"))
     for event in pick.sample(world.conversions, 9):
         world.joins.append(
             {"rule": "order_id", "root_key": event["event_key"], "root_at": event["anchor_at"]}
         )
     fill(engine, world)
-    days = {"since": date(2026, 6, 1), "until": date(2026, 6, 20)} if is_dated else {}
+    since, until = (date(2026, 6, 1), date(2026, 6, 20)) if is_dated else (None, None)
     sums = []
-    for level in ("platform", "campaign"):
-        asked = DifferencesAsked(level=level, setting=ours, platform_setting=theirs, **days)
+    levels: tuple[Literal["platform", "campaign"], ...] = ("platform", "campaign")
+    for level in levels:
+        asked = DifferencesAsked(
+            level=level, setting=ours, platform_setting=theirs, since=since, until=until
+        )
         report = differences(engine, SHOP, RATES, asked)
         for row in report.rows:
             assert row.difference == row.theirs - row.ours

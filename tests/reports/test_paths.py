@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from itertools import groupby
-from pathlib import Path
 
 import pytest
 from hypothesis import given
