@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from doublet.accept import MARKS
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.rates import Rates
@@ -47,7 +46,6 @@ def conversion_parameters(
         "first_day": asked.since or date.min,
         "last_day": asked.until or date.max,
         "first_only": asked.first,
-        "marks": list(MARKS),
         "rate_currencies": [span.currency for span in spans],
         "rate_firsts": [span.first for span in spans],
         "rate_lasts": [span.last for span in spans],

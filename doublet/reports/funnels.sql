@@ -1,5 +1,5 @@
 -- One row per channel and step of a funnel: how many persons reached it, in order and within a
--- window, and after how long. Source: conversions. Parameters: $account_id, $pixel_id (null: all
+-- window, and after how long. Sources: conversions, persons. Parameters: $account_id, $pixel_id (null: all
 -- pixels), $steps (event names, in order), $window_s (seconds from the first step), $since and
 -- $until (Unix seconds of the first step, half-open; null: unbounded), $by_channel (false: one row
 -- per step, with a null channel), $click_s (how old the click may be that the first step follows).
@@ -15,16 +15,19 @@ wanted as (
 ),
 events as (
   select
-    conversions.person_id,
+    coalesce(persons.root_id, conversions.person_id) as person_id,
     conversions.event_time,
     wanted.step,
     case
       when conversions.click_time > conversions.event_time - $click_s
-        then conversions.click_channel
+        then coalesce(conversions.click_platform, conversions.click_channel)
     end as channel
   from conversions
   inner join wanted
     on wanted.event_name = conversions.event_name
+  left join persons
+    on persons.account_id = $account_id
+    and persons.person_id = conversions.person_id
   where conversions.account_id = $account_id
     and conversions.person_id is not null
     and ($pixel_id is null or conversions.pixel_id = $pixel_id)

@@ -1,6 +1,7 @@
 -- One row per path of touches to conversion: how many conversions came by it, and their value in
 -- the account's currency. Conversions that no touch came before have the empty path; all paths
--- beyond the first $paths_max are one row with a null path, in which `paths` counts them. Sources:
+-- beyond the first $paths_max are one row with a null path, in which `paths` counts them. Ads of one
+-- platform are one channel, whatever addresses call it; other visits go by utm parameters. Sources:
 -- chosen_conversions, touchpoints, ads. Parameters: those of chosen_conversions, the windows
 -- $click_s, $engaged_view_s and $view_s, $by ('channel' or 'campaign': what a step is named by),
 -- $repeats (whether a step that repeats the one before it stays), $paths_max.
@@ -22,6 +23,8 @@ touches as (
     touchpoints.touched_time,
     touchpoints.touchpoint_key,
     case
+      when $by = 'channel' and touchpoints.is_ad
+        then coalesce(touchpoints.platform, touchpoints.channel)
       when $by = 'channel' then touchpoints.channel
       else coalesce(
         campaign_names.campaign_name,

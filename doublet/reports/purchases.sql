@@ -1,7 +1,8 @@
 -- One row per purchase: an order, however many events report it, or an event without an order id.
 -- What an order is worth is what the order ledger says by now, in the account's currency; of an
--- event without one it is the event's own value. Purchases that are no sale (yet) are left out.
--- Sources: chosen_conversions, orders. Parameters: those of chosen_conversions.
+-- event without one it is the event's own value. Purchases that are no sale (yet) are left out. The
+-- person is who it is by now, whatever merges came since. Sources: chosen_conversions, orders,
+-- persons. Parameters: those of chosen_conversions.
 with
 purchase_rates as (
   select
@@ -52,7 +53,7 @@ select
   cast(bearing.anchor_at as timestamptz) as anchor_at,
   cast(bearing.event_time as bigint) as event_time,
   cast(bearing.day as date) as day,
-  cast(bearing.person_id as bigint) as person_id,
+  cast(coalesce(persons.root_id, bearing.person_id) as bigint) as person_id,
   cast(ledger.order_id is not null as boolean) as is_in_ledger,
   cast(
     case when ledger.order_id is null then coalesce(bearing.amount, 0)
@@ -63,5 +64,8 @@ select
 from bearing
 left join ledger
   on ledger.order_id = bearing.order_id
+left join persons
+  on persons.account_id = $account_id
+  and persons.person_id = bearing.person_id
 where bearing.nth = 1
   and (ledger.state is null or ledger.state in ('sale', 'cancelled'))

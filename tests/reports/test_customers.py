@@ -232,6 +232,21 @@ def test_new_and_returning_by_day(engine: DuckDBEngine) -> None:
     )
 
 
+def test_persons_that_are_one_by_now_are_one_customer(engine: DuckDBEngine) -> None:
+    world = World()
+    world.convert(1, 0, "10")
+    world.convert(2, 60, "10")
+    fill(engine, world)
+    assert 2 == new_returning(engine, SHOP, RATES, NewReturningAsked()).new_orders
+    world.persons += [
+        {"account_id": SHOP.account_id, "person_id": 2, "root_id": 1},
+        {"account_id": "act_other", "person_id": 1, "root_id": 7},
+    ]
+    fill(engine, world)
+    report = new_returning(engine, SHOP, RATES, NewReturningAsked())
+    assert (1, 1) == (report.new_orders, report.returning_orders)
+
+
 # --- the server's copies ---------------------------------------------------------------------
 
 

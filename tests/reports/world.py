@@ -16,6 +16,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
+from doublet import models
 from doublet.catalog import Account
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.rates import Rate, Rates
@@ -37,48 +38,6 @@ _TOUCH = ("time", "key", "campaign_id", "adset_id", "ad_id", "platform", "channe
 _WINDOWS_S = {"click": 28 * DAY_S, "engaged_view": DAY_S, "view": 7 * DAY_S}
 _PREFIXES = {"click": "click", "engaged_view": "ev", "view": "view"}
 
-TABLES = {
-    "touchpoints": (
-        "account_id varchar, person_id bigint, since_s bigint, until_s bigint, "
-        "touchpoint_key bigint, touched_time bigint, kind varchar, platform varchar, "
-        "channel varchar, campaign_id varchar, adset_id varchar, ad_id varchar, "
-        "placement varchar, click_id varchar, utm_source varchar, utm_medium varchar, "
-        "utm_campaign varchar, origin varchar"
-    ),
-    "conversions": (
-        "account_id varchar, pixel_id varchar, event_key bigint, anchor_at timestamptz, "
-        "event_name varchar, event_time bigint, person_id bigint, frozen_s bigint, "
-        "value decimal(18, 4), currency varchar, order_id varchar, action_source varchar, "
-        "browser_copies integer, server_copies integer, "
-        + ", ".join(
-            f"{prefix}_{name} {'bigint' if name in ('time', 'key') else 'varchar'}"
-            for prefix in _PREFIXES.values()
-            for name in _TOUCH
-        )
-        + ", restated_at timestamptz, restated_by varchar"
-    ),
-    "ads": (
-        "account_id varchar, platform varchar, level varchar, campaign_id varchar, "
-        "campaign_name varchar, adset_id varchar, adset_name varchar, ad_id varchar, "
-        "ad_name varchar, currency varchar, last_received_at timestamptz"
-    ),
-    "ad_days": (
-        "account_id varchar, platform varchar, level varchar, date date, campaign_id varchar, "
-        "adset_id varchar, ad_id varchar, impressions bigint, clicks bigint, reach bigint, "
-        "spend decimal(18, 4), currency varchar, reported varchar, time_zone varchar, "
-        "is_counted boolean"
-    ),
-    "joins": (
-        "pixel_id varchar, event_key bigint, chain_at timestamptz, rule varchar, "
-        "root_key bigint, root_at timestamptz"
-    ),
-    "orders": (
-        "account_id varchar, order_id varchar, currency varchar, ordered_at timestamptz, "
-        "state varchar, gross decimal(38, 4), refunds decimal(38, 4), cancelled decimal(38, 4), "
-        "net decimal(38, 4)"
-    ),
-}
-
 
 @dataclass
 class World:
@@ -90,6 +49,7 @@ class World:
     ads: list[dict[str, Any]] = field(default_factory=list)
     ad_days: list[dict[str, Any]] = field(default_factory=list)
     joins: list[dict[str, Any]] = field(default_factory=list)
+    persons: list[dict[str, Any]] = field(default_factory=list)
 
     def touch(self, person: int, at_s: int, channel: str = "meta", **fields: Any) -> None:
         """A click, unless `kind` says otherwise, `at_s` seconds after START."""
@@ -104,6 +64,7 @@ class World:
                 "kind": "click",
                 "platform": channel.partition(" ")[0],
                 "channel": channel,
+                "is_ad": " / email" not in channel,
                 "origin": "url",
                 **fields,
             }
@@ -138,6 +99,7 @@ class World:
                 touch
                 for touch in self.touches
                 if touch["person_id"] == person
+                and touch["is_ad"]
                 and touch["kind"] == kind
                 and time - _WINDOWS_S[kind] < touch["touched_time"] <= time
             ]
@@ -173,15 +135,15 @@ class World:
             "ads": self.ads,
             "ad_days": self.ad_days,
             "joins": self.joins,
+            "persons": self.persons,
         }
 
 
 @contextmanager
 def engine_in(folder: Path) -> Iterator[DuckDBEngine]:
-    """A database with the tables that reports of conversions read, empty."""
+    """A database with all tables of the models, empty."""
     engine = DuckDBEngine(folder / "warehouse.duckdb", folder / "tmp")
-    for name, columns in TABLES.items():
-        engine.connection.execute(f"create or replace table {name} ({columns})")
+    models.prepare(engine, models.Rules())
     try:
         yield engine
     finally:
