@@ -200,7 +200,8 @@ def as_json(rows: Sequence[msgspec.Struct]) -> bytes:
 
 
 def as_csv(rows: Sequence[msgspec.Struct], kind: type[msgspec.Struct]) -> str:
-    """The rows as CSV with a line of names; what is None stays empty.
+    """The rows as CSV with a line of names; what is None stays empty, and the parts of a list stand
+    with " > " between.
 
     `kind` is the type of the rows, so that a report without rows still has its line of names.
     """
@@ -232,6 +233,8 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, list):
+        value = " > ".join(map(str, value))
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return f"'{value}"
     return value

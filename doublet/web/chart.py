@@ -30,7 +30,8 @@ _PICTURES_MAX = 64
 
 
 @cache
-def _specification(name: str) -> Any:
+def chart_file(name: str) -> Any:
+    """What a file of `charts` holds; not to be changed."""
     text = files("doublet.web").joinpath("charts", name).read_text("utf-8")
     return json.loads(text)
 
@@ -51,8 +52,8 @@ def timeline_specification(rows: Sequence[TimelineRow], scheme: str) -> dict[str
         }
         for row in rows
     ]
-    specification = _specification("timeline.vl.json")
-    config = _specification("schemes.json")[scheme]
+    specification = chart_file("timeline.vl.json")
+    config = chart_file("schemes.json")[scheme]
     return {
         **specification,
         **_SIZE,
