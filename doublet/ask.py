@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
@@ -77,7 +77,7 @@ def ask_worker(
     settings: Settings,
     method: str,
     path: str,
-    parameters: dict[str, str] | None = None,
+    parameters: Mapping[str, str | list[str]] | None = None,
     timeout_s: float = _REPORT_TIMEOUT_S,
     body: bytes | None = None,
 ) -> bytes | None:

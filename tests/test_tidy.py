@@ -81,6 +81,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ask",
         "ask_persons",
         "ask_refused",
+        "ask_attribution",
         "replay",
         "faults",
         "serve",

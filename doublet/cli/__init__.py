@@ -16,6 +16,7 @@ from rich.table import Table as RichTable
 from doublet import __version__
 from doublet.cli.accounts import account_app, pixel_app
 from doublet.cli.alerts import alerts
+from doublet.cli.attribution import ATTRIBUTION_COMMANDS
 from doublet.cli.backup import backup, restore
 from doublet.cli.check import check
 from doublet.cli.destination import destination_app
@@ -58,6 +59,8 @@ app = typer.Typer(
 )
 app.add_typer(pixel_app, name="pixel")
 app.add_typer(account_app, name="account")
+for name, command in ATTRIBUTION_COMMANDS.items():
+    report_app.command(name)(command)
 report_app.command("quality")(report_quality)
 report_app.command("diagnostics")(report_diagnostics)
 app.add_typer(report_app, name="report")

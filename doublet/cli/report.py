@@ -65,7 +65,7 @@ def report_overview(
 
     check_forms(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
-    owner, filters = _question(chosen, account, pixel, since, until)
+    owner, filters = question_of(chosen, account, pixel, since, until)
     filters["with_marked"] = with_marked
     if as_csv:
         print(read_overview_csv(chosen, owner, **filters), end="")
@@ -103,7 +103,7 @@ def report_coverage(
 
     check_forms(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
-    owner, filters = _question(chosen, account, pixel, since, until)
+    owner, filters = question_of(chosen, account, pixel, since, until)
     filters["with_marked"] = with_marked
     more: CoverageFilters = {**filters, "event_name": event_name, "by_day": by == "day"}
     if as_csv:
@@ -126,7 +126,7 @@ def check_forms(since: datetime | None, until: datetime | None, is_twofold: bool
         raise typer.BadParameter("--until is a day before --since; swap them.")
 
 
-def _question(
+def question_of(
     chosen: Settings,
     account: str | None,
     pixel: str | None,
@@ -236,7 +236,7 @@ def report_leads(
 
     check_forms(since, until, as_json and as_csv)
     chosen = read_kept_settings(data, pairs)
-    owner, filters = _question(chosen, account, pixel, since, until)
+    owner, filters = question_of(chosen, account, pixel, since, until)
     report = read_leads(
         chosen, owner, pixel_id=filters["pixel_id"], since=filters["since"], until=filters["until"]
     )
@@ -258,7 +258,7 @@ def report_leads(
             for row in report.rows
         ]
         titles = ["stage", "leads", "of all leads", "matched", "half of them within"]
-        _print_figures(titles, rows, 1, anyway=True)
+        print_figures(titles, rows, 1, anyway=True)
         out.print(f"{report.leads:,} leads, {report.matched:,} of them reported by a browser.")
 
 
@@ -268,7 +268,8 @@ def print_report(report: Any) -> None:
     print(msgspec.json.format(encoder.encode(report), indent=2).decode())
 
 
-def _money(value: Decimal) -> str:
+def money(value: Decimal) -> str:
+    """An amount with two decimals."""
     return f"{value:,.2f}"
 
 
@@ -277,12 +278,12 @@ def _print_orders(report: Any) -> None:
     rows = []
     for row in report.rows:
         sums = (row.gross, row.refunds, row.cancelled, row.net, row.pending)
-        converted = "–" if row.net_converted is None else _money(row.net_converted)
+        converted = "–" if row.net_converted is None else money(row.net_converted)
         first = [str(row.day), literal(row.currency or "(none)"), f"{row.orders:,}"]
-        rows.append([*first, *map(_money, sums), f"{row.conflicts:,}", converted])
+        rows.append([*first, *map(money, sums), f"{row.conflicts:,}", converted])
     titles += ["conflicts", f"net in {report.currency}"]
-    _print_figures(titles, rows, 2, anyway=True)
-    out.print(f"Net in {report.currency}: {_money(report.net_converted)}")
+    print_figures(titles, rows, 2, anyway=True)
+    out.print(f"Net in {report.currency}: {money(report.net_converted)}")
 
 
 def _notes(report: Any) -> list[str]:
@@ -329,11 +330,11 @@ def _print_coverage(rows: Sequence[Any], by_day: bool) -> None:
     titles = ["Doublet", "browser alone", "missed", "server alone", "missed"]
     titles += ["added up", "too many"]
     with_sides = [*first, *(side.replace("_", " ") for side in sides), *titles]
-    if not _print_figures(with_sides, [cells(row, *sides) for row in rows], len(first)):
-        _print_figures([*first, *titles], [cells(row) for row in rows], len(first), anyway=True)
+    if not print_figures(with_sides, [cells(row, *sides) for row in rows], len(first)):
+        print_figures([*first, *titles], [cells(row) for row in rows], len(first), anyway=True)
 
 
-def _print_figures(
+def print_figures(
     titles: Sequence[str], rows: Sequence[Sequence[str]], names: int, *, anyway: bool = False
 ) -> bool:
     """Print a table whose first `names` columns are text. Titles may wrap, figures never; False,

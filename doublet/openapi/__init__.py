@@ -14,7 +14,8 @@ import msgspec
 
 from doublet import __version__
 from doublet.normalize import HASHED_KEYS, PLAIN_KEYS
-from doublet.openapi.operations import OPERATIONS, PARAMETERS, Operation
+from doublet.openapi.operation import Operation
+from doublet.openapi.operations import OPERATIONS, PARAMETERS
 from doublet.refusal import Reason
 
 _PLACES = "#/components/schemas/{name}"

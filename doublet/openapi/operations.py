@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from doublet.alerts.book import Alert
 from doublet.collect.scripts import MatchingSettings
@@ -24,6 +24,8 @@ from doublet.openapi.answers import (
     Received,
     TouchesReceived,
 )
+from doublet.openapi.attribution import ATTRIBUTION, ATTRIBUTION_PARAMETERS
+from doublet.openapi.operation import CSV, JSON, SVG, Operation
 from doublet.reconcile import LIMIT_MAX, Reconciliation
 from doublet.refusal import Reason
 from doublet.refused import Cause, RefusedRequest
@@ -40,28 +42,9 @@ from doublet.web.person import Ask
 from doublet.web.persons import Apart, Who
 from doublet.web.setup import Asked, Tried, Wanted
 
-JSON = "application/json"
 STREAM = "text/event-stream"
-CSV = "text/csv; charset=utf-8"
 FORM = "application/x-www-form-urlencoded"
 PARTS = "multipart/form-data"
-
-
-class Operation(NamedTuple):
-    """One method of one address. `bodies` and `answers` map media types to a type, to a schema or
-    to None; `refused` are the statuses of refusals, `also` other statuses with their meaning."""
-
-    method: str
-    path: str
-    summary: str
-    parameters: tuple[str, ...] = ()
-    answers: Mapping[str, Any] = {}
-    refused: tuple[int, ...] = (400, 401, 404, 503)
-    status: int = 200
-    when: str = "Found."
-    bodies: Mapping[str, Any] = {}
-    also: Mapping[int, str] = {}
-    is_open: bool = False
 
 
 _TEXT = {"type": "string"}
@@ -122,6 +105,7 @@ PARAMETERS: dict[str, Any] = {
     "listed": _query(
         "limit", "Listed of each finding.", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}
     ),
+    **ATTRIBUTION_PARAMETERS,
     "dataset_id": {**_query("dataset_id", "The pixel (dataset)."), "required": True},
 }
 
@@ -267,7 +251,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/timeline.svg",
         "The same as a picture.",
         (*_QUESTION, "marked", "event_name", "scheme"),
-        {"image/svg+xml": None},
+        {SVG: None},
     ),
     _report(
         "/coverage.json",
@@ -294,6 +278,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/decisions.json", "What is kept apart.", list[DecisionRow], "account"),
     _report("/orders.json", "Orders per day.", OrdersReport, *_ORDERS),
     _report("/orders.csv", "The same.", None, *_ORDERS),
+    *ATTRIBUTION,
     _report("/order.json", "One order's ledger.", OrderLedger, "order_id", "account"),
     Operation(
         "get",
@@ -375,16 +360,6 @@ OPERATIONS: tuple[Operation, ...] = (
         is_open=True,
     ),
     _preflight("/v1/shops/{shop_id}/visitor", "shop_id"),
-    Operation(
-        "post",
-        "/v1/reconcile",
-        "Compare a shop's orders, a JSON object a line, with what is here (docs/reconcile.md).",
-        (*_ORDERS, "shop", "is_whole", "listed"),
-        {JSON: Reconciliation},
-        (400, 401, 413, 503),
-        when="They were compared.",
-        bodies={"text/plain": {"type": "string"}},
-    ),
     Operation(
         "post",
         "/v1/reconcile",

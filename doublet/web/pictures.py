@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from doublet.reports import as_percent
@@ -53,16 +54,18 @@ def specification(name: str, report: Any, scheme: str, *, is_file: bool = False)
     """The picture of a report (see `doublet.reports.registry`) in a colour scheme, `light` or
     `dark`. In a file it has a background and a margin of its own."""
     picture = _PICTURES[name](report)
-    made: dict[str, Any] = copy.deepcopy(chart_file(f"{picture.chart}.vl.json"))
+    chart = picture.chart if picture.values else "nothing"
+    made: dict[str, Any] = copy.deepcopy(chart_file(f"{chart}.vl.json"))
     schemes = chart_file("schemes.json")
     config = copy.deepcopy(schemes[scheme])
-    sized = made.get("spec", made)
-    sized |= {"width": picture.width, "height": picture.extent}
-    made["data"] = {**made["data"], "values": picture.values}
     made["title"] = {"text": picture.title, "subtitle": picture.subtitle}
-    if picture.axis:
-        made["encoding"]["x"]["axis"] |= picture.axis
-    _colour(made, picture, config)
+    if picture.values:
+        sized = made.get("spec", made)
+        sized |= {"width": picture.width, "height": picture.extent}
+        made["data"] = {**made["data"], "values": picture.values}
+        if picture.axis:
+            made["encoding"]["x"]["axis"] |= picture.axis
+        _colour(made, picture, config)
     if is_file:
         made |= {"padding": 24, "background": {"light": "#ffffff", "dark": "#14181f"}[scheme]}
     return {**made, "config": config}
@@ -88,7 +91,8 @@ def _colour(made: dict[str, Any], picture: Picture, config: dict[str, Any]) -> N
 
 def _layers(made: dict[str, Any]) -> Iterable[dict[str, Any]]:
     inner = made.get("spec", made)
-    return inner.get("layer", [inner])
+    layers: list[dict[str, Any]] = inner.get("layer", [inner])
+    return layers
 
 
 # --- words -----------------------------------------------------------------------------------
@@ -156,7 +160,7 @@ def _campaigns(report: CampaignsReport) -> Picture:
                 ("Value", value, _money(value, report.currency) + roas),
             ]
         else:
-            first = {}
+            first: dict[str, Decimal] = {}
             for result in row.results:
                 first.setdefault(result.model, result.conversions or Decimal(0))
             bars = [(name.replace("_", " "), n, _count(n)) for name, n in first.items()]
@@ -230,7 +234,7 @@ def _funnels(report: FunnelReport) -> Picture:
                     "label": f"{row.step}. {_shown(row.event_name)}",
                     "series": channel,
                     "amount": row.persons,
-                    "text": f"{row.persons:,} · {as_percent(row.share or 0, 1)}",
+                    "text": f"{row.persons:,} · {as_percent(Decimal(str(row.share or 0)), 1)}",
                 }
             )
     values.sort(key=lambda value: int(value["label"].partition(".")[0]))
@@ -242,11 +246,7 @@ def _funnels(report: FunnelReport) -> Picture:
 
 def _cohorts(report: CohortsReport) -> Picture:
     cohorts = list(dict.fromkeys(row.cohort for row in report.rows))[-_COHORTS_MAX:]
-    rows = [
-        row
-        for row in report.rows
-        if row.cohort in cohorts and 0 < row.period <= _PERIODS_MAX
-    ]
+    rows = [row for row in report.rows if row.cohort in cohorts and 0 < row.period <= _PERIODS_MAX]
     is_monthly = all(cohort.day == 1 for cohort in cohorts)
     day = "%b %Y" if is_monthly else "%-d %b %Y"
     most = max((row.share or 0 for row in rows), default=0)
@@ -272,7 +272,7 @@ def _cohorts(report: CohortsReport) -> Picture:
 
 def _customers(report: NewReturningReport) -> Picture:
     starts = [row.starts for row in report.rows]
-    gaps = [(b - a).days for a, b in zip(starts, starts[1:], strict=False)]
+    gaps = [(b - a).days for a, b in pairwise(starts)]
     by = "day"
     if gaps and min(gaps) >= 7:
         by = "month" if all(day.day == 1 for day in starts) else "week"
@@ -339,7 +339,7 @@ def _server_extra(report: ServerExtraReport) -> Picture:
     )
 
 
-def _stack(label: str, parts: dict[str, int | Decimal], text: str) -> Values:
+def _stack(label: str, parts: Mapping[str, int | Decimal], text: str) -> Values:
     return [
         {"label": label, "series": series, "layer": layer, "amount": float(amount), "text": text}
         for layer, (series, amount) in enumerate(parts.items())
@@ -350,7 +350,7 @@ def _refunds(report: RefundsReport) -> Picture:
     rows = report.rows[:BARS_MAX]
     values: Values = []
     for label, row in zip(_unique(map(_ad_label, rows)), rows, strict=True):
-        parts: dict[str, int | Decimal] = {
+        parts = {
             "Net": row.net,
             "Refunded": row.refunds,
             "Cancelled": row.cancelled,
