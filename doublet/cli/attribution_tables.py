@@ -20,7 +20,7 @@ from doublet.reports.new_returning import NewReturningReport
 from doublet.reports.paths import PathsReport
 from doublet.reports.refunds import RefundRow, RefundsReport
 from doublet.reports.server_extra import ServerExtraReport
-from doublet.reports.time_to_conversion import TimeReport
+from doublet.reports.time_to_conversion import TimeReport, span_label
 
 _ROWS_MAX = 200
 _UNSEEN = "not observable"
@@ -40,6 +40,7 @@ def print_answer(name: str, answer: Any) -> None:
 
 
 def _share(share: float | None) -> str:
+    """A share (0–1) as people read it."""
     return "–" if share is None else as_percent(Decimal(str(share)), 1)
 
 
@@ -127,18 +128,15 @@ def _paths(report: PathsReport) -> Iterator[str]:
 
 
 def _times(report: TimeReport) -> Iterator[str]:
-    rows = [
-        [
-            row.from_touch,
-            f"{duration(row.lower_s)} – {duration(row.upper_s)}",
-            f"{row.conversions:,}",
-            _share(row.share),
-            money(row.value),
-        ]
-        for row in report.rows
-    ]
-    titles = ["after touch", "time", "conversions", "share", f"value in {report.currency}"]
-    print_figures(titles, rows, 2, anyway=True)
+    by_span: dict[tuple[int, int], list[str]] = {}
+    for row in report.rows:
+        cells = by_span.setdefault((row.lower_s, row.upper_s), [])
+        cells += [f"{row.conversions:,}", _share(row.share), money(row.value)]
+    rows = [[span_label(*span), *cells] for span, cells in by_span.items()]
+    titles = ["after"]
+    for touch in ("first", "last"):
+        titles += [f"{touch} touch", "share", f"value in {report.currency}"]
+    print_figures(titles, rows, 1, anyway=True)
     for of in report.quantiles:
         yield (
             f"After the {of.from_touch} touch: half within {duration(of.p50_s)}, 90 % within "

@@ -24,6 +24,19 @@ _EDGES_S = (
 """Spans grow with the lag: most conversions come within the hour, and the last ones after weeks."""
 
 
+def span_label(lower_s: int, upper_s: int) -> str:
+    """A span of time for people, in the unit that its end has.
+
+    >>> span_label(0, 600), span_label(600, 3600), span_label(86_400, 172_800)
+    ('< 10 min', '10–60 min', '1–2 d')
+    """
+    unit, size = ("d", DAY_S) if upper_s > DAY_S else ("h", _HOUR_S)
+    if upper_s <= _HOUR_S:
+        unit, size = "min", 60
+    lower = f"{lower_s // size}–" if lower_s else "< "
+    return f"{lower}{upper_s // size} {unit}"
+
+
 class TimeAsked(Asked, frozen=True, kw_only=True):
     """Touches count that are at most `days` days old: clicks, and views of the last day."""
 

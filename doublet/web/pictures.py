@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from doublet.reports import as_percent
-from doublet.reports.asked import DAY_S
 from doublet.reports.campaigns import CampaignRow, CampaignsReport, default_result
 from doublet.reports.cohorts import CohortsReport, following
 from doublet.reports.differences import DifferenceRow, DifferencesReport
@@ -20,7 +19,7 @@ from doublet.reports.new_returning import NewReturningReport
 from doublet.reports.paths import PathsReport
 from doublet.reports.refunds import RefundRow, RefundsReport
 from doublet.reports.server_extra import ServerExtraReport
-from doublet.reports.time_to_conversion import TimeReport
+from doublet.reports.time_to_conversion import TimeReport, span_label
 from doublet.web.chart import chart_file
 
 BARS_MAX = 12
@@ -199,20 +198,12 @@ def _paths(report: PathsReport) -> Picture:
     return Picture("bars", "Paths to conversion", subtitle, values, {"step": _BAR_HEIGHT})
 
 
-def _span(lower_s: int, upper_s: int) -> str:
-    unit, size = ("d", DAY_S) if upper_s > DAY_S else ("h", 3600)
-    if upper_s <= 3600:
-        unit, size = "min", 60
-    lower = f"{lower_s // size:g}–" if lower_s else "< "
-    return f"{lower}{upper_s / size:g} {unit}"
-
-
 def _lags(report: TimeReport) -> Picture:
     halves = {of.from_touch: duration(of.p50_s) for of in report.quantiles}
     values: Values = [
         {
             "panel": f"After the {row.from_touch} touch: half within {halves[row.from_touch]}",
-            "span": _span(row.lower_s, row.upper_s),
+            "span": span_label(row.lower_s, row.upper_s),
             "conversions": row.conversions,
             "text": as_percent(row.conversions, report.touched),
         }
