@@ -267,6 +267,7 @@ def _differences(report: DifferencesReport) -> Iterator[str]:
             words = part.part.replace("_", "-") if part.part == "view_through" else part.part
             meaning = part.meaning if part.conversions or part.value else ""
             figures = [f"{part.conversions:+,f}", f"{part.value:+,.2f}"]
+            figures = [figure if figure.strip("+-0.") else "0" for figure in figures]
             rows.append([f"  {words.replace('_', ' ')}", *figures, meaning])
         rows.append(["reported there", _number(row.theirs), money(row.theirs_value), ""])
         out.print(f"[bold]{literal(name)}[/bold]")

@@ -145,7 +145,7 @@ def campaigns(
     first = (asked.model[0], windows[0].name)
     for row in credited(engine, given, "campaigns", asked.model, windows):
         result = (row["model"], row["window_name"])
-        sums.setdefault(_key(row), {})[result] = (row["conversions"], row["value"])
+        sums.setdefault(_key(row), {})[result] = (_whole(row["conversions"]), row["value"])
         if row["is_attributed"] and result == first:
             attributed += row["conversions"]
             with_ad += row["with_ad"]
@@ -166,8 +166,8 @@ def campaigns(
         currency=account.currency,
         rows=rows,
         total=total,
-        attributed=attributed,
-        with_ad=with_ad,
+        attributed=_whole(attributed),
+        with_ad=_whole(with_ad),
         with_ad_share=share(with_ad, attributed),
         not_observable=sorted(
             {
@@ -197,6 +197,11 @@ def result_rows(report: CampaignsReport) -> list[CampaignResultRow]:
 def _key(row: dict[str, Any]) -> _Key:
     ids = (row["channel"], row["campaign_id"], row["adset_id"], row["ad_id"])
     return _Key(row.get("is_attributed", True), *ids)
+
+
+def _whole(number: Decimal) -> Decimal:
+    """Without decimals where there are none to tell."""
+    return number.quantize(Decimal(1)) if number == number.to_integral_value() else number
 
 
 def _is_told(row: dict[str, Any]) -> bool:

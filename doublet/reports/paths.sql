@@ -8,12 +8,20 @@
 with
 campaign_names as (
   select
-    platform,
     campaign_id,
     max(campaign_name) as campaign_name
   from ads
   where account_id = $account_id
-  group by platform, campaign_id
+  group by campaign_id
+),
+ad_parents as (
+  select
+    ad_id,
+    min(campaign_id) as campaign_id
+  from ads
+  where account_id = $account_id
+    and level = 'ad'
+  group by ad_id
 ),
 touches as (
   select
@@ -29,6 +37,7 @@ touches as (
       else coalesce(
         campaign_names.campaign_name,
         touchpoints.campaign_id,
+        ad_parents.campaign_id,
         touchpoints.utm_campaign,
         touchpoints.channel
       )
@@ -46,9 +55,10 @@ touches as (
       when 'view' then $view_s
       else 0
     end
+  left join ad_parents
+    on ad_parents.ad_id = touchpoints.ad_id
   left join campaign_names
-    on campaign_names.platform = touchpoints.platform
-    and campaign_names.campaign_id = touchpoints.campaign_id
+    on campaign_names.campaign_id = coalesce(touchpoints.campaign_id, ad_parents.campaign_id)
 ),
 steps as (
   select

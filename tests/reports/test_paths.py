@@ -65,18 +65,16 @@ def test_campaigns_are_called_by_their_names(engine: DuckDBEngine) -> None:
     world.touch(1, 0, "meta", campaign_id="7")
     world.touch(1, 10, "google", utm_campaign="brand")
     world.touch(1, 20, "bing")
-    world.ads.append(
-        {
-            "account_id": SHOP.account_id,
-            "platform": "meta",
-            "campaign_id": "7",
-            "campaign_name": "X",
-        }
-    )
+    world.touch(1, 30, "facebook / cpc", platform=None, ad_id="70")
+    names = {"account_id": SHOP.account_id, "platform": "meta", "campaign_id": "7"}
+    world.ads += [
+        {**names, "level": "campaign", "campaign_name": "X"},
+        {**names, "level": "ad", "campaign_name": "X", "ad_id": "70"},
+    ]
     world.convert(1, 60)
     fill(engine, world)
     (row,) = paths(engine, SHOP, RATES, PathsAsked(by="campaign")).rows
-    assert ["X", "brand", "bing"] == row.path
+    assert ["X", "brand", "bing", "X"] == row.path
 
 
 def test_only_the_first_conversion_after_a_touch_counts_on_demand(engine: DuckDBEngine) -> None:
