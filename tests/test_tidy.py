@@ -53,6 +53,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "pixel",
         "models",
         "person",
+        "attribution",
         "reports",
         "consent",
         "explain",

@@ -14,7 +14,12 @@ Level = Literal["account", "channel", "campaign", "adset", "ad"]
 LEVELS: tuple[Level, ...] = ("account", "channel", "campaign", "adset", "ad")
 """By depth: the text `placed_credit` counts it from 0."""
 
-Model = Literal["last_touch"]
+Model = Literal[
+    "last_touch", "first_touch", "linear", "time_decay", "position_based", "markov", "shapley"
+]
+HALF_LIFE_S = 7 * 86_400
+FIRST_SHARE = LAST_SHARE = 0.4
+_DRIVEN = ("markov", "shapley")
 
 
 def credited(
@@ -29,15 +34,70 @@ def credited(
     and windows: each conversion in as many rows as touches have a share of it, or, without any, in
     one without a kind. The shares of a conversion add up to one, and the amounts to its value."""
     rows = []
+    shares = {"placed_credit": report_sql("placed_credit")}
     if "last_touch" in models:
         texts = {
             "last_touch": report_sql("last_touch"),
             "credit": report_sql("last_touch_credit"),
-            "placed_credit": report_sql("placed_credit"),
         }
-        sql = joined_sql(name, "chosen_conversions", *parts, **texts)
+        sql = joined_sql(name, "chosen_conversions", *parts, **texts, **shares)
         rows += engine.query(sql, fitting(sql, {**given, **window_parameters(windows)}))
+    others = [model for model in models if model != "last_touch"]
+    if others:
+        asked = {**given, **window_parameters(windows), "ads_only": True, "models": others}
+        asked |= {
+            "half_life_s": HALF_LIFE_S,
+            "first_share": FIRST_SHARE,
+            "last_share": LAST_SHARE,
+            **_weights(engine, asked, others),
+        }
+        texts = {
+            "window_touches": report_sql("window_touches"),
+            "credit": report_sql("multi_touch"),
+        }
+        sql = joined_sql(name, "chosen_conversions", *parts, **texts, **shares)
+        rows += engine.query(sql, fitting(sql, asked))
     return rows
+
+
+def _weights(
+    engine: Engine, given: Mapping[str, Any], models: Sequence[str]
+) -> dict[str, list[Any]]:
+    """What data-driven models weigh the nodes of each window with, as `multi_touch` asks for it."""
+    weights: list[tuple[str, str, str, float]] = []
+    driven = [model for model in _DRIVEN if model in models]
+    if driven:
+        sql = joined_sql(
+            "journeys", "chosen_conversions", window_touches=report_sql("window_touches")
+        )
+        found = engine.query(sql, fitting(sql, {"ends_at": given.get("until"), **given}))
+        for window in given["windows"]:
+            own = [row for row in found if row["window_name"] == window]
+            for model in driven:
+                made = _fit(model, own)
+                weights += [(model, window, node, weight) for node, weight in made.items()]
+    names = ("weight_models", "weight_windows", "weight_nodes", "weights")
+    # An empty list has no type of its own.
+    columns = zip(*(weights or [("", "", "", 0.0)]), strict=True)
+    return {name: list(column) for name, column in zip(names, columns, strict=True)}
+
+
+def _fit(model: str, journeys: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The weight of each node: its removal effect, or its part of all Shapley values."""
+    from doublet.attribution import Paths, markov, shapley
+    from doublet.attribution.shapley import rarest_as_one
+
+    won = [row["conversions"] for row in journeys]
+    lost = [row["losses"] for row in journeys]
+    walked = [row["path"] for row in journeys]
+    if not sum(won):
+        return {}
+    if model == "markov":
+        return markov(Paths(walked, won, lost)).effects
+    name_of = rarest_as_one(walked, [a + b for a, b in zip(won, lost, strict=True)])
+    named = [[name_of[node] for node in path] for path in walked]
+    made = shapley(Paths(named, won, lost)).conversions
+    return {node: made[name] for node, name in name_of.items()}
 
 
 def titles(engine: Engine, given: Mapping[str, Any]) -> dict[tuple[str, str], str]:

@@ -1,0 +1,186 @@
+"""Credit under every model: it adds up, and SQL shares like the library."""
+
+from __future__ import annotations
+
+import typing
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from doublet.attribution import (
+    Paths,
+    first_touch,
+    last_touch,
+    linear,
+    position_based,
+    time_decay,
+)
+from doublet.engine.duckdb import DuckDBEngine
+from doublet.reports import report_sql
+from doublet.reports.asked import DAY_S, Setting
+from doublet.reports.campaigns import CampaignsAsked, campaigns
+from doublet.reports.conversions import conversion_parameters, fitting
+from doublet.reports.credit import FIRST_SHARE, HALF_LIFE_S, LAST_SHARE, LEVELS, Model, credited
+from doublet.reports.windows import all_windows, window_parameters
+from tests.reports.world import RATES, SHOP, WORLDS, World, fill, random_world
+
+MODELS = typing.get_args(Model)
+BY_RULE = {
+    "first_touch": first_touch,
+    "last_touch": last_touch,
+    "linear": linear,
+    "time_decay": time_decay,
+    "position_based": position_based,
+}
+
+
+def shared(engine: DuckDBEngine, models: list[str], text: str) -> list[dict[str, Any]]:
+    """The rows of a text of ours, for all windows."""
+    asked = CampaignsAsked(event_name=("Purchase", "AddToCart"))
+    given = {
+        **conversion_parameters(SHOP, RATES, asked),
+        **window_parameters(all_windows(Setting())),
+        "ads_only": True,
+        "models": models,
+        "half_life_s": HALF_LIFE_S,
+        "first_share": FIRST_SHARE,
+        "last_share": LAST_SHARE,
+        "weight_models": [""],
+        "weight_windows": [""],
+        "weight_nodes": [""],
+        "weights": [0.0],
+    }
+    texts = {name: report_sql(name) for name in ("window_touches", "multi_touch", "last_touch")}
+    used = {name: texts[name] for name in texts if name != "last_touch" or "last_touch" in text}
+    head = ",\n".join(
+        f"{name} as (\n{body}\n)"
+        for name, body in {"chosen_conversions": report_sql("chosen_conversions"), **used}.items()
+    )
+    sql = f"with {head}\n{text}"
+    return engine.query(sql, fitting(sql, given))
+
+
+@given(st.integers(0, 10_000))
+@WORLDS
+def test_all_models_add_up_at_every_level_and_window(engine: DuckDBEngine, seed: int) -> None:
+    fill(engine, random_world(seed))
+    asked = {"event_name": ("Purchase", "AddToCart"), "model": MODELS}
+    totals = {}
+    for level in LEVELS:
+        report = campaigns(engine, SHOP, RATES, CampaignsAsked(level=level, **asked))
+        for n, result in enumerate(report.total.results):
+            rows = [row.results[n] for row in report.rows]
+            assert result.conversions == sum(row.conversions or 0 for row in rows)
+            assert result.value == sum(row.value or 0 for row in rows)
+            known = totals.setdefault(n, (result.conversions, result.value))
+            assert known == (result.conversions, result.value)
+    # Whatever the model and window, the same conversions are shared out.
+    assert 1 == len(set(totals.values()))
+
+
+@given(st.integers(0, 10_000))
+@WORLDS
+def test_each_conversion_is_shared_out_once_and_whole(engine: DuckDBEngine, seed: int) -> None:
+    fill(engine, random_world(seed))
+    rows = shared(
+        engine,
+        [*MODELS],
+        "select model, window_name, pixel_id, event_key, anchor_at, sum(share) as share, "
+        "sum(multi_touch.amount) as amount, any_value(chosen_conversions.amount) as whole, "
+        "min(share) as least from multi_touch inner join chosen_conversions "
+        "using (pixel_id, event_key, anchor_at) group by all",
+    )
+    for row in rows:
+        assert Decimal(1) == row["share"]
+        assert (row["whole"] or 0) == row["amount"]
+        assert row["least"] > 0
+    each = defaultdict(int)
+    for row in rows:
+        each[row["model"], row["window_name"]] += 1
+    assert 1 == len(set(each.values()))
+
+
+@given(st.integers(0, 10_000))
+@WORLDS
+def test_sql_shares_by_the_rules_of_the_library(engine: DuckDBEngine, seed: int) -> None:
+    fill(engine, random_world(seed))
+    found: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for row in shared(
+        engine,
+        [*BY_RULE],
+        "select model, window_name, channel, cast(sum(share) as double) as share from multi_touch "
+        "where kind is not null group by all",
+    ):
+        found[row["model"], row["window_name"]][row["channel"]] = row["share"]
+    touches: dict[str, dict[Any, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for row in shared(
+        engine, [], "select * from window_touches order by touched_time, touchpoint_key"
+    ):
+        key = (row["pixel_id"], row["event_key"], row["anchor_at"])
+        touches[row["window_name"]][key].append(row)
+    for window, journeys in touches.items():
+        paths = Paths(
+            [[touch["channel"] for touch in path] for path in journeys.values()],
+            [1] * len(journeys),
+            ages=[[touch["age_s"] / DAY_S for touch in path] for path in journeys.values()],
+        )
+        for model, share_out in BY_RULE.items():
+            expected = {c: v for c, v in share_out(paths).items() if v > 1e-12}
+            assert expected == pytest.approx(dict(found[model, window]), abs=1e-9)
+
+
+@given(st.integers(0, 10_000))
+@WORLDS
+def test_the_last_touch_is_the_same_by_both_ways(engine: DuckDBEngine, seed: int) -> None:
+    fill(engine, random_world(seed))
+    counted = "window_name, kind, campaign_id, ad_id, count(*) as n from"
+    by_touches = shared(
+        engine,
+        ["last_touch"],
+        f"select {counted} multi_touch group by all order by all",
+    )
+    by_columns = shared(engine, [], f"select {counted} last_touch group by all order by all")
+    assert by_columns == by_touches
+
+
+def test_data_driven_models_weigh_what_all_journeys_say(engine: DuckDBEngine) -> None:
+    # Everybody is shown a, which sells little by itself; where b follows, half of them buy.
+    world = World()
+    for person in range(40):
+        world.touch(person, 0, "meta", campaign_id="a")
+        if person < 20:
+            world.touch(person, 3600, "meta", campaign_id="b")
+        if person < 10 or person == 20:
+            world.convert(person, 7200, "10")
+    fill(engine, world)
+    asked = CampaignsAsked(model=("linear", "markov", "shapley"), window=("7d_click",))
+    report = campaigns(engine, SHOP, RATES, asked)
+    parts = {
+        row.campaign_id: [round(float(result.conversions or 0), 6) for result in row.results]
+        for row in report.rows
+    }
+    # a alone sold 1 of 20, both 11 of 40: shapley a (1/20 + 11/40 - 0) / 2 = 13/80, b
+    # (0 + 11/40 - 1/20) / 2 = 9/80. Without b, 1/40 is left of 11/40; without a nothing:
+    # markov a 1, b 10/11.
+    shapley_b, markov_b = 9 / (13 + 9), (10 / 11) / (1 + 10 / 11)
+    expected = [10 * 0.5, round(10 * markov_b, 6), round(10 * shapley_b, 6)]
+    assert expected == pytest.approx(parts["b"], abs=1e-5)
+    assert [11 - part for part in expected] == pytest.approx(parts["a"], abs=1e-5)
+
+
+def test_money_is_shared_out_to_the_last_digit(engine: DuckDBEngine) -> None:
+    world = World()
+    for n in range(3):
+        world.touch(1, n, "meta", campaign_id=f"c{n}")
+    world.convert(1, 60, "10")
+    fill(engine, world)
+    given = conversion_parameters(SHOP, RATES, CampaignsAsked()) | {"depth": 2}
+    windows = [window for window in all_windows(Setting()) if window.name == "7d_click"]
+    rows = credited(engine, given, "campaigns", ["linear"], windows)
+    assert [Decimal("3.3333"), Decimal("3.3334"), Decimal("3.3333")] == [
+        row["value"] for row in rows
+    ]
