@@ -68,10 +68,10 @@ def shared(engine: DuckDBEngine, models: list[str], text: str) -> list[dict[str,
 @WORLDS
 def test_all_models_add_up_at_every_level_and_window(engine: DuckDBEngine, seed: int) -> None:
     fill(engine, random_world(seed))
-    asked = {"event_name": ("Purchase", "AddToCart"), "model": MODELS}
-    totals = {}
+    totals: dict[int, Any] = {}
     for level in LEVELS:
-        report = campaigns(engine, SHOP, RATES, CampaignsAsked(level=level, **asked))
+        asked = CampaignsAsked(level=level, event_name=("Purchase", "AddToCart"), model=MODELS)
+        report = campaigns(engine, SHOP, RATES, asked)
         for n, result in enumerate(report.total.results):
             rows = [row.results[n] for row in report.rows]
             assert result.conversions == sum(row.conversions or 0 for row in rows)
@@ -98,7 +98,7 @@ def test_each_conversion_is_shared_out_once_and_whole(engine: DuckDBEngine, seed
         assert Decimal(1) == row["share"]
         assert (row["whole"] or 0) == row["amount"]
         assert row["least"] > 0
-    each = defaultdict(int)
+    each: dict[tuple[str, str], int] = defaultdict(int)
     for row in rows:
         each[row["model"], row["window_name"]] += 1
     assert 1 == len(set(each.values()))
