@@ -34,6 +34,7 @@ from doublet.relay.fill import Backfill, Backfilled
 from doublet.reports import OverviewRow, TimelineRow
 from doublet.reports.coverage import CoverageRow
 from doublet.reports.diagnostics import DiagnosticRow
+from doublet.reports.known_ads import KnownAdRow
 from doublet.reports.leads import LeadsReport
 from doublet.reports.orders import OrderLedger, OrdersReport
 from doublet.reports.persons import DecisionRow, MergeRow, PersonsFound
@@ -279,6 +280,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/orders.json", "Orders per day.", OrdersReport, *_ORDERS),
     _report("/orders.csv", "The same.", None, *_ORDERS),
     *ATTRIBUTION,
+    _report("/ads.json", "Names and sums of ads.", list[KnownAdRow], *_ORDERS),
+    _report("/ads.csv", "The same.", None, *_ORDERS),
     _report("/order.json", "One order's ledger.", OrderLedger, "order_id", "account"),
     Operation(
         "get",
