@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ from doublet.cli.options import (
     print_json,
     print_rows,
     read_kept_settings,
+    read_secret,
 )
 from doublet.cli.report import AsCsv, Since, Until, print_report
 
@@ -202,6 +203,75 @@ def _send(chosen: Any, account_id: str, wire: WireAdDay) -> dict[str, Any]:
         slot.append([record])
     found: dict[str, Any] = msgspec.json.decode(record)
     return found
+
+
+@ads_app.command("import-graph")
+def ads_import_graph(
+    url: Annotated[
+        str, typer.Option(help="With the version: https://graph.facebook.com/v25.0, say.")
+    ],
+    ad_account: Annotated[str, typer.Option(help="act_… at that host.")],
+    token_file: Annotated[str, typer.Option(help="File that holds the access token; - is stdin.")],
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="First day; left out: 28 days ago."),
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day; left out: today.")
+    ] = None,
+    level: Annotated[
+        Literal["campaign", "adset", "ad"], typer.Option(help="What a row is of.")
+    ] = "ad",
+    platform: Annotated[str, typer.Option(help="Whose ads these are.")] = "meta",
+    account: AccountOption = None,
+    data: Data = None,
+    as_json: AsJson = False,
+    pairs: SetOption = None,
+) -> None:
+    """Import names, spend, counts and the platform's own conversions from a Graph Insights API.
+
+    An import that was cut off goes on where it ended when the command is run again within a day.
+    Platforms correct the last 28 days; import them every day, later figures replace earlier ones.
+
+    Example: doublet ads import-graph --url https://graph.example/v25.0 --ad-account act_1
+    --token-file token.txt
+    """
+    from rich.progress import Progress
+
+    from doublet.accept.platforms import platform_of
+    from doublet.ads.graph import Asked, GraphHost
+    from doublet.ads.graph_run import GraphPlan, import_days
+
+    today = datetime.now(UTC).date()
+    last = until.date() if until else today
+    first = since.date() if since else last - timedelta(days=28)
+    if first > last:
+        raise typer.BadParameter(f"--until ({last}) is before --since ({first}).")
+    named = platform_of(platform)
+    if named is None:
+        raise typer.BadParameter(f"{platform!r} is no platform; write meta, say.")
+    chosen = read_kept_settings(data, pairs)
+    owner = open_catalog(chosen).account(account)
+    plan = GraphPlan(url.rstrip("/"), Asked(ad_account, level, first, last), owner, named)
+    with (
+        GraphHost(url, read_secret(token_file)) as host,
+        Progress(console=err, transient=True) as bar,
+    ):
+        task = bar.add_task("Importing …", total=(last - first).days + 1)
+
+        def tell(day: date, rows: int) -> None:
+            done = (day - first).days
+            bar.update(task, completed=done, description=f"{rows:,} rows until {day} …")
+
+        outcome = import_days(chosen, host, plan, tell)
+    if as_json:
+        print_json(outcome._asdict())
+        return
+    went_on = ", going on where it was cut off" if outcome.is_resumed else ""
+    left = f"; {outcome.left_out:,} left out" if outcome.left_out else ""
+    print(f"{outcome.rows:,} rows from {first} to {last} imported{went_on}{left}.")
+    for line in dict.fromkeys(outcome.why):
+        err.print(literal(f"Left out: {line}"))
 
 
 @ads_app.command("list")
