@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from doublet.accept.postbacks import POSTBACK_PARAMETERS
 from doublet.alerts.book import Alert
 from doublet.collect.scripts import MatchingSettings
 from doublet.collect.shops import Visitor
@@ -21,6 +22,7 @@ from doublet.openapi.answers import (
     LeadsReceived,
     OrdersReceived,
     Page,
+    PostbackReceived,
     Received,
     TouchesReceived,
 )
@@ -108,6 +110,10 @@ PARAMETERS: dict[str, Any] = {
     ),
     **ATTRIBUTION_PARAMETERS,
     "dataset_id": {**_query("dataset_id", "The pixel (dataset)."), "required": True},
+    **{
+        f"postback_{name}": _query(name, f"Or {others}." if others else "As in user_data.")
+        for name, others in POSTBACK_PARAMETERS.items()
+    },
 }
 
 _QUESTION = ("account", "pixel", "since", "until")
@@ -147,6 +153,19 @@ def _batch(path: str, summary: str, answer: Any, body: Any) -> Operation:
         refused=_DOOR,
         when="Every message is durable.",
         bodies={JSON: body},
+    )
+
+
+def _postback(method: str) -> Operation:
+    return Operation(
+        method,
+        "/v1/postback",
+        "Take one click or conversion of an ad network (docs/ads.md).",
+        tuple(f"postback_{name}" for name in POSTBACK_PARAMETERS),
+        {JSON: PostbackReceived},
+        _DOOR,
+        when="It is durable.",
+        bodies={FORM: {"type": "object"}} if method == "post" else {},
     )
 
 
@@ -219,6 +238,7 @@ OPERATIONS: tuple[Operation, ...] = (
         AdDaysReceived,
         AdDaysRequest,
     ),
+    *(_postback(method) for method in ("get", "post")),
     _script("/px.js", "The pixel's script."),
     _script("/px-core.js", "The same without what it reports by itself."),
     _script("/px-debug.js", "What shows on the page what the pixel does."),
