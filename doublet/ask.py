@@ -205,7 +205,7 @@ def read_known_ads(
     answer = ask_worker(settings, "GET", "/ads.json", asked)
     if answer is not None:
         return msgspec.json.decode(answer, type=list[KnownAdRow])
-    with _own_engine(settings) as engine:
+    with own_engine(settings) as engine:
         return known_ads(engine, account, since=since, until=until)
 
 
