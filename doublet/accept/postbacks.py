@@ -222,8 +222,9 @@ def _conversion(
         user_data=people or {"external_id": click_id},
         custom_data={name: each for name, each in custom.items() if each is not None},
     )
-    touch = postback.click_name if postback.click_name in _CLICK_PLATFORMS else "click_id"
-    extra: dict[str, Any] | None = {TOUCH: {touch: click_id}} if click_id is not None else None
+    # As the pixel keeps those that platforms put into addresses.
+    is_kept = postback.click_name in _CLICK_PLATFORMS and postback.click_name != "fbclid"
+    extra = {TOUCH: {postback.click_name: click_id}} if is_kept else None
     record = event_record(wire, arrival, 0, extra)
     if isinstance(record, Refusal):
         field = record.field.removeprefix("custom_data.").removeprefix("user_data.")

@@ -7,12 +7,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
 
+from doublet.accept import accept_postback, read_postback
+from doublet.accept.postbacks import Received
+from tests.ads.messages import arrival
 from tests.collector import Collector, refusal_of
-from tests.factories import sha256
+from tests.factories import NOON, PIXEL, SECOND, Pipeline, sha256
 
 EMAIL = "planted.mary@private-mail.example"
 
@@ -86,7 +90,6 @@ def test_a_conversion_becomes_an_event_of_the_click(fresh: Collector) -> None:
         "user_data": {"external_id": [sha256("abc-1")]},
     }
     assert wanted == {name: record.get(name) for name in wanted}
-    assert {"click_id": "AbC-1"} == record["extra"]["touch"]
     assert {"click_id": "AbC-1", "platform": "taboola"}.items() <= record["custom_data"].items()
 
 
@@ -190,3 +193,41 @@ def test_a_conversion_must_name_its_pixel_where_there_are_several(fresh: Collect
     while (answer := get(fresh, query)).status_code == 200:
         assert time.monotonic() < deadline
     assert "not just one pixel" in json.loads(answer.content)["error"]["error_user_msg"]
+
+
+def _record(query: str, received_at: int) -> bytes:
+    """The record of a postback to an account with one pixel."""
+    taken = accept_postback(read_postback(parse_qsl(query)), arrival(received_at), {PIXEL: ""})
+    assert isinstance(taken, Received), taken
+    return taken.record
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_conversion_is_that_of_the_ad_whose_click_it_names(tmp_path: Path, is_late: bool) -> None:
+    click = _record(
+        f"click_id=c-1&platform=taboola&campaign_id=77&ad_id=5&ts={NOON // SECOND - 3600}", NOON
+    )
+    sale = _record(
+        "click_id=c-1&platform=taboola&event_name=Purchase&value=50&currency=EUR&txid=T-1",
+        NOON + SECOND,
+    )
+    nobodys = _record("click_id=c-2&platform=outbrain&event_name=Lead", NOON + 2 * SECOND)
+    pipeline = Pipeline(tmp_path)
+    for part in ([sale, nobodys], [click]) if is_late else ([click], [sale, nobodys]):
+        pipeline.append(part)
+        pipeline.refresh()
+    wanted = ("event_name", "click_platform", "click_campaign_id", "click_ad_id", "click_time")
+    found = [tuple(row[name] for name in wanted) for row in conversions(pipeline)]
+    assert found == [
+        ("Lead", "outbrain", None, None, NOON // SECOND + 2),
+        ("Purchase", "taboola", "77", "5", NOON // SECOND - 3600),
+    ]
+    before = conversions(pipeline)
+    pipeline.rebuild(10)
+    assert before == conversions(pipeline)
+    pipeline.close()
+
+
+def conversions(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """All conversions, by name."""
+    return pipeline.table("conversions", "event_name")
