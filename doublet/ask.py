@@ -26,6 +26,7 @@ from doublet.reports.coverage import (
     coverage_by_currency,
 )
 from doublet.reports.diagnostics import DiagnosticRow, diagnostics
+from doublet.reports.known_ads import KnownAdRow, known_ads
 from doublet.reports.leads import LeadsReport, leads
 from doublet.reports.orders import OrderLedger, OrdersReport, order_ledger, orders
 from doublet.reports.quality import QualityRow, quality
@@ -194,6 +195,18 @@ def read_order(settings: Settings, account: Account, order_id: str) -> OrderLedg
             "Look at its spelling; `doublet refresh` takes in what has just been accepted.",
         )
     return found
+
+
+def read_known_ads(
+    settings: Settings, account: Account, *, since: date | None = None, until: date | None = None
+) -> list[KnownAdRow]:
+    """What is known of ads from whoever has the database; see `reports.known_ads.known_ads`."""
+    asked = _parameters(account, since=since, until=until)
+    answer = ask_worker(settings, "GET", "/ads.json", asked)
+    if answer is not None:
+        return msgspec.json.decode(answer, type=list[KnownAdRow])
+    with own_engine(settings) as engine:
+        return known_ads(engine, account, since=since, until=until)
 
 
 def read_leads(

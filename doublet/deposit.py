@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -102,17 +103,27 @@ def _first_record(lines: bytes) -> _Placed | None:
 
 
 def _is_in_lake(settings: Settings, slot: int, offset: int, received_at: int) -> bool:
+    from doublet.lake.snapshot import Snapshot
+
+    # Other tables commit before `events`, whose position is the loader's own.
+    folder = settings.lake_folder / "events"
+    if not (folder / "_delta_log").is_dir() or Snapshot(folder).position(slot) <= offset:
+        return False
+    return any(_is_in(settings.lake_folder / name, slot, offset, received_at) for name in _IMPORTED)
+
+
+_IMPORTED = ("events", "ad_touches", "ad_days")
+"""The tables that files are imported into."""
+
+
+def _is_in(folder: Path, slot: int, offset: int, received_at: int) -> bool:
     import duckdb
 
     from doublet.lake.snapshot import Snapshot
 
-    folder = settings.lake_folder / "events"
     if not (folder / "_delta_log").is_dir():
         return False
-    events = Snapshot(folder)
-    if events.position(slot) <= offset:
-        return False
-    paths = [str(folder / file.path) for file in events.files]
+    paths = [str(folder / file.path) for file in Snapshot(folder).files]
     if not paths:
         return False
     with duckdb.connect() as connection:

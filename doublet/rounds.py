@@ -23,6 +23,7 @@ from doublet.lake import Lake
 from doublet.lake.table import Table
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
+from doublet.models.ads import expire_touches
 from doublet.person import Eraser, Erasure, Erasures, Found, Records, Wish, export, find
 from doublet.processes import FileLock, check_restored
 from doublet.refused import Refusals
@@ -204,8 +205,11 @@ class Freshener:
             self._lake.refused.drop_before(today - timedelta(days=settings.retention_refused_d))
         if settings.retention_events_d:
             first = today - timedelta(days=settings.retention_events_d)
-            if self._lake.events.drop_before(first) or first != self._expired_before:
+            # Both are dropped in any case: one must not keep the other from being looked at.
+            gone = [t.drop_before(first) for t in (self._lake.events, self._lake.ad_touches)]
+            if any(gone) or first != self._expired_before:
                 since = datetime(first.year, first.month, first.day, tzinfo=UTC)
+                expire_touches(self.engine, self._lake, since)
                 models.expire(self.engine, self._lake, self._rules, since)
                 self._expired_before = first
 

@@ -111,7 +111,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, _meta("How long files that compaction replaced are kept for readers.", ge=0)
     ] = 1.0
     retention_events_d: Annotated[
-        int, _meta("Days for which events are kept, in lake and reports; 0: for ever.", ge=0)
+        int,
+        _meta(
+            "Days for which events and ad touches are kept, in lake and reports; 0: for ever.",
+            ge=0,
+        ),
     ] = 0
     retention_refused_d: Annotated[
         int, _meta("Days for which refused requests are kept; 0: for ever.", ge=0)

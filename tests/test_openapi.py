@@ -191,6 +191,8 @@ GOOD: dict[str, dict[str, Any]] = {
             ]
         }
     },
+    "get /v1/postback": {"query": {"click_id": "c-1", "platform": "taboola"}},
+    "post /v1/postback": {"query": {"click_id": "c-1", "event_name": "Lead"}},
     "post /v1/shops/{shop_id}/visitor": {"body": {"token": "cart-4711", "fbp": "fb.1.2.3"}},
     "post /v1/check": {"body": {"data": [purchase()]}},
     "post /v1/person/export": {"body": {"user_data": {"em": "mary@example.com"}}},

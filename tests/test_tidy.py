@@ -89,6 +89,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "demo",
         "order_import",
         "imports",
+        "ads",
         "cli",
         "__main__",
     ),

@@ -2,7 +2,7 @@
 
 Both doors, the Conversions API (`events`) and the pixel's `/tr` (`hits`), lead through the same
 `STEPS`; messages about orders (`orders`), stages of leads (`leads`), ad touches (`ad_touches`) and
-days of ads (`ad_days`) have doors of their own.
+days of ads (`ad_days`) have doors of their own, and so have networks' `postbacks`.
 Personal data is normalised and hashed there, before anything is written. What is refused becomes
 a record too (`refused`).
 """
@@ -26,6 +26,7 @@ from doublet.accept.hits import Hit, accept_hit, read_hit
 from doublet.accept.leads import accept_leads, kept_leads, lead_event, read_leads, with_lead_id
 from doublet.accept.order_file import OrderFile
 from doublet.accept.orders import KINDS, accept_orders, kept_orders, order_record, read_orders
+from doublet.accept.postbacks import accept_postback, kept_postback, read_postback
 from doublet.accept.record import event_key
 from doublet.accept.refused import hashed_payload, refused_record
 from doublet.accept.steps import (
@@ -59,6 +60,7 @@ __all__ = [
     "accept_hit",
     "accept_leads",
     "accept_orders",
+    "accept_postback",
     "accept_replayed",
     "accept_touches",
     "ad_day_record",
@@ -70,6 +72,7 @@ __all__ = [
     "kept_ad_days",
     "kept_leads",
     "kept_orders",
+    "kept_postback",
     "kept_touches",
     "lead_event",
     "marks",
@@ -80,6 +83,7 @@ __all__ = [
     "read_networks",
     "read_orders",
     "read_payload",
+    "read_postback",
     "read_request",
     "read_touches",
     "refused_record",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -35,8 +35,9 @@ TOUCH_USER_KEYS = (
 joins nobody to a click."""
 
 _OTHER_WORDS = {
-    **dict.fromkeys(("impression", "imp", "show", "viewed"), "view"),
+    **dict.fromkeys(("impression", "impressions", "imp", "show", "viewed"), "view"),
     **dict.fromkeys(("engagement", "engaged", "ev"), "engaged_view"),
+    **dict.fromkeys(("clicks", "clicked"), "click"),
     **dict.fromkeys(("holdout", "control", "ghost"), "held_out"),
 }
 _KEPT: dict[str, Callable[[str], object]] = {
@@ -65,14 +66,14 @@ def accept_touches(request: TouchesRequest, arrival: Arrival) -> list[bytes] | R
     return accept_batch(request.data, ("touch", "touches"), make)
 
 
-def only_country(countries: Mapping[str, str]) -> str:
+def only_country(countries: Iterable[str]) -> str:
     """The country of phone numbers that all pixels of an account agree on, otherwise none: a touch
     is of no pixel.
 
-    >>> only_country({"1": "DE", "2": ""}), only_country({"1": "DE", "2": "AT"})
+    >>> only_country(["DE", ""]), only_country(["DE", "AT"])
     ('DE', '')
     """
-    found = {country for country in countries.values() if country}
+    found = {country for country in countries if country}
     return found.pop() if len(found) == 1 else ""
 
 
@@ -167,12 +168,22 @@ def _touch(wire: WireTouch, arrival: Arrival) -> AdTouch:
     )
 
 
+def kind_of(word: str) -> str | None:
+    """The kind that a word of a network's log means, None for one that is not known.
+
+    >>> kind_of("Impression"), kind_of("click"), kind_of("sold")
+    ('view', 'click', None)
+    """
+    plain_word = word.strip().lower()
+    return plain_word if plain_word in TOUCH_KINDS else _OTHER_WORDS.get(plain_word)
+
+
 def _kind(given: str | None) -> str:
     if given in TOUCH_KINDS:
         return given
     word = (given or "").strip().lower()[:40]
-    near = [_OTHER_WORDS[word]] if word in _OTHER_WORDS else []
-    near = near or difflib.get_close_matches(word, TOUCH_KINDS, n=1)
+    meant = kind_of(word)
+    near = [meant] if meant else difflib.get_close_matches(word, TOUCH_KINDS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"it must be one of {', '.join(TOUCH_KINDS)}."
     raise Fault(f"kind is {'not known' if given else 'missing'}; {hint}", "kind")
 

@@ -15,6 +15,7 @@ from rich.table import Table as RichTable
 
 from doublet import __version__
 from doublet.cli.accounts import account_app, pixel_app
+from doublet.cli.ads import ads_app
 from doublet.cli.alerts import alerts
 from doublet.cli.attribution import ATTRIBUTION_COMMANDS
 from doublet.cli.backup import backup, restore
@@ -69,6 +70,7 @@ for name, command in PERSONS_COMMANDS.items():
 app.add_typer(person_app, name="person")
 app.add_typer(order_app, name="order")
 app.add_typer(lead_app, name="lead")
+app.add_typer(ads_app, name="ads")
 app.add_typer(shop_app, name="shop")
 app.add_typer(refused_app, name="refused")
 for name, command in RELAY_COMMANDS.items():

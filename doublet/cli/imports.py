@@ -37,10 +37,14 @@ from doublet.cli.options import (
 
 if TYPE_CHECKING:
     from doublet.catalog import Account, Catalog
+    from doublet.cli.mapping import GuessOf
     from doublet.imports.book import Book
     from doublet.imports.fields import Known
-    from doublet.imports.files import Fault
-    from doublet.imports.run import Checked, Imported, Plan
+    from doublet.imports.files import Fault, FileSource
+    from doublet.imports.guess import Guessed
+    from doublet.imports.mapping import Fields as FieldsOf
+    from doublet.imports.mapping import Mapping as ColumnMapping
+    from doublet.imports.run import Checked, Importable, Imported
     from doublet.settings import Settings
 
     NamesOf = Mapping[str, Known]
@@ -157,8 +161,10 @@ def import_rows(
 ) -> None:
     """Import a file as the options say. `names` say what columns are called, where that is not as
     usual; `more` is what is set for all rows beside what `--set` says."""
+    from doublet.imports.fields import KNOWN_NAMES
     from doublet.imports.files import open_source
-    from doublet.imports.mapping import write_mapping
+    from doublet.imports.guess import guess
+    from doublet.imports.mapping import missing
     from doublet.imports.run import Plan
 
     constants, settings_given = split_sets(choices.pairs)
@@ -168,23 +174,50 @@ def import_rows(
     pixel_id = chosen_pixel(catalog, owner, asked.pixel)
     source = open_source(file, choices.form, choices.encoding)
     given, aside = given_mapping(choices.mapping, choices.maps, {**(more or {}), **constants})
-    given.decimals = choices.decimal or given.decimals
-    given.dates = choices.dates or given.dates
-    given.time_zone = choices.time_zone or given.time_zone
-    guessed = guess_columns(
-        source, given, aside, owner, names, is_whole=choices.mapping is not None
+    guessed = agreed_mapping(
+        source,
+        choices,
+        asked,
+        (given, aside),
+        lambda columns, rows, said, left: guess(
+            columns, rows, said, owner.currency, left, names or KNOWN_NAMES
+        ),
+        owner,
+        missing,
     )
+    country = catalog.pixel_rules(pixel_id).phone_country
+    plan = Plan(source, guessed.mapping, owner, pixel_id, asked.is_history, country)
+    run_plan(chosen, plan, asked, {"mapping": for_programs(guessed)})
+
+
+def agreed_mapping(
+    source: FileSource,
+    choices: Choices,
+    asked: Asked,
+    given: tuple[ColumnMapping, frozenset[str]],
+    guess: GuessOf,
+    owner: Account,
+    missing: Callable[[ColumnMapping], list[str]],
+    fields: FieldsOf | None = None,
+) -> Guessed:
+    """What each column is: `given`, guessed, shown, complete, kept and confirmed, in that order."""
+    from doublet.imports.mapping import write_mapping
+
+    mapping, aside = given
+    mapping.decimals = choices.decimal or mapping.decimals
+    mapping.dates = choices.dates or mapping.dates
+    mapping.time_zone = choices.time_zone or mapping.time_zone
+    is_whole = choices.mapping is not None
+    guessed = guess_columns(source, mapping, aside, guess, fields, is_whole=is_whole)
     must_be_confirmed = not (asked.is_dry or asked.is_confirmed or choices.mapping)
     if must_be_confirmed or not asked.as_json:
         show(source, guessed, owner)
-    check_complete(guessed)
+    check_complete(missing(guessed.mapping), "ads" if fields else "imports")
     if choices.save_mapping is not None:
         write_mapping(choices.save_mapping, guessed.mapping)
     if must_be_confirmed:
         confirm()
-    country = catalog.pixel_rules(pixel_id).phone_country
-    plan = Plan(source, guessed.mapping, owner, pixel_id, asked.is_history, country)
-    _run(chosen, plan, asked, {"mapping": for_programs(guessed)})
+    return guessed
 
 
 def chosen_pixel(catalog: Catalog, owner: Account, pixel: str | None) -> str:
@@ -208,7 +241,7 @@ def chosen_pixel(catalog: Catalog, owner: Account, pixel: str | None) -> str:
 # --- the import ------------------------------------------------------------------------------
 
 
-def _run(chosen: Settings, plan: Plan, asked: Asked, told: dict[str, Any]) -> None:
+def run_plan(chosen: Settings, plan: Importable, asked: Asked, told: dict[str, Any]) -> None:
     """Look through a file and, unless that is all that is asked, import it; print what was done,
     for programs together with what is `told` already."""
     from doublet.imports.run import open_book
@@ -241,7 +274,7 @@ def _run(chosen: Settings, plan: Plan, asked: Asked, told: dict[str, Any]) -> No
 
 
 def _check(
-    plan: Plan,
+    plan: Importable,
     book: Book,
     after: int,
     on_fault: Callable[[Fault], None] | None,
@@ -256,7 +289,7 @@ def _check(
 
 
 def _bring_in(
-    plan: Plan, chosen: Settings, book: Book, file_key: str, checked: Checked, after: int
+    plan: Importable, chosen: Settings, book: Book, file_key: str, checked: Checked, after: int
 ) -> Imported:
     from doublet.errors import SenderError
     from doublet.imports.run import bring_in
@@ -268,7 +301,7 @@ def _bring_in(
     if seen != (checked.good + checked.repeated, sum(checked.bad.values())):
         raise SenderError(
             f"{plan.source.path.name} has changed meanwhile, or some of it has grown too old: "
-            f"{done.imported:,} events were imported.",
+            f"{done.imported:,} {plan.noun} were imported.",
             "Import it again; what is known already counts once.",
         )
     return done
@@ -306,13 +339,13 @@ def _column(name: str) -> str:
     return str(redact(name))[:60]
 
 
-def _say_done(plan: Plan, imported: int, asked: Asked, told: dict[str, Any]) -> None:
+def _say_done(plan: Importable, imported: int, asked: Asked, told: dict[str, Any]) -> None:
     if asked.as_json:
         print_json({**told, "rows": 0, "good": 0, "known": imported, "imported": 0, "bad": 0})
     else:
         out.print(
             f"{literal(plan.source.path.name)} was imported before with this mapping; its "
-            f"{imported:,} events are known.",
+            f"{imported:,} {plan.noun} are known.",
             soft_wrap=True,
         )
 
@@ -332,7 +365,9 @@ def _counts(checked: Checked, done: Imported | None) -> dict[str, Any]:
     }
 
 
-def _sentences(plan: Plan, checked: Checked, done: Imported | None, is_dry: bool) -> Iterator[str]:
+def _sentences(
+    plan: Importable, checked: Checked, done: Imported | None, is_dry: bool
+) -> Iterator[str]:
     bad = sum(checked.bad.values())
     if bad:
         yield from _listing(plan, checked)
@@ -343,7 +378,7 @@ def _sentences(plan: Plan, checked: Checked, done: Imported | None, is_dry: bool
     else:
         known = f", {done.known:,} were known already" if done.known else ""
         left = f", {bad:,} bad rows left out" if bad else ""
-        yield f"{done.imported:,} events imported{known}{repeated}{left}."
+        yield f"{done.imported:,} {plan.noun} imported{known}{repeated}{left}."
     odd = ", ".join(f"{count:,} {flag}" for flag, count in sorted(checked.flags.items()))
     if odd:
         yield f"Flagged: {odd}; docs/reference.md says what that means."
@@ -351,7 +386,7 @@ def _sentences(plan: Plan, checked: Checked, done: Imported | None, is_dry: bool
         yield "Nothing was stored."
 
 
-def _listing(plan: Plan, checked: Checked) -> Iterator[str]:
+def _listing(plan: Importable, checked: Checked) -> Iterator[str]:
     for fault in checked.first:
         column = f", column {_column(fault.column)}" if fault.column else ""
         yield f"{plan.source.noun} {fault.line}{column}: {fault.message}"
@@ -362,7 +397,7 @@ def _listing(plan: Plan, checked: Checked) -> Iterator[str]:
     yield f"By reason: {', '.join(f'{count:,} {reason}' for reason, count in reasons)}."
 
 
-def _refuse(plan: Plan, checked: Checked, asked: Asked) -> None:
+def _refuse(plan: Importable, checked: Checked, asked: Asked) -> None:
     from doublet.errors import SenderError
 
     bad = sum(checked.bad.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -14,12 +14,12 @@ from doublet.cli.options import err, literal
 
 if TYPE_CHECKING:
     from doublet.catalog import Account
-    from doublet.imports.fields import Known
     from doublet.imports.files import FileSource
     from doublet.imports.guess import Guessed
+    from doublet.imports.mapping import Fields as FieldsOf
     from doublet.imports.mapping import Mapping as ColumnMapping
 
-    NamesOf = Mapping[str, Known]
+    GuessOf = Callable[[list[str], list[dict[str, Any]], ColumnMapping, frozenset[str]], Guessed]
 
 
 class Choices(NamedTuple):
@@ -36,8 +36,11 @@ class Choices(NamedTuple):
     form: Literal["csv", "jsonl", "parquet"] | None
 
 
-def split_sets(pairs: list[str] | None) -> tuple[dict[str, str], list[str]]:
-    """What `--set` says of all rows, and of settings."""
+def split_sets(
+    pairs: list[str] | None, fields: FieldsOf | None = None
+) -> tuple[dict[str, str], list[str]]:
+    """What `--set` says of all rows, and of settings; `fields` are known in place of an event's."""
+    from doublet.imports.fields import FIELD
     from doublet.imports.mapping import check_field
     from doublet.settings import SETTINGS
 
@@ -51,15 +54,19 @@ def split_sets(pairs: list[str] | None) -> tuple[dict[str, str], list[str]]:
         if name in known:
             settings_given.append(pair)
         else:
-            constants[check_field(name)] = text
+            constants[check_field(name, fields or FIELD)] = text
     return constants, settings_given
 
 
 def given_mapping(
-    file: Path | None, maps: list[str] | None, constants: dict[str, str]
+    file: Path | None,
+    maps: list[str] | None,
+    constants: dict[str, str],
+    fields: FieldsOf | None = None,
 ) -> tuple[ColumnMapping, frozenset[str]]:
     """The mapping that one has said, and the columns to leave aside. What a file leaves out is left
-    out."""
+    out. `fields` are those of an event unless they are given."""
+    from doublet.imports.fields import FIELD
     from doublet.imports.mapping import Mapping as ColumnMapping
     from doublet.imports.mapping import check_field, read_mapping
 
@@ -71,7 +78,7 @@ def given_mapping(
         if not sign or not column:
             raise typer.BadParameter(f"{pair!r} is not of the form --map COLUMN=FIELD.")
         if field:
-            columns[column] = check_field(field)
+            columns[column] = check_field(field, fields or FIELD)
         else:
             columns.pop(column, None)
             aside.add(column)
@@ -83,28 +90,29 @@ def guess_columns(
     source: FileSource,
     given: ColumnMapping,
     aside: frozenset[str],
-    owner: Account,
-    names: NamesOf | None,
+    guess: GuessOf,
+    fields: FieldsOf | None = None,
     *,
     is_whole: bool = False,
 ) -> Guessed:
-    """What each column is; `is_whole` says that nothing is to be guessed."""
+    """What each column is, as `guess` has it from columns, some rows, what was given and what is
+    left aside; `is_whole` says that nothing is to be guessed."""
     from doublet.errors import SenderError
-    from doublet.imports.fields import KNOWN_NAMES
-    from doublet.imports.guess import guess
+    from doublet.imports.fields import FIELD
     from doublet.imports.mapping import check_mapping
 
+    fields = fields or FIELD
     columns, rows = source.sample()
     if source.format == "jsonl":
         # Not every object has every key.
         columns = list(dict.fromkeys([*columns, *given.columns]))
-    check_mapping(given, columns)
+    check_mapping(given, columns, fields)
     for column in sorted(aside - set(columns)):
         raise SenderError(f"The file has no column {column!r}.", "The table shows all columns.")
     if is_whole:
         aside = frozenset(columns) - given.columns.keys()
-    guessed = guess(columns, rows, given, owner.currency, aside, names or KNOWN_NAMES)
-    check_mapping(guessed.mapping, columns)
+    guessed = guess(columns, rows, given, aside)
+    check_mapping(guessed.mapping, columns, fields)
     return guessed
 
 
@@ -146,16 +154,15 @@ def for_programs(guessed: Guessed) -> dict[str, Any]:
     }
 
 
-def check_complete(guessed: Guessed) -> None:
-    """Raises SenderError when the mapping lacks what every event needs."""
+def check_complete(lacking: list[str], page: str = "imports") -> None:
+    """Raises SenderError when the mapping lacks something, with it in words; `page` lists the
+    fields."""
     from doublet.errors import SenderError
-    from doublet.imports.mapping import missing
 
-    lacking = missing(guessed.mapping)
     if lacking:
         raise SenderError(
             "Nothing says " + "\nnor ".join(lacking) + ".",
-            "Say it and run the command again; docs/imports.md lists the fields.",
+            f"Say it and run the command again; docs/{page}.md lists the fields.",
         )
 
 

@@ -238,7 +238,8 @@ def person_erase(
     if as_json:
         print_json(done)
         return
-    print(f"{done['copies']:,} copies of events, {done['refused']:,} refused requests", end="")
+    counts = f"{done['copies']:,} copies of events, {done['refused']:,} refused requests"
+    print(f"{counts}, {done['touches']:,} ad touches", end="")
     print(" would be made anonymous." if dry_run else f" made anonymous (erasure {done['id']}).")
     if dry_run:
         held = ", ".join(f"{count} {kind}" for kind, count in done["identifiers"].items())

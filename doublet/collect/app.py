@@ -15,6 +15,7 @@ from doublet.collect.hits import PATHS as HIT_PATHS
 from doublet.collect.hits import answer_hit, cors
 from doublet.collect.intake import Intake, refuse
 from doublet.collect.messages import DOORS
+from doublet.collect.postback import POSTBACK_PATH, answer_postback
 from doublet.collect.proxy import Proxy
 from doublet.collect.request import Receive, Scope, Send, json_headers, respond
 from doublet.collect.scripts import CONFIG_PATH, Scripts, answer_config
@@ -63,6 +64,8 @@ class Collector:
             await answer_events(self._intake, scope, receive, send, pixel_id, 202)
         elif path in DOORS:
             await DOORS[path].answer(self._intake, scope, receive, send)
+        elif path == POSTBACK_PATH:
+            await answer_postback(self._intake, scope, receive, send)
         elif path.startswith(SHOPS_PATH):
             await self._shops.answer(scope, receive, send)
         elif path in pixel.SCRIPTS:

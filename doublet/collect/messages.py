@@ -95,7 +95,8 @@ async def _accept_leads(
 async def _accept_touches(
     intake: Intake, request: TouchesRequest, arrival: Arrival
 ) -> list[bytes] | Refusal:
-    arrival.phone_country = only_country(intake.accounts.phone_countries_of(arrival.account_id))
+    countries = intake.accounts.phone_countries_of(arrival.account_id)
+    arrival.phone_country = only_country(countries.values())
     return accept_touches(request, arrival)
 
 

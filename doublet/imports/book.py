@@ -3,7 +3,7 @@
 A group of events is written down as under way before it goes into the log, and as imported when it
 is durable there. Whoever was cut off in between looks into log and lake before going on, so that a
 row is in the log exactly once, whatever happens. Events are known by their key alone; nothing of a
-person is kept.
+person is kept. Records that are of no pixel are known by the number of their account.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ create table if not exists under_way (
   keys blob not null
 );
 """
+NO_KEY = 0
+"""In the place of a key: a record that is imported whenever it comes."""
+
 _KEY_BYTES = 8
 _ASKED = 500
 
@@ -132,7 +135,7 @@ class Book:
                 self._db.executemany(
                     "insert or ignore into imported "
                     "select pixel_id, ? from files where file_key = ?",
-                    [(key, group.file_key) for key in group.keys],
+                    [(key, group.file_key) for key in group.keys if key != NO_KEY],
                 )
                 self._advance(group.file_key, group.rows, group.bad, len(group.keys))
             self._db.execute("delete from under_way")

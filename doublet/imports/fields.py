@@ -14,6 +14,10 @@ Kind = Literal["text", "time", "money", "number", "currency", "list", "json", "u
 CUSTOM = "custom_data."
 """What stands before the name of a field of `custom_data` that is none of `FIELDS`."""
 
+REPORTED = "reported."
+"""What stands before what a platform reports of its own conversions, such as
+`reported.purchase.7d_click.count` (`doublet.ads.fields`)."""
+
 ORDER_NAME = "order_name"
 """What the rows of one order share where only the first of them has its id."""
 

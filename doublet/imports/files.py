@@ -15,7 +15,7 @@ import re
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TextIO
 
@@ -174,7 +174,10 @@ def _cells(lines: TextIO) -> Rows:
         # Excel writes and reads such a line.
         delimiter, above, first = said[1], 1, lines.readline()
     csv.field_size_limit(_CELL_LENGTH_MAX)
-    reader = csv.reader(_again(first, lines), delimiter=delimiter)
+    titles, first, left = _titles(first, lines)
+    if titles:
+        above, delimiter = above + titles, max(",;\t|", key=first.count)
+    reader = csv.reader(_again(first, left), delimiter=delimiter)
     try:
         columns = _distinct([cell.strip() for cell in next(reader, [])])
     except csv.Error as error:
@@ -209,6 +212,24 @@ def _cells(lines: TextIO) -> Rows:
                 if name
             },
         )
+
+
+def _titles(first: str, lines: TextIO) -> tuple[int, str, Iterator[str]]:
+    """How many lines are a title, the line that names the columns, and all behind it. Google Ads
+    writes the report's name and its days, a cell each, above the columns."""
+    read = [first]
+    while _is_one_cell(read[-1]) and len(read) <= _TITLES_MAX and (line := lines.readline()):
+        read.append(line)
+    at = 0 if _is_one_cell(read[-1]) else len(read) - 1
+    return at, read[at], chain(read[at + 1 :], lines)
+
+
+def _is_one_cell(line: str) -> bool:
+    return not any(sign in _quoted.sub("", line) for sign in ",;\t|")
+
+
+_TITLES_MAX = 3
+_quoted = re.compile(r'"[^"]*"')
 
 
 _says_separator = re.compile(r"sep=(.)\s*", re.IGNORECASE).fullmatch

@@ -246,12 +246,17 @@ def _names_currency(text: str) -> bool:
 
 
 def _example(field: str, texts: Sequence[str]) -> str:
+    known = FIELD.get(field)
+    return example_of(field, texts, known is not None and known.may_be_shown)
+
+
+def example_of(field: str, texts: Sequence[str], is_shown: bool) -> str:
+    """The first of the texts in the column of a field as far as it may be shown: whole, or its
+    form alone."""
     if not texts or not field:
         return ""
     text = texts[0]
-    known = FIELD.get(field)
-    shown = known is not None and known.may_be_shown
-    if not shown or (not field.startswith(LINE) and redact(text) is not text):
+    if not is_shown or (not field.startswith(LINE) and redact(text) is not text):
         return mask(text)
     return text if len(text) <= _SHOWN_LENGTH_MAX else f"{text[: _SHOWN_LENGTH_MAX - 1]}…"
 

@@ -11,6 +11,7 @@ A file of a mapping is TOML or JSON by its name:
 
 from __future__ import annotations
 
+import collections.abc
 import difflib
 import json
 import tomllib
@@ -21,9 +22,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from doublet.errors import SenderError
-from doublet.imports.fields import CUSTOM, FIELD, USER_FIELDS
+from doublet.imports.fields import CUSTOM, FIELD, REPORTED, USER_FIELDS, Field
 from doublet.imports.values import Dates, Decimals
 from doublet.normalize import HASHED_KEYS
+
+Fields = collections.abc.Mapping[str, Field]
+"""Fields that a column can be mapped to, by name."""
 
 
 class Mapping(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -38,34 +42,37 @@ class Mapping(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     time_zone: str = ""
 
 
-def check_field(name: str) -> str:
-    """The name of a field, as it is. Raises SenderError with the nearest one."""
-    if name in FIELD or (name.startswith(CUSTOM) and len(name) > len(CUSTOM)):
+def check_field(name: str, fields: Fields = FIELD) -> str:
+    """The name of a field of an event, or of another kind's `fields`, as it is. Raises SenderError
+    with the nearest one."""
+    free = CUSTOM if fields is FIELD else REPORTED
+    if name in fields or (name.startswith(free) and len(name) > len(free)):
         return name
-    near = difflib.get_close_matches(name, FIELD, n=1)
-    hint = f"Did you mean {near[0]}?" if near else "docs/imports.md lists the fields."
+    near = difflib.get_close_matches(name, fields, n=1)
+    page = "imports" if fields is FIELD else "ads"
+    hint = f"Did you mean {near[0]}?" if near else f"docs/{page}.md lists the fields."
     raise SenderError(f"There is no field {name!r}.", hint)
 
 
-def check_mapping(mapping: Mapping, columns: Iterable[str]) -> None:
+def check_mapping(mapping: Mapping, columns: Iterable[str], fields: Fields = FIELD) -> None:
     """Raises SenderError when the mapping cannot be used for a file with these columns."""
     known = set(columns)
     for column, field in mapping.columns.items():
-        check_field(field)
+        check_field(field, fields)
         if column not in known:
             near = difflib.get_close_matches(column, known, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else "The table shows all columns."
             raise SenderError(f"The file has no column {column!r}.", hint)
     for field in mapping.constants:
-        check_field(field)
+        check_field(field, fields)
         if field in mapping.columns.values():
             raise SenderError(
                 f"{field} is set for all rows, and a column is mapped to it too.",
                 "Leave one of them out; --map COLUMN= leaves a column aside.",
             )
-    fields = list(mapping.columns.values())
-    for field in fields:
-        if fields.count(field) > 1 and field not in HASHED_KEYS:
+    named = list(mapping.columns.values())
+    for field in named:
+        if named.count(field) > 1 and field not in HASHED_KEYS:
             both = " and ".join(repr(c) for c, f in mapping.columns.items() if f == field)
             raise SenderError(f"{both} are both mapped to {field}.", "Choose one with --map.")
     check_zone(mapping.time_zone)

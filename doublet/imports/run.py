@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -25,7 +25,7 @@ from doublet.catalog import Account
 from doublet.collect.appender import Clock
 from doublet.deposit import Deposit, deposit, has_landed
 from doublet.event import WireEvent
-from doublet.imports.book import Book, Group, Progress, Seen
+from doublet.imports.book import NO_KEY, Book, Group, Progress, Seen
 from doublet.imports.files import Fault, FileSource
 from doublet.imports.mapping import Mapping
 from doublet.imports.rows import Made, RowMapper
@@ -41,10 +41,39 @@ OnProgress = Callable[[int], None]
 OnFault = Callable[[Fault], None]
 
 
+class Importable(Protocol):
+    """A file to import: `key` names it with its meaning, so that an import can go on; `steps` are
+    what becomes of its rows behind the first `after`. `owner` is whose the records are, a number;
+    the book knows their keys by it. `noun` is what they are called."""
+
+    @property
+    def source(self) -> FileSource:
+        """The file."""
+
+    @property
+    def account(self) -> Account:
+        """Whose log it goes into."""
+
+    @property
+    def owner(self) -> str:
+        """Digits of a pixel's or an account's id."""
+
+    @property
+    def noun(self) -> str:
+        """Of many."""
+
+    def key(self) -> str:
+        """Names the same file with the same meaning."""
+
+    def steps(self, arrive: Callable[[], Arrival], after: int) -> Iterator[Step]:
+        """What becomes of each row; of the first `after`, only what later ones need is looked
+        at."""
+
+
 class Plan(NamedTuple):
-    """A file, what its columns are, and whose pixel it is for. `is_history` takes events of any
-    age, which are told to no destination. `phone_country` is that of numbers without a country
-    code."""
+    """A file of conversions, what its columns are, and whose pixel it is for. `is_history` takes
+    events of any age, which are told to no destination. `phone_country` is that of numbers without
+    a country code."""
 
     source: FileSource
     mapping: Mapping
@@ -52,6 +81,20 @@ class Plan(NamedTuple):
     pixel_id: str
     is_history: bool = False
     phone_country: str = ""
+
+    @property
+    def owner(self) -> str:
+        """The pixel."""
+        return self.pixel_id
+
+    @property
+    def noun(self) -> str:
+        """What its rows become."""
+        return "events"
+
+    def steps(self, arrive: Callable[[], Arrival], after: int) -> Iterator[Step]:
+        """What becomes of each row."""
+        return _steps(self, arrive, after)
 
     def key(self) -> str:
         """Names the same file with the same meaning, so that an import can go on."""
@@ -88,25 +131,30 @@ class Imported(NamedTuple):
     bad: int
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """What becomes of a row (or of several that are one event): how many rows are done with it, and
-    its record and key, or a fault; none of them when it repeats an earlier row."""
+    its record and key, or a fault; none of them when it repeats an earlier row. A record without a
+    key is imported whenever it comes."""
 
     rows: int
     line: int
     record: bytes = b""
-    key: int = 0
+    key: int = NO_KEY
     flags: list[str] | None = None
     fault: Fault | None = None
 
 
 class _Stamped(msgspec.Struct):
     event_key: int
-    received_at: int
     flags: list[str] | None = None
 
 
+class _Received(msgspec.Struct):
+    received_at: int
+
+
 _decode_stamped = msgspec.json.Decoder(_Stamped).decode
+_decode_received = msgspec.json.Decoder(_Received).decode
 _encode_sorted = msgspec.json.Encoder(order="deterministic", decimal_format="string").encode
 
 
@@ -126,7 +174,7 @@ def open_book(settings: Settings) -> Iterator[Book]:
 
 
 def check(
-    plan: Plan,
+    plan: Importable,
     book: Book,
     after: int = 0,
     on_progress: OnProgress | None = None,
@@ -138,14 +186,14 @@ def check(
     account_id = plan.account.account_id
 
     def arrive() -> Arrival:
-        return Arrival(account_id, plan.pixel_id, "server", clock.stamp(), 0)
+        return Arrival(account_id, "", "server", clock.stamp(), 0)
 
     bad: Counter[str] = Counter()
     flags: Counter[str] = Counter()
     first: list[Fault] = []
     rows = good = known = repeated = 0
     keys: list[int] = []
-    for step in _steps(plan, arrive, after):
+    for step in plan.steps(arrive, after):
         rows = step.rows
         if on_progress is not None:
             on_progress(rows)
@@ -160,17 +208,18 @@ def check(
         else:
             good += 1
             flags.update(step.flags or ())
-            keys.append(step.key)
+            if step.key != NO_KEY:
+                keys.append(step.key)
             if len(keys) == _GROUP:
-                known += len(book.known(plan.pixel_id, keys))
+                known += len(book.known(plan.owner, keys))
                 keys.clear()
-    known += len(book.known(plan.pixel_id, keys))
+    known += len(book.known(plan.owner, keys))
     return Checked(rows, good, known, repeated, dict(bad), first, dict(flags))
 
 
 def bring_in(
     settings: Settings,
-    plan: Plan,
+    plan: Importable,
     book: Book,
     file_key: str,
     on_progress: OnProgress | None = None,
@@ -178,10 +227,10 @@ def bring_in(
     """Import what of a file is not imported yet; bad rows are left out. What was imported is
     durable."""
     began = book.progress(file_key)
-    book.begin(file_key, plan.pixel_id)
+    book.begin(file_key, plan.owner)
     with deposit(settings, plan.account.account_id) as slot:
         group = _Gathering(plan, book, slot, file_key, began)
-        for step in _steps(plan, partial(slot.arrival, plan.pixel_id), began.rows):
+        for step in plan.steps(slot.arrival, began.rows):
             group.add(step)
             if on_progress is not None:
                 on_progress(step.rows)
@@ -194,34 +243,38 @@ class _Gathering:
     """Steps on their way into the log, a group at a time."""
 
     def __init__(
-        self, plan: Plan, book: Book, slot: Deposit, file_key: str, began: Progress
+        self, plan: Importable, book: Book, slot: Deposit, file_key: str, began: Progress
     ) -> None:
         self._plan, self._book, self._slot, self._file_key = plan, book, slot, file_key
-        self._steps: dict[int, _Step] = {}
+        self._steps: list[Step] = []
+        self._keys: set[int] = set()
         self._flushed_at = self._rows = began.rows
         self.bad = began.bad
         self.imported = self.known = self.repeated = 0
 
-    def add(self, step: _Step) -> None:
+    def add(self, step: Step) -> None:
         """Take in the next one."""
         self._rows = step.rows
         if step.fault is not None:
             self.bad += 1
-        elif not step.record or step.key in self._steps:
+        elif not step.record or step.key in self._keys:
             self.repeated += 1
         else:
-            self._steps[step.key] = step
+            self._steps.append(step)
+            if step.key != NO_KEY:
+                self._keys.add(step.key)
         if len(self._steps) >= _GROUP or self._rows - self._flushed_at >= _ROWS_WITHOUT_EVENTS:
             self.flush()
 
     def flush(self) -> None:
         """Make durable what is gathered, but for what is known."""
-        known = self._book.known(self._plan.pixel_id, self._steps)
-        fresh = [step for key, step in self._steps.items() if key not in known]
+        known = self._book.known(self._plan.owner, self._keys)
+        fresh = [step for step in self._steps if step.key not in known]
         self.known += len(known)
         self._steps.clear()
+        self._keys.clear()
         if fresh:
-            first = _decode_stamped(fresh[0].record)
+            first = _decode_received(fresh[0].record)
             keys = [step.key for step in fresh]
             place = self._slot.place
             self._book.announce(
@@ -238,7 +291,7 @@ class _Gathering:
 # --- row by row ------------------------------------------------------------------------------
 
 
-def _steps(plan: Plan, arrive: Callable[[], Arrival], after: int) -> Iterator[_Step]:
+def _steps(plan: Plan, arrive: Callable[[], Arrival], after: int) -> Iterator[Step]:
     """What becomes of each row; of the first `after`, only what later ones need is looked at."""
     mapper = RowMapper(plan.mapping, ZoneInfo(plan.account.time_zone))
     seen = Seen()
@@ -262,25 +315,26 @@ def _step(
     line: int,
     named: WireEvent | Fault | None,
     arrive: Callable[[], Arrival],
-) -> _Step:
+) -> Step:
     if named is None:
-        return _Step(rows, line)
+        return Step(rows, line)
     if isinstance(named, Fault):
-        return _Step(rows, line, fault=named)
+        return Step(rows, line, fault=named)
     arrival = arrive()
+    arrival.pixel_id = plan.pixel_id
     arrival.is_history = plan.is_history
     arrival.phone_country = plan.phone_country
     try:
         record = event_record(named, arrival, 0, None)
     except UnicodeError:
         fault = Fault(line, "", "bad_encoding", "It holds what is no text.")
-        return _Step(rows, line, fault=fault)
+        return Step(rows, line, fault=fault)
     if isinstance(record, Refusal):
         column = mapper.column_of(record.field)
         fault = Fault(line, column, record.reason.label, _sentence(record))
-        return _Step(rows, line, fault=fault)
+        return Step(rows, line, fault=fault)
     stamped = _decode_stamped(record)
-    return _Step(rows, line, record, stamped.event_key, stamped.flags)
+    return Step(rows, line, record, stamped.event_key, stamped.flags)
 
 
 def _sentence(refusal: Refusal) -> str:

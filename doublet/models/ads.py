@@ -7,6 +7,7 @@ and day the one that was received last counts, so that only what is touched need
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from doublet.engine import Engine, Transaction
 from doublet.lake import Lake
@@ -81,3 +82,14 @@ def forget_touches(engine: Engine, lake: Lake, places: Sequence[tuple[int, int]]
     with engine.transaction() as tx:
         note_places(tx, places)
         touching.retake_touches(tx, LIVE, lake.ad_touches, files, "changed_places")
+
+
+def expire_touches(engine: Engine, lake: Lake, before: datetime) -> None:
+    """Take out the ad touches that were received before a moment and are gone from the lake; of
+    those that came again later, the later record is taken in."""
+    gone = engine.query(
+        "select log_slot, log_offset from touches "
+        "where pixel_id = '' and anchor_at < $before and log_slot is not null",
+        {"before": before},
+    )
+    forget_touches(engine, lake, [(row["log_slot"], row["log_offset"]) for row in gone])

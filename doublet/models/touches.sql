@@ -5,7 +5,8 @@
 -- (Meta, fbp and fbc parameters). All other moments are the event's, or the pixel's own.
 -- An address names ads by utm_id, campaign_id, adset_id, ad_id (Meta's URL parameters), gad_campaignid
 -- (Google), hsa_* (HubSpot), or by utm_campaign and utm_content where these are bare ids. A click id
--- names none. Macros that nobody has replaced ({{ad.id}}, %7B) say nothing.
+-- names none. A network's own click id is what the site, or a postback, reports as
+-- custom_data.click_id. Macros that nobody has replaced ({{ad.id}}, %7B) say nothing.
 with
 told as (
   select
@@ -17,7 +18,9 @@ told as (
     event_source_url,
     extra,
     user_data.fbc as fbc,
-    user_data.ctwa_clid as ctwa_clid
+    user_data.ctwa_clid as ctwa_clid,
+    own_click_id,
+    own_platform
   from identified
   where not is_test
     and not coalesce(list_contains(flags, 'erased'), false)
@@ -25,6 +28,7 @@ told as (
       user_data.fbc is not null
       or user_data.ctwa_clid is not null
       or contains(extra, '"touch"')
+      or own_click_id is not null
       or regexp_matches(
         event_source_url,
         '[?&](fbclid|gclid|wbraid|gbraid|ttclid|msclkid|twclid|li_fat_id|epik|ScCid|rdt_cid'
@@ -65,7 +69,9 @@ raw as (
     regexp_extract(event_source_url, '[?&]hsa_cam=([^&#]*)', 1) as hsa_cam,
     regexp_extract(event_source_url, '[?&]hsa_grp=([^&#]*)', 1) as hsa_grp,
     regexp_extract(event_source_url, '[?&]hsa_ad=([^&#]*)', 1) as hsa_ad,
-    regexp_extract(event_source_url, '[?&]gad_campaignid=([^&#]*)', 1) as gad_campaignid
+    regexp_extract(event_source_url, '[?&]gad_campaignid=([^&#]*)', 1) as gad_campaignid,
+    cast(null as varchar) as own_click_id,
+    cast(null as varchar) as own_platform
   from told
   union all
   select
@@ -82,6 +88,8 @@ raw as (
     end,
     null,
     regexp_extract(fbc, '^fb[.][0-9]+[.]([0-9]{10,13})[.]([^.]+)', 2),
+    null,
+    null,
     null,
     null,
     null,
@@ -138,9 +146,48 @@ raw as (
     null,
     null,
     null,
+    null,
+    null,
     null
   from told
   where contains(extra, '"touch"')
+  union all
+  select
+    account_id,
+    pixel_id,
+    event_key,
+    anchor_at,
+    event_time,
+    'own',
+    event_time,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    own_click_id,
+    own_platform
+  from told
+  where own_click_id is not null
 ),
 named as (
   select
@@ -156,7 +203,8 @@ named as (
     end as touched_time,
     coalesce(nullif(ctwa_clid, ''), nullif(fbclid, ''), nullif(gclid, ''), nullif(wbraid, ''),
       nullif(gbraid, ''), nullif(ttclid, ''), nullif(msclkid, ''), nullif(twclid, ''),
-      nullif(li_fat_id, ''), nullif(epik, ''), nullif(sccid, ''), nullif(rdt_cid, '')) as click_id,
+      nullif(li_fat_id, ''), nullif(epik, ''), nullif(sccid, ''), nullif(rdt_cid, ''),
+      nullif(own_click_id, '')) as click_id,
     case
       when coalesce(ctwa_clid, '') <> '' or coalesce(fbclid, '') <> '' then 'meta'
       when coalesce(gclid, '') <> '' or coalesce(wbraid, '') <> '' or coalesce(gbraid, '') <> ''
@@ -168,6 +216,7 @@ named as (
       when coalesce(epik, '') <> '' then 'pinterest'
       when coalesce(sccid, '') <> '' then 'snapchat'
       when coalesce(rdt_cid, '') <> '' then 'reddit'
+      else own_platform
     end as click_platform,
     case when not regexp_matches(utm_source, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(utm_source, '+', ' '))), utm_source), 200), '') end as utm_source,
     case when not regexp_matches(utm_medium, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(utm_medium, '+', ' '))), utm_medium), 200), '') end as utm_medium,

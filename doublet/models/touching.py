@@ -32,6 +32,11 @@ _SHOWN = (
     "user_data, value, currency, order_id, action_source, browser_copies, server_copies, extra, "
     "consent, flags, is_test"
 )
+_OWN_CLICK = ", ".join(
+    f"case when contains(custom_data, '\"click_id\"') "
+    f"then json_extract_string(custom_data, '$.{name}') end as own_{name}"
+    for name in ("click_id", "platform")
+)
 _FACTS = (
     "account_id, pixel_id, event_key, anchor_at, event_name, event_time, profile_key, value, "
     "currency, order_id, action_source, browser_copies, server_copies"
@@ -137,7 +142,7 @@ def _identify_events(tx: Transaction, names: Tables, is_there: bool = True) -> N
     """The touched events as `identified`, and what they say as `new_records` and `new_touches`.
     `is_there`: whether the table of touches is made yet."""
     tx.run(
-        f"create or replace temp table identified as select {_SHOWN} "
+        f"create or replace temp table identified as select {_SHOWN}, {_OWN_CLICK} "
         f"from {names.events_deduplicated} semi join touched_records using ({_RECORD})"
     )
     tx.run("create or replace temp table decided (person_id bigint)")
@@ -145,7 +150,8 @@ def _identify_events(tx: Transaction, names: Tables, is_there: bool = True) -> N
     # Planning the text takes longer than reading a few events.
     shows_any = not is_there or tx.run(
         "select 1 from identified where user_data.fbc is not null or user_data.ctwa_clid is not "
-        "null or contains(event_source_url, '=') or contains(extra, '\"touch\"') limit 1"
+        "null or contains(event_source_url, '=') or contains(extra, '\"touch\"') "
+        "or own_click_id is not null limit 1"
     )
     tx.run(
         "create or replace temp table new_touches as "

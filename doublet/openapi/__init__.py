@@ -15,7 +15,8 @@ import msgspec
 from doublet import __version__
 from doublet.normalize import HASHED_KEYS, PLAIN_KEYS
 from doublet.openapi.operation import Operation
-from doublet.openapi.operations import OPERATIONS, PARAMETERS
+from doublet.openapi.operations import OPERATIONS
+from doublet.openapi.parameters import PARAMETERS
 from doublet.refusal import Reason
 
 _PLACES = "#/components/schemas/{name}"

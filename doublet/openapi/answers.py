@@ -57,6 +57,16 @@ class AdDaysReceived(msgspec.Struct):
     fbtrace_id: str
 
 
+class PostbackReceived(msgspec.Struct):
+    """What a postback became: `conversion`, or a kind of ad touch; its id, null where it has none
+    of its own; and the names of parameters that mean nothing here."""
+
+    kind: str
+    id: str | None
+    ignored: list[str]
+    fbtrace_id: str
+
+
 class Checked(Check):
     """What would become of a payload; `errors` counts what would have it refused."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from doublet.accept.postbacks import POSTBACK_PARAMETERS
 from doublet.alerts.book import Alert
 from doublet.collect.scripts import MatchingSettings
 from doublet.collect.shops import Visitor
@@ -21,19 +22,21 @@ from doublet.openapi.answers import (
     LeadsReceived,
     OrdersReceived,
     Page,
+    PostbackReceived,
     Received,
     TouchesReceived,
 )
-from doublet.openapi.attribution import ATTRIBUTION, ATTRIBUTION_PARAMETERS
+from doublet.openapi.attribution import ATTRIBUTION
 from doublet.openapi.operation import CSV, JSON, SVG, Operation
-from doublet.reconcile import LIMIT_MAX, Reconciliation
-from doublet.refusal import Reason
+from doublet.openapi.parameters import TEXT
+from doublet.reconcile import Reconciliation
 from doublet.refused import Cause, RefusedRequest
 from doublet.refused.replay import Replay, Wish
 from doublet.relay.fill import Backfill, Backfilled
 from doublet.reports import OverviewRow, TimelineRow
 from doublet.reports.coverage import CoverageRow
 from doublet.reports.diagnostics import DiagnosticRow
+from doublet.reports.known_ads import KnownAdRow
 from doublet.reports.leads import LeadsReport
 from doublet.reports.orders import OrderLedger, OrdersReport
 from doublet.reports.persons import DecisionRow, MergeRow, PersonsFound
@@ -46,69 +49,6 @@ STREAM = "text/event-stream"
 FORM = "application/x-www-form-urlencoded"
 PARTS = "multipart/form-data"
 
-
-_TEXT = {"type": "string"}
-_DAY = {"type": "string", "format": "date"}
-_FLAG = {"enum": ["0", "1"]}
-
-
-def _query(name: str, about: str, schema: Mapping[str, Any] = _TEXT) -> dict[str, Any]:
-    return {"name": name, "in": "query", "description": about, "schema": schema}
-
-
-def _path(name: str, about: str, pattern: str) -> dict[str, Any]:
-    schema = {"type": "string", "pattern": pattern}
-    return {"name": name, "in": "path", "required": True, "description": about, "schema": schema}
-
-
-PARAMETERS: dict[str, Any] = {
-    "version": _path("version", "Any from v13.0 on.", r"^v(1[3-9]|2[0-9])\.0$"),
-    "pixel_id": _path("pixel_id", "The pixel (dataset).", "^[0-9]{15,16}$"),
-    "destination_id": _path("destination_id", "The destination.", "^dst_[0-9]{12}$"),
-    "shop_id": _path("shop_id", "The shop.", "^shp_[0-9]{12}$"),
-    "setup_id": _path("setup_id", "The setup.", "^set_[0-9]{12}$"),
-    "account_id": _path("account_id", "The ad account.", "^act_[0-9]{15}$"),
-    "limit": _query("limit", "How many events.", {"type": "integer", "minimum": 1}),
-    "only_event_id": _query("event_id", "Only events with this id."),
-    "id": _query("id", "The pixel.", {"type": "string", "pattern": "^[0-9]{15,16}$"}),
-    "ev": _query("ev", "event_name.", {"type": "string", "minLength": 1}),
-    "eid": _query("eid", "event_id."),
-    "ts": _query("ts", "event_time in milliseconds.", {"type": "integer"}),
-    "dl": _query("dl", "event_source_url."),
-    "rl": _query("rl", "referrer_url."),
-    "ec": _query("ec", "How many events of this page came before.", {"type": "integer"}),
-    "dpo": _query("dpo", "Limited Data Use; empty: explicitly off.", {"enum": ["LDU", ""]}),
-    "es": _query("es", "Which automatic part of the library reports."),
-    "fbp": _query("fbp", "The browser's id."),
-    "fbc": _query("fbc", "The click's id."),
-    "validation": _query("validation", "Keep the good events.", {"enum": ["partial"]}),
-    "account": _query("account", "The account; the token's own if left out."),
-    "pixel": _query("pixel", "Only this pixel."),
-    "since": _query("since", "First day, in the account's zone.", _DAY),
-    "until": _query("until", "Last day, in the account's zone.", _DAY),
-    "marked": _query("marked", "1: count what rules of its pixel mark too.", _FLAG),
-    "event_name": _query("event_name", "Only this event."),
-    "event_id": {**_query("event_id", "As it was sent."), "required": True},
-    "order_id": {**_query("order_id", "As it was sent."), "required": True},
-    "by": _query("by", "A row per event, or per event and day.", {"enum": ["name", "day"]}),
-    "key": _query("key", "That of a shared link, in place of a token."),
-    "code": _query("code", "Only events with this test_event_code."),
-    "all": _query("all", "1: every event of the account.", _FLAG),
-    "last_event_id": _query("last_event_id", "Go on behind this one."),
-    "scheme": _query("scheme", "Colours.", {"enum": ["light", "dark"]}),
-    "reason": _query("reason", "Only of this reason.", {"enum": [r.label for r in Reason]}),
-    "refused": _query("id", "Only this request."),
-    "erasure": _query("id", "Only this erasure."),
-    "fields": _query("fields", "Names, by commas."),
-    "shop": _query("shop", "The shop that the orders are of, by id."),
-    "is_whole": _query("is_whole", "1: so are all of a day before and a day after.", _FLAG),
-    "listed": _query(
-        "limit", "Listed of each finding.", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}
-    ),
-    **ATTRIBUTION_PARAMETERS,
-    "dataset_id": {**_query("dataset_id", "The pixel (dataset)."), "required": True},
-}
-
 _QUESTION = ("account", "pixel", "since", "until")
 _ORDERS = ("account", "since", "until")
 _HIT = ("id", "ev", "eid", "ts", "dl", "rl", "ec", "fbp", "fbc", "dpo", "es")
@@ -116,8 +56,8 @@ _SCRIPT = "text/javascript; charset=utf-8"
 _DOOR = (400, 401, 413, 415, 503)
 _EVENTS = {
     JSON: EventsBody,
-    FORM: {"type": "object", "properties": {"data": _TEXT}, "required": ["data"]},
-    PARTS: {"type": "object", "properties": {"data": _TEXT}, "required": ["data"]},
+    FORM: {"type": "object", "properties": {"data": TEXT}, "required": ["data"]},
+    PARTS: {"type": "object", "properties": {"data": TEXT}, "required": ["data"]},
 }
 _FORM = (400, 401, 404, 413, 503)
 _DURABLE = "Every event is durable, or with validation=partial every good one."
@@ -146,6 +86,19 @@ def _batch(path: str, summary: str, answer: Any, body: Any) -> Operation:
         refused=_DOOR,
         when="Every message is durable.",
         bodies={JSON: body},
+    )
+
+
+def _postback(method: str) -> Operation:
+    return Operation(
+        method,
+        "/v1/postback",
+        "Take one click or conversion of an ad network (docs/ads.md).",
+        tuple(f"postback_{name}" for name in POSTBACK_PARAMETERS),
+        {JSON: PostbackReceived},
+        _DOOR,
+        when="It is durable.",
+        bodies={FORM: {"type": "object"}} if method == "post" else {},
     )
 
 
@@ -218,6 +171,7 @@ OPERATIONS: tuple[Operation, ...] = (
         AdDaysReceived,
         AdDaysRequest,
     ),
+    *(_postback(method) for method in ("get", "post")),
     _script("/px.js", "The pixel's script."),
     _script("/px-core.js", "The same without what it reports by itself."),
     _script("/px-debug.js", "What shows on the page what the pixel does."),
@@ -279,6 +233,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/orders.json", "Orders per day.", OrdersReport, *_ORDERS),
     _report("/orders.csv", "The same.", None, *_ORDERS),
     *ATTRIBUTION,
+    _report("/ads.json", "Names and sums of ads.", list[KnownAdRow], *_ORDERS),
+    _report("/ads.csv", "The same.", None, *_ORDERS),
     _report("/order.json", "One order's ledger.", OrderLedger, "order_id", "account"),
     Operation(
         "get",
@@ -442,7 +398,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Up to 50 reading calls at once.",
         answers={JSON: list[BatchPart | None]},
         bodies={
-            FORM: {"type": "object", "properties": {"batch": _TEXT}, "required": ["batch"]},
+            FORM: {"type": "object", "properties": {"batch": TEXT}, "required": ["batch"]},
             JSON: {
                 "type": "object",
                 "properties": {"batch": {"type": "array", "items": {"type": "object"}}},

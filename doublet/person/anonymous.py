@@ -89,6 +89,27 @@ def anonymous_record(record: bytes, bonds: Mapping[str, str] | None = None) -> b
     raise AssertionError("a record without its parts is shorter than with them")
 
 
+_TOUCH_GONE = ("user_data", "click_id")
+
+
+def anonymous_touch(record: bytes) -> bytes:
+    """The log's record of an ad touch without whom it was shown and what it was clicked as, no
+    longer than it was: it still counts, for its ad and with its cost."""
+    fields = _raw_object(record)
+    flags = msgspec.json.decode(fields.get("flags", b"[]"))
+    if ERASED in flags:
+        return record
+    kept = {key: raw for key, raw in fields.items() if key not in _TOUCH_GONE}
+    kept |= {"touch_id": _raw(b'"erased"'), "flags": _raw(msgspec.json.encode([*flags, ERASED]))}
+    text = msgspec.json.encode(kept)
+    if len(text) > len(record):
+        # The shortest records only; a click id alone took more than the other id can.
+        del kept["flags"]
+        text = msgspec.json.encode(kept)
+    assert len(text) <= len(record)
+    return text
+
+
 _NULL = msgspec.Raw(b"null")
 
 

@@ -15,6 +15,7 @@ from doublet.engine.duckdb import DuckDBEngine
 from doublet.errors import OperatorError
 from doublet.lake import Lake
 from doublet.log.disk import DiskLog
+from doublet.models.ads import forget_touches
 from doublet.person.bonds import find_bonds
 from doublet.person.erasures import Erasure, Erasures
 from doublet.person.find import Found, Place, Records, find, resolve
@@ -124,6 +125,7 @@ class Eraser:
         erasure.digests = sorted(theirs.union(erasure.digests if known else ()))
         erasure.copies = sorted(found.copies.union(erasure.copies))
         erasure.refused = sorted(found.refused.union(erasure.refused))
+        erasure.touches = sorted(found.touches.union(erasure.touches))
         erasure.state = "found"
         self._erasures.save(erasure)
         return found
@@ -138,20 +140,24 @@ class Eraser:
         rewrite_log(
             self._log,
             erasure.account_id,
-            [*copies, *erasure.refused],
+            [*copies, *erasure.refused, *erasure.touches],
             bonds,
             found.identifiers,
             texts,
         )
-        self.on_erased({*copies, *erasure.refused})
+        self.on_erased({*copies, *erasure.refused, *erasure.touches})
         erasure.erased_refused += self._rewriter.refused(
             self._lake.refused, erasure.refused, found.identifiers, texts
         )
         erasure.erased_copies += self._rewriter.events(
             self._lake.events, copies, bonds, partial(models.adopt, self._engine)
         )
+        erasure.erased_touches += self._rewriter.touches(
+            self._lake.ad_touches, erasure.touches, partial(models.adopt, self._engine)
+        )
         with self._turn:
             models.forget(self._engine, self._lake, self._rules, copies)
+            forget_touches(self._engine, self._lake, erasure.touches)
         for tell in self.on_erasing:
             tell(erasure.account_id, copies, found.identifiers)
 
@@ -173,9 +179,10 @@ class Eraser:
         for erasure in erasures:
             self._erasures.finish(erasure)
             logger.info(
-                "person-erased erasure=%s copies=%d refused=%d seconds=%.1f",
+                "person-erased erasure=%s copies=%d refused=%d touches=%d seconds=%.1f",
                 erasure.erasure_id,
                 erasure.erased_copies,
                 erasure.erased_refused,
+                erasure.erased_touches,
                 time.time() - erasure.asked_at / 1e6,
             )

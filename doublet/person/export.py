@@ -22,8 +22,9 @@ def export(
     data folder `data`.
 
     `person`: what they are known by. `events`: accepted copies. `refused`: refused requests with
-    this person's events only. `events_deduplicated`, `orders`: what is made of the copies. `log`:
-    segments that still hold the same records.
+    this person's events only. `ad_touches`: ads that they were shown or clicked.
+    `events_deduplicated`, `orders`: what is made of the copies. `log`: segments that still hold the
+    same records.
     """
     yield {
         "table": "person",
@@ -38,6 +39,8 @@ def export(
         theirs = [e for e in elements(payload) if carries(e, found.identifiers, texts)]
         file = _place(row.pop("filename"), data)
         yield {"table": "refused", "file": file, **row, "payload": theirs}
+    for row in _lake_rows(records, records.touches, found.touches):
+        yield {"table": "ad_touches", "file": _place(row.pop("filename"), data), **row}
     for row in _derived(engine, found):
         yield {"file": "warehouse.duckdb", **row}
     yield from _segments(log, found, data)
@@ -94,7 +97,7 @@ def _derived(engine: Engine, found: Found) -> Iterator[dict[str, Any]]:
 
 
 def _segments(log: DiskLog, found: Found, data: Path) -> Iterator[dict[str, Any]]:
-    places = found.copies | found.refused
+    places = found.copies | found.refused | found.touches
     for partition in log.partitions():
         offsets = {offset for slot, offset in places if slot == partition}
         for path in segment.segments(log.folder / str(partition)):

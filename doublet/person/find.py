@@ -49,12 +49,14 @@ class Shared(NamedTuple):
 
 
 class Found(NamedTuple):
-    """All that is known of a person. Places are those of rows of `events` and `refused`."""
+    """All that is known of a person. Places are those of rows of `events`, `refused` and
+    `ad_touches`."""
 
     identifiers: frozenset[str]
     copies: frozenset[Place]
     refused: frozenset[Place]
     shared: tuple[Shared, ...]
+    touches: frozenset[Place] = frozenset()
 
     def figures(self) -> dict[str, Any]:
         """What may be shown: counts, and of identifiers only the keys."""
@@ -62,6 +64,7 @@ class Found(NamedTuple):
         return {
             "copies": len(self.copies),
             "refused": len(self.refused),
+            "touches": len(self.touches),
             "identifiers": {key: kinds.count(key) for key in STRONG_KEYS if key in kinds},
             "not_followed": [
                 {"key": kind_of(s.identifier), "records": s.records, "others": s.others}
@@ -71,8 +74,8 @@ class Found(NamedTuple):
 
 
 @cache
-def _records_sql() -> str:
-    return files("doublet.person").joinpath("identifiers.sql").read_text("utf-8")
+def _sql(name: str) -> str:
+    return files("doublet.person").joinpath(f"{name}.sql").read_text("utf-8")
 
 
 class Records:
@@ -86,15 +89,41 @@ class Records:
         self.account_id = account_id
         self.events = [file.path for file in lake.events.files()]
         self.refused = [file.path for file in lake.refused.files()]
+        self.touches = [file.path for file in lake.ad_touches.files()]
 
     def rows(self, paths: Collection[str], sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        """The result of a SELECT over files, nothing where there are none; `@records` in it
-        stands for identifiers.sql."""
+        """The result of a SELECT over files, nothing where there are none."""
         if not paths:
             return []
         given = {**parameters, "account_id": self.account_id, "paths": list(paths)}
-        text = sql.replace("@records", f"({_records_sql()})")
+        return self.connection.execute(sql, given).fetchall()
+
+    def identified(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """The result of a SELECT over `@records`: place and identifiers of every event and every
+        ad touch, and which of both it is (`is_touch`). Nothing where there are none."""
+        given = {**parameters, "account_id": self.account_id}
+        parts = []
+        if self.events:
+            parts.append(f"select *, false as is_touch from ({_sql('identifiers')})")
+            given["paths"] = self.events
+        if self.touches:
+            parts.append(f"select *, true as is_touch from ({_sql('touch_identifiers')})")
+            given["touch_paths"] = self.touches
+        if not parts:
+            return []
+        text = sql.replace("@records", f"({' union all '.join(parts)})")
         return self.connection.execute(text, given).fetchall()
+
+    def clicks(self, copies: Collection[Place]) -> list[str]:
+        """The click ids on events at these places."""
+        if not self.events or not copies:
+            return []
+        given = {
+            "paths": self.events,
+            "slots": [slot for slot, _ in copies],
+            "offsets": [offset for _, offset in copies],
+        }
+        return [click for (click,) in self.connection.execute(_sql("clicks"), given).fetchall()]
 
     def payloads(self, until: datetime) -> Iterator[tuple[Place, Any]]:
         """Place and content of each refused request that has one."""
@@ -125,10 +154,11 @@ class _Search:
         self.known: set[str] = set()
         self.copies: set[Place] = set()
         self.refused: set[Place] = set()
+        self.touches: set[Place] = set()
         self.shared: dict[str, Shared] = {}
 
     def spread(self, frontier: set[str], include_shared: bool) -> None:
-        """From identifier to identifier over the rows of `events`."""
+        """From identifier to identifier over the rows of `events` and `ad_touches`."""
         while frontier:
             self._records.want(frontier)
             self.shared |= self._find_shared()
@@ -137,14 +167,14 @@ class _Search:
             self.known |= wanted
             self._records.want(wanted)
             frontier, include_shared = set(), False
-            for slot, offset, identifiers in self._records.rows(
-                self._records.events,
-                "select log_slot, log_offset, any_value(identifiers) from ("
+            for slot, offset, is_touch, identifiers in self._records.identified(
+                "select log_slot, log_offset, is_touch, any_value(identifiers) from ("
                 "select *, unnest(identifiers) as identifier from @records) as carried "
-                "semi join person_wanted using (identifier) group by log_slot, log_offset",
+                "semi join person_wanted using (identifier) "
+                "group by log_slot, log_offset, is_touch",
                 until=self._until,
             ):
-                self.copies.add((slot, offset))
+                (self.touches if is_touch else self.copies).add((slot, offset))
                 if self._follow and not alone.isdisjoint(identifiers):
                     frontier.update(identifiers)
             frontier -= self.known | self.shared.keys()
@@ -158,8 +188,7 @@ class _Search:
         """Which of the wanted identifiers stand beside those of many people."""
         records: dict[str, int] = {}
         beside: dict[str, dict[str, int]] = {}
-        for identifier, kind, count, values in self._records.rows(
-            self._records.events,
+        for identifier, kind, count, values in self._records.identified(
             "select identifier, split_part(other, '=', 1) as kind, "
             "count(*) filter (other = identifier), approx_count_distinct(other) "
             "from (select identifier, unnest(identifiers) as other "
@@ -206,6 +235,29 @@ class _Search:
         )
         self.copies.update((slot, offset) for slot, offset in found)
 
+    def look_into_clicks(self) -> None:
+        """Rows of `ad_touches` with a click id that the person's events bear, unless they carry
+        identifiers of somebody else: an address with a click id may have been passed on."""
+        self._records.want(self._records.clicks(self.copies))
+        clicked = self._records.rows(
+            self._records.touches,
+            "select log_slot, log_offset from read_parquet($paths) "
+            "semi join (select identifier as click_id from person_wanted) as clicks "
+            "using (click_id) where account_id = $account_id and received_at <= $until",
+            until=self._until,
+        )
+        places = {(slot, offset) for slot, offset in clicked}
+        if not places:
+            return
+        for slot, offset, identifiers in self._records.identified(
+            "select log_slot, log_offset, identifiers from @records "
+            "where is_touch and len(identifiers) > 0",
+            until=self._until,
+        ):
+            if self.known.isdisjoint(identifiers):
+                places.discard((slot, offset))
+        self.touches |= places
+
 
 _PIECES = f"[A-Za-z0-9._-]{{{TEXT_LENGTH_MIN},}}"
 _pieces_of = re.compile(_PIECES).findall
@@ -246,10 +298,15 @@ def find(
         frontier = search.look_into_refused()
         shared = False
     search.look_into_texts()
+    search.look_into_clicks()
     records.connection.execute("drop table person_wanted")
     shared_ones = tuple(sorted(search.shared.values()))
     return Found(
-        frozenset(search.known), frozenset(search.copies), frozenset(search.refused), shared_ones
+        frozenset(search.known),
+        frozenset(search.copies),
+        frozenset(search.refused),
+        shared_ones,
+        frozenset(search.touches),
     )
 
 
@@ -260,8 +317,7 @@ def resolve(
     records.want(wanted)
     found = {
         identifier
-        for (identifier,) in records.rows(
-            records.events,
+        for (identifier,) in records.identified(
             "select distinct identifier from (select unnest(identifiers) as identifier "
             "from @records) as carried semi join (select identifier as digest from person_wanted) "
             "as wanted on sha256($outer || unhex(sha256($inner || encode(identifier)))) = digest",

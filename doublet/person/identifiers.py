@@ -22,7 +22,8 @@ DEVICE_KEYS = ("fbp", "fbc", "anon_id", "madid", "ctwa_clid")
 """Keys that name a browser, a device or a click: a person may have many in time."""
 
 STRONG_KEYS = (*PEOPLE_KEYS, *DEVICE_KEYS)
-"""What leads from one record to others of the same person; identifiers.sql lists the same."""
+"""What leads from one record to others of the same person; identifiers.sql and
+touch_identifiers.sql list the same."""
 
 EVENT_KINDS = ("event_key", "order_id")
 """What copies of one event share; each with its pixel."""

@@ -21,6 +21,7 @@ from doublet.person.anonymous import (
     anonymous_custom_data,
     anonymous_payload,
     anonymous_record,
+    anonymous_touch,
     anonymous_url,
 )
 from doublet.person.bonds import Bonds
@@ -63,6 +64,8 @@ def rewrite_log(
     def change(record: bytes, slot: int) -> bytes:
         if b'"record_type":"refused"' in record[:200]:
             return _anonymous_refused(record, identifiers, texts)
+        if b'"record_type":"ad_touch"' in record[:200]:
+            return anonymous_touch(record)
         offset = int(record[record.index(b":") + 1 : record.index(b",")])
         return anonymous_record(record, bonds.get((slot, offset)))
 
@@ -157,6 +160,22 @@ class Rewriter:
 
         gone = {"payload": "changes.payload", "sha256": "''"}
         return self._rewrite(table, wanted, ("payload",), change, gone, None)
+
+    def touches(self, table: Table, places: Collection[Place], on_replaced: OnReplaced) -> int:
+        """Make rows of `ad_touches` anonymous; how many there were that were not."""
+        self._note(places)
+        wanted = (
+            "select log_slot, log_offset, account_id from read_parquet($paths) "
+            "semi join person_places using (log_slot, log_offset) "
+            f"where not list_contains(coalesce(flags, []), '{ERASED}')"
+        )
+        gone = {
+            "user_data": "null",
+            "click_id": "null",
+            "touch_id": f"'{ERASED}'",
+            "flags": f"list_append(coalesce(lake_rows.flags, []), '{ERASED}')",
+        }
+        return self._rewrite(table, wanted, ("account_id",), tuple, gone, on_replaced)
 
     def _note(self, places: Collection[Place]) -> None:
         self._connection.execute(

@@ -18,7 +18,7 @@ from doublet.reports import as_csv
 from doublet.reports.orders import OrderLedger, OrdersReport, OrdersRow, order_ledger, orders
 from doublet.web import page
 from doublet.web.access import Access, Visitor
-from doublet.web.parameters import Question, read_question
+from doublet.web.parameters import Question, read_account_question
 from doublet.web.refused import Refused
 
 # A shop of ten years and three currencies has ten thousand rows.
@@ -80,11 +80,8 @@ class _Orders:
         return await self._question(request, await self._door.admit(request))
 
     async def _question(self, request: Request, visitor: Visitor) -> Question:
-        question = await read_question(request, visitor, self._catalog)
-        if question.pixel_id is not None:
-            message = "An order belongs to the account, not to a pixel; leave pixel out."
-            raise Refused(Refusal(Reason.PARAMETER_INVALID, message, "pixel"))
-        return question
+        message = "An order belongs to the account, not to a pixel; leave pixel out."
+        return await read_account_question(request, visitor, self._catalog, message)
 
     async def _report(self, question: Question) -> OrdersReport:
         def read() -> OrdersReport:

@@ -62,6 +62,16 @@ async def read_question(request: Request, visitor: Visitor, catalog: Catalog) ->
     return await run_in_threadpool(_read, request, visitor, catalog)
 
 
+async def read_account_question(
+    request: Request, visitor: Visitor, catalog: Catalog, message: str
+) -> Question:
+    """The same for a report that is of no pixel; `message` says so to who names one."""
+    question = await read_question(request, visitor, catalog)
+    if question.pixel_id is not None:
+        raise _invalid("pixel", message)
+    return question
+
+
 def read_choice(request: Request, name: str, choices: tuple[str, ...]) -> str:
     """One of a parameter's few values, the first when it is not given. Raises Refused."""
     chosen = request.query_params.get(name) or choices[0]

@@ -59,6 +59,7 @@ def shown(erasure: Erasure) -> dict[str, Any]:
         "done_at": done_at and done_at.isoformat(),
         "copies": erasure.erased_copies,
         "refused": erasure.erased_refused,
+        "touches": erasure.erased_touches,
     }
 
 
