@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +18,7 @@ from doublet.reports.conversions import ask, conversion_parameters, without_rate
 from doublet.reports.paths import share
 
 _HOUR_S = 3600
+_QUANTILES = ("p10_s", "p25_s", "p50_s", "p75_s", "p90_s")
 _EDGES_S = (
     *(0, 10 * 60, _HOUR_S, 6 * _HOUR_S, DAY_S),
     *(day * DAY_S for day in (2, 3, 5, 7, 14, 21, 28, 90)),
@@ -89,25 +91,31 @@ def time_to_conversion(
     given = conversion_parameters(account, rates, asked) | Setting(asked.days, 1, 1).seconds
     edges = [edge for edge in _EDGES_S if edge < asked.days * DAY_S] + [asked.days * DAY_S]
     given |= {"lower_s": edges[:-1], "upper_s": edges[1:]}
-    parts = ("chosen_conversions", "lags")
-    found = {
-        (row["from_touch"], row["lower_s"]): row
-        for row in ask(engine, given, "time_to_conversion", *parts)
-    }
-    quantiles = [
-        TimeQuantiles(**row) for row in ask(engine, given, "time_to_conversion_quantiles", *parts)
-    ]
+    found = ask(engine, given, "time_to_conversion", "chosen_conversions", "lags")
+    by_key = {(row["from_touch"], row["lower_s"]): row for row in found}
+    whole = by_key.pop((None, None))
+    quantiles = _quantiles(by_key.values())
     rows = []
     for measured in quantiles:
         for lower, upper in pairwise(edges):
-            row = found.get((measured.from_touch, lower))
+            row = by_key.get((measured.from_touch, lower))
             count = row["conversions"] if row else 0
             value = row["value"] if row else Decimal(0)
             of_all = share(count, measured.conversions)
             rows.append(TimeRow(measured.from_touch, lower, upper, count, of_all, value))
-    (counted,) = ask(engine, given, "counted", "chosen_conversions")
     touched = quantiles[0].conversions if quantiles else 0
     missing = without_rate(engine, given)
     return TimeReport(
-        rows, quantiles, touched, counted["conversions"] - touched, account.currency, missing
+        rows, quantiles, touched, whole["conversions"] - touched, account.currency, missing
     )
+
+
+def _quantiles(rows: Iterable[Mapping[str, Any]]) -> list[TimeQuantiles]:
+    """What the rows of each touch say alike."""
+    found = {}
+    for row in rows:
+        figures = {name: row[name] for name in ("mean_s", *_QUANTILES)}
+        found[row["from_touch"]] = TimeQuantiles(
+            from_touch=row["from_touch"], conversions=row["touched"], **figures
+        )
+    return list(found.values())
