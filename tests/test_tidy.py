@@ -54,6 +54,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "models",
         "person",
         "reports",
+        "lift",
         "consent",
         "explain",
         "alerts",
@@ -287,6 +288,7 @@ SQL = sorted(
     [
         *(PACKAGE / "models").glob("*.sql"),
         *(PACKAGE / "reports").glob("*.sql"),
+        *(PACKAGE / "lift").glob("*.sql"),
         *(PACKAGE / "live").glob("*.sql"),
         *(PACKAGE / "relay").glob("*.sql"),
     ]
