@@ -13,6 +13,7 @@ from doublet.event import AdDaysRequest, LeadsRequest, OrdersRequest, TouchesReq
 from doublet.explain import Story
 from doublet.guide.guide import Progress
 from doublet.health import Health
+from doublet.lift.report import WINDOW_DAYS_MAX, LiftReport
 from doublet.openapi.answers import (
     AdDaysReceived,
     BatchPart,
@@ -50,6 +51,7 @@ PARTS = "multipart/form-data"
 _TEXT = {"type": "string"}
 _DAY = {"type": "string", "format": "date"}
 _FLAG = {"enum": ["0", "1"]}
+_COUNT = {"type": "integer", "minimum": 1}
 
 
 def _query(name: str, about: str, schema: Mapping[str, Any] = _TEXT) -> dict[str, Any]:
@@ -106,11 +108,24 @@ PARAMETERS: dict[str, Any] = {
         "limit", "Listed of each finding.", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}
     ),
     **ATTRIBUTION_PARAMETERS,
+    "experiment": _query("experiment", "Only this experiment."),
+    "campaign_id": _query("campaign_id", "Only this campaign."),
+    "lift_level": _query("level", "What a row is about.", {"enum": ["campaign", "experiment"]}),
+    "window_days": _query(
+        "window_days", "Days from the first opportunity.", {**_COUNT, "maximum": WINDOW_DAYS_MAX}
+    ),
+    "share": _query(
+        "share", "What was to be held out.", {"type": "number", "minimum": 0.001, "maximum": 0.999}
+    ),
+    "lift": _query(
+        "lift", "For which persons are told.", {"type": "number", "minimum": 0.001, "maximum": 100}
+    ),
     "dataset_id": {**_query("dataset_id", "The pixel (dataset)."), "required": True},
 }
 
 _QUESTION = ("account", "pixel", "since", "until")
 _ORDERS = ("account", "since", "until")
+_LIFT = ("experiment", "campaign_id", "lift_level", "event_name", "window_days", "share", "lift")
 _HIT = ("id", "ev", "eid", "ts", "dl", "rl", "ec", "fbp", "fbc", "dpo", "es")
 _SCRIPT = "text/javascript; charset=utf-8"
 _DOOR = (400, 401, 413, 415, 503)
@@ -279,6 +294,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/orders.json", "Orders per day.", OrdersReport, *_ORDERS),
     _report("/orders.csv", "The same.", None, *_ORDERS),
     *ATTRIBUTION,
+    _report("/lift.json", "What ads have caused (docs/lift.md).", LiftReport, *_ORDERS, *_LIFT),
     _report("/order.json", "One order's ledger.", OrderLedger, "order_id", "account"),
     Operation(
         "get",
