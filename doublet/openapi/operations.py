@@ -14,6 +14,7 @@ from doublet.event import AdDaysRequest, LeadsRequest, OrdersRequest, TouchesReq
 from doublet.explain import Story
 from doublet.guide.guide import Progress
 from doublet.health import Health
+from doublet.lift.report import LiftReport
 from doublet.openapi.answers import (
     AdDaysReceived,
     BatchPart,
@@ -51,6 +52,7 @@ PARTS = "multipart/form-data"
 
 _QUESTION = ("account", "pixel", "since", "until")
 _ORDERS = ("account", "since", "until")
+_LIFT = ("experiment", "campaign_id", "lift_level", "event_name", "window_days", "share", "lift")
 _HIT = ("id", "ev", "eid", "ts", "dl", "rl", "ec", "fbp", "fbc", "dpo", "es")
 _SCRIPT = "text/javascript; charset=utf-8"
 _DOOR = (400, 401, 413, 415, 503)
@@ -235,6 +237,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *ATTRIBUTION,
     _report("/ads.json", "Names and sums of ads.", list[KnownAdRow], *_ORDERS),
     _report("/ads.csv", "The same.", None, *_ORDERS),
+    _report("/lift.json", "What ads have caused (docs/lift.md).", LiftReport, *_ORDERS, *_LIFT),
     _report("/order.json", "One order's ledger.", OrderLedger, "order_id", "account"),
     Operation(
         "get",
