@@ -8,6 +8,7 @@ from typing import Any
 from doublet.accept.postbacks import POSTBACK_PARAMETERS
 from doublet.lift.report import WINDOW_DAYS_MAX
 from doublet.openapi.attribution import ATTRIBUTION_PARAMETERS
+from doublet.openapi.insights import INSIGHTS_PARAMETERS
 from doublet.reconcile import LIMIT_MAX
 from doublet.refusal import Reason
 
@@ -84,6 +85,7 @@ PARAMETERS: dict[str, Any] = {
     "lift": _query(
         "lift", "For which persons are told.", {"type": "number", "minimum": 0.001, "maximum": 100}
     ),
+    **INSIGHTS_PARAMETERS,
     "dataset_id": {**_query("dataset_id", "The pixel (dataset)."), "required": True},
     **{
         f"postback_{name}": _query(name, f"Or {others}." if others else "As in user_data.")
