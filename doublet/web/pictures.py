@@ -138,7 +138,7 @@ def _unique(labels: Iterable[str]) -> list[str]:
 
 
 def _no_rates(names: Sequence[str]) -> str:
-    return f" · without {', '.join(names)}, for lack of a rate" if names else ""
+    return f" · without {', '.join(map(_shown, names))}, for lack of a rate" if names else ""
 
 
 # --- one function per report -----------------------------------------------------------------
@@ -374,14 +374,16 @@ def _differences(report: DifferencesReport) -> Picture:
     settings = f"{report.setting} here, {report.platform_setting} there"
     if report.setting == report.platform_setting:
         settings = f"{report.setting} on both sides"
-    subtitle = f"Conversions ({report.action_type}), {settings}{_no_rates(report.without_rate)}"
+    subtitle = (
+        f"Conversions ({_shown(report.action_type)}), {settings}{_no_rates(report.without_rate)}"
+    )
     title = "From what is counted here to what the platform reports"
     return Picture("differences", title, subtitle, values, {"step": 26}, grey=("Total",))
 
 
 def _steps(row: DifferenceRow) -> Values:
     """Bars from our figure to theirs, each beginning where the one before it ends."""
-    panel = row.platform
+    panel = _shown(row.platform)
     if row.campaign_id:
         panel = f"{panel}, {_shown(row.campaign_name or row.campaign_id)}"
 
