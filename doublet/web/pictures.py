@@ -169,12 +169,15 @@ def _campaigns(report: CampaignsReport) -> Picture:
         ]
     window = report.total.results[0].window
     setting = report.setting if window == "default" else window
-    what = "Spend and value" if len(models) == 1 else "Conversions by model"
+    level = report.level.replace("adset", "ad set")
+    title = f"Spend and value by {level}"
+    if len(models) > 1:
+        title = f"Conversions by {level} and model"
     shown = len(rows) < sum(row.is_attributed for row in report.rows)
     first_rows = f" · the first {len(rows)}" if shown else ""
     return Picture(
         "grouped",
-        f"{what} by {report.level.replace('adset', 'ad set')}",
+        title,
         f"{setting}{first_rows}{_no_rates(report.without_rate)}",
         values,
         {"step": 17},
