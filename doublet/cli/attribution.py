@@ -225,7 +225,11 @@ ATTRIBUTION_COMMANDS: dict[str, Callable[..., None]] = {
         model=(
             Annotated[
                 list[str] | None,
-                typer.Option("--model", help="last_touch, linear, …; may be repeated."),
+                typer.Option(
+                    "--model",
+                    help="last_touch, first_touch, linear, time_decay, position_based, markov or "
+                    "shapley; may be repeated.",
+                ),
             ],
             None,
         ),

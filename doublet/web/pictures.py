@@ -138,7 +138,7 @@ def _unique(labels: Iterable[str]) -> list[str]:
 
 
 def _no_rates(names: Sequence[str]) -> str:
-    return f" · without {', '.join(names)}, for lack of a rate" if names else ""
+    return f" · without {', '.join(map(_shown, names))}, for lack of a rate" if names else ""
 
 
 # --- one function per report -----------------------------------------------------------------
@@ -169,12 +169,15 @@ def _campaigns(report: CampaignsReport) -> Picture:
         ]
     window = report.total.results[0].window
     setting = report.setting if window == "default" else window
-    what = "Spend and value" if len(models) == 1 else "Conversions by model"
+    level = report.level.replace("adset", "ad set")
+    title = f"Spend and value by {level}"
+    if len(models) > 1:
+        title = f"Conversions by {level} and model"
     shown = len(rows) < sum(row.is_attributed for row in report.rows)
     first_rows = f" · the first {len(rows)}" if shown else ""
     return Picture(
         "grouped",
-        f"{what} by {report.level.replace('adset', 'ad set')}",
+        title,
         f"{setting}{first_rows}{_no_rates(report.without_rate)}",
         values,
         {"step": 17},
@@ -374,14 +377,16 @@ def _differences(report: DifferencesReport) -> Picture:
     settings = f"{report.setting} here, {report.platform_setting} there"
     if report.setting == report.platform_setting:
         settings = f"{report.setting} on both sides"
-    subtitle = f"Conversions ({report.action_type}), {settings}{_no_rates(report.without_rate)}"
+    subtitle = (
+        f"Conversions ({_shown(report.action_type)}), {settings}{_no_rates(report.without_rate)}"
+    )
     title = "From what is counted here to what the platform reports"
     return Picture("differences", title, subtitle, values, {"step": 26}, grey=("Total",))
 
 
 def _steps(row: DifferenceRow) -> Values:
     """Bars from our figure to theirs, each beginning where the one before it ends."""
-    panel = row.platform
+    panel = _shown(row.platform)
     if row.campaign_id:
         panel = f"{panel}, {_shown(row.campaign_name or row.campaign_id)}"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 
 from doublet.engine.duckdb import DuckDBEngine
@@ -78,6 +79,12 @@ def test_a_picture_in_png_is_one(answers: dict[str, Any], name: str) -> None:
     width, height = struct.unpack(">II", png[16:24])
     assert width > 600
     assert height > 150
+
+
+def test_no_name_breaks_a_picture(empty: dict[str, Any]) -> None:
+    report = msgspec.structs.replace(empty["differences"], action_type="a\x00\uffff")
+    svg = render_bytes("svg", json.dumps(specification("differences", report, "light"))).decode()
+    assert "(a\ufffd\ufffd)" in svg
 
 
 def test_nothing_is_drawn_as_such(empty: dict[str, Any]) -> None:
