@@ -242,6 +242,37 @@ def test_an_account_and_a_pixel_are_changed(tmp_path: Path) -> None:
     assert 3 == doublet(tmp_path, "pixel", "edit", made["id"], "--phone-country", "x").returncode
 
 
+@pytest.mark.usefixtures("pixel_id")
+def test_how_reports_count_is_changed(tmp_path: Path) -> None:
+    edit = ("account", "edit", "Shop", "--json")
+
+    def change(*flags: str) -> dict[str, str]:
+        done = doublet(tmp_path, *edit, *flags)
+        assert 0 == done.returncode, done.stderr
+        row: dict[str, str] = json.loads(done.stdout)
+        return {name: row[name] for name in ("attribution", "count", "conversions", "rates")}
+
+    usual = {"attribution": "7d_click,1d_ev,1d_view", "count": "all"}
+    assert {**usual, "conversions": "", "rates": ""} == change()
+    assert "28d_click" == change("--attribution", "28d_click")["attribution"]
+    assert "28d_click" == change("--count", "first")["attribution"]
+    flags = ("--conversion", "Lead", "--conversion", "Purchase", "--rate", "eur=1.08")
+    assert {
+        "attribution": "28d_click",
+        "count": "first",
+        "conversions": "Lead, Purchase",
+        "rates": "EUR=1.08, GBP=1.3",
+    } == {**change(*flags), **change("--rate", "GBP=1.3")}
+    assert {**usual, "conversions": "", "rates": "EUR=1.08"} == change(
+        *("--attribution", "1d_view,7d_click,1d_ev", "--count", "all"),
+        *("--conversion", "", "--rate", "GBP="),
+    )
+    for wrong in (("--attribution", "7d_view"), ("--attribution", "1d_click,7d_click")):
+        assert OPERATOR == doublet(tmp_path, *edit, *wrong).returncode
+    for wrong in (("--rate", "EUR"), ("--rate", "EUR=0.0"), ("--rate", "XXY=1")):
+        assert OPERATOR == doublet(tmp_path, *edit, *wrong).returncode
+
+
 def test_the_snippet_of_a_pixel_bears_its_id_and_the_public_address(
     tmp_path: Path, pixel_id: str
 ) -> None:

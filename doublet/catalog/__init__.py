@@ -16,14 +16,18 @@ import msgspec
 import sqlalchemy as sa
 
 from doublet.catalog.database import Database, check_version
+from doublet.catalog.reporting import Reporting
 from doublet.catalog.rows import (
     Account,
     AlertRow,
+    CustomConversion,
     Destination,
     DestinationRules,
     Directory,
     Pixel,
     PixelRules,
+    ReportRules,
+    ReportRun,
     Setup,
     Shop,
     ShopRules,
@@ -39,11 +43,14 @@ __all__ = [
     "Account",
     "AlertRow",
     "Catalog",
+    "CustomConversion",
     "Destination",
     "DestinationRules",
     "Directory",
     "Pixel",
     "PixelRules",
+    "ReportRules",
+    "ReportRun",
     "Setup",
     "Shop",
     "ShopRules",
@@ -79,6 +86,7 @@ class Catalog(Database):
         super().__init__(url)
         self.shops = Shops(self)
         self.setups = Setups(self)
+        self.reporting = Reporting(self)
 
     # --- accounts -----------------------------------------------------------------------------
 

@@ -16,6 +16,57 @@ class Account(msgspec.Struct, frozen=True):
     currency: str
 
 
+class ReportRules(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """How an account's conversions are credited to ads, counted and valued in reports. They change
+    reports alone, of all of the past too: nothing is stored by them.
+
+    A click within `click_days` (0, 1, 7, 28) wins, otherwise an engaged view within
+    `engaged_view_days` (0, 1), otherwise a view within `view_days` (0, 1); 0 is never. `count` says
+    whether all conversions count or only the first after each touch. `conversions` names the events
+    that count; empty: all that are stored as conversions. `rates` tells how much of the account's
+    currency one unit of another is worth, as decimal numbers."""
+
+    click_days: int = 7
+    engaged_view_days: int = 1
+    view_days: int = 1
+    count: Literal["all", "first"] = "all"
+    conversions: tuple[str, ...] = ()
+    rates: dict[str, str] = {}
+
+
+class CustomConversion(msgspec.Struct, frozen=True):
+    """Events that a rule chooses, counted under an id and name of their own. `rule` is JSON as it
+    was given (doublet.rules), of the events of `pixel_id`, or of all pixels where that is empty.
+    Times are in Unix seconds; a default value is a decimal number in the account's currency, empty
+    for none."""
+
+    custom_conversion_id: str
+    account_id: str
+    pixel_id: str
+    name: str
+    description: str
+    rule: str
+    custom_event_type: str
+    action_source_type: str
+    default_value: str
+    is_archived: bool
+    created_at: int
+
+
+class ReportRun(msgspec.Struct, frozen=True):
+    """A report that is made in the background. `node` and `parameters` are what was asked, `status`
+    is in the words of the Insights API, `error` says what went wrong; times in Unix seconds."""
+
+    report_run_id: str
+    account_id: str
+    node: str
+    parameters: dict[str, str]
+    status: str
+    error: str
+    created_at: int
+    completed_at: int | None
+
+
 class Pixel(msgspec.Struct, frozen=True):
     """A source of events within an account; Meta calls its server side a dataset."""
 

@@ -17,6 +17,7 @@ accounts = sa.Table(
     sa.Column("currency", sa.String(3), nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("app_secret", sa.String(SECRET_LENGTH_MAX), nullable=False, server_default=""),
+    sa.Column("report_rules", sa.Text, nullable=False, server_default="{}"),
 )
 pixels = sa.Table(
     "pixels",
@@ -97,4 +98,32 @@ setups = sa.Table(
     sa.Column("results", sa.Text, nullable=False),
     sa.Column("verified_at", sa.BigInteger),
     sa.Column("created_at", sa.BigInteger, nullable=False),
+)
+custom_conversions = sa.Table(
+    "custom_conversions",
+    metadata,
+    sa.Column("custom_conversion_id", sa.String(20), primary_key=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
+    sa.Column("pixel_id", sa.String(16), nullable=False),
+    sa.Column("name", sa.String(NAME_LENGTH_MAX), nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("custom_event_type", sa.String(32), nullable=False),
+    sa.Column("action_source_type", sa.String(32), nullable=False),
+    sa.Column("default_value", sa.String(32), nullable=False),
+    sa.Column("is_archived", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+)
+report_runs = sa.Table(
+    "report_runs",
+    metadata,
+    sa.Column("report_run_id", sa.String(20), primary_key=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
+    sa.Column("node", sa.String(32), nullable=False),
+    sa.Column("parameters", sa.Text, nullable=False),
+    sa.Column("status", sa.String(32), nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("completed_at", sa.BigInteger),
+    sa.Column("answer", sa.LargeBinary),
 )

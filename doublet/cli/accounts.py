@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import typer
@@ -20,6 +20,9 @@ from doublet.cli.options import (
     read_secret,
     read_settings,
 )
+
+if TYPE_CHECKING:
+    from doublet.catalog import ReportRules
 
 pixel_app = typer.Typer(help="Make, list and change pixels.", no_args_is_help=True)
 account_app = typer.Typer(help="Make, list and change accounts.", no_args_is_help=True)
@@ -66,6 +69,22 @@ def account_edit(
         str | None,
         typer.Option(help="File with the secret that makes appsecret_proof; empty: none."),
     ] = None,
+    attribution: Annotated[
+        str | None,
+        typer.Option(help="Windows in which ads are credited, e.g. 7d_click,1d_ev,1d_view."),
+    ] = None,
+    count: Annotated[
+        Literal["all", "first"] | None,
+        typer.Option(help="All conversions, or only the first after each touch."),
+    ] = None,
+    conversion: Annotated[
+        list[str] | None,
+        typer.Option(help="Event that counts as a conversion; again for more, empty: all."),
+    ] = None,
+    rate: Annotated[
+        list[str] | None,
+        typer.Option(help="Worth of another currency, USD=0.92; again for more."),
+    ] = None,
     data: Data = None,
     as_json: AsJson = False,
     pairs: SetOption = None,
@@ -83,13 +102,59 @@ def account_edit(
         currency=currency,
         app_secret=secret,
     )
+    rules = _changed_rules(
+        catalog.reporting.rules(changed.account_id), attribution, count, conversion, rate
+    )
+    catalog.reporting.save_rules(changed.account_id, rules)
     row = {
         "id": changed.account_id,
         "name": changed.name,
         "time_zone": changed.time_zone,
         "currency": changed.currency,
+        "attribution": ",".join(
+            f"{days}d_{kind}"
+            for days, kind in (
+                (rules.click_days, "click"),
+                (rules.engaged_view_days, "ev"),
+                (rules.view_days, "view"),
+            )
+            if days
+        ),
+        "count": rules.count,
+        "conversions": ", ".join(rules.conversions),
+        "rates": ", ".join(f"{code}={worth}" for code, worth in rules.rates.items()),
     }
     print_json(row) if as_json else print_rows([row], as_json)
+
+
+def _changed_rules(
+    rules: ReportRules,
+    attribution: str | None,
+    count: Literal["all", "first"] | None,
+    conversions: list[str] | None,
+    rates: list[str] | None,
+) -> ReportRules:
+    """The rules with what is not None in place of what was."""
+    from doublet.entries import check_attribution, check_rate
+
+    if attribution is not None:
+        days = check_attribution(attribution)
+        rules = msgspec.structs.replace(
+            rules,
+            click_days=days["click"],
+            engaged_view_days=days["ev"],
+            view_days=days["view"],
+        )
+    if count is not None:
+        rules = msgspec.structs.replace(rules, count=count)
+    if conversions is not None:
+        names = tuple(dict.fromkeys(filter(None, conversions)))
+        rules = msgspec.structs.replace(rules, conversions=names)
+    if rates is not None:
+        known = {**rules.rates, **dict(map(check_rate, rates))}
+        rates_left = {code: worth for code, worth in known.items() if worth}
+        rules = msgspec.structs.replace(rules, rates=rates_left)
+    return rules
 
 
 @pixel_app.command("create")
