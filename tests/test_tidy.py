@@ -50,6 +50,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # logic
     (
         "accept",
+        "rules",
         "pixel",
         "models",
         "person",
