@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -64,6 +65,12 @@ class TimelineRow(msgspec.Struct):
 def report_sql(name: str) -> str:
     """The text of a report."""
     return files("doublet.reports").joinpath(f"{name}.sql").read_text("utf-8")
+
+
+def without(text: str, part: str) -> str:
+    """A report's text without the parts between its lines `-- begin PART` and `-- end PART`; some
+    readings do not need them, and planning takes longer than counting."""
+    return re.sub(rf"^ *-- begin {part}\n.*?^ *-- end {part}\n", "", text, flags=re.M | re.S)
 
 
 def bounds(

@@ -1,0 +1,100 @@
+-- One row per period, day, hour, ad, platform and placement: views and clicks in the ad log. Source:
+-- touches, without those of ads and days that ad_days has a row of. day is null unless $is_reported,
+-- which says that some campaigns or ad sets have rows of their own, which may cover it. Ids as in
+-- insights: finer ones than $finest are null unless the coarser one is. Periods: parallel lists
+-- $periods, $days, $hours, $since_s and $until_s (Unix seconds, quarters of an hour); $from_s and
+-- $to_s bound all that is read.
+with
+spans as (
+  select
+    unnest(cast($periods as integer[])) as period,
+    unnest(cast($days as date[])) as day,
+    unnest(cast($hours as integer[])) as hour,
+    unnest(cast($since_s as bigint[])) as since_s,
+    unnest(cast($until_s as bigint[])) as until_s
+),
+quarters as (
+  select period, day, hour, unnest(range(since_s // 900, until_s // 900)) as quarter
+  from spans
+),
+-- begin reported
+covered as (
+  select distinct date, ad_id
+  from ad_days
+  where account_id = $account_id
+    and level = 'ad'
+    and date in (select day from spans)
+),
+-- end reported
+summed as (
+  select
+    quarters.period,
+    case when $is_reported then quarters.day end as day,
+    quarters.hour,
+    case when $finest >= 1 then touches.campaign_id end as campaign_id,
+    case
+      when $finest >= 2 or ($finest = 1 and touches.campaign_id is null) then touches.adset_id
+    end as adset_id,
+    case
+      when $finest = 3
+        or ($finest = 2 and touches.adset_id is null)
+        or ($finest = 1 and touches.campaign_id is null)
+        then touches.ad_id
+    end as ad_id,
+    case when $by_platform then touches.platform end as platform,
+    case when $by_placement then touches.placement end as placement,
+    touches.kind,
+    count(*) as times
+  from touches
+  inner join quarters
+    on quarters.quarter = touches.touched_time // 900
+  -- begin reported
+  left join covered
+    on covered.date = quarters.day
+    and covered.ad_id = touches.ad_id
+  -- end reported
+  where touches.account_id = $account_id
+    and touches.origin = 'ad_log'
+    and touches.kind in ('view', 'click')
+    and touches.touched_time >= $from_s
+    and touches.touched_time < $to_s
+    -- begin reported
+    and covered.ad_id is null
+    -- end reported
+    and (
+      $campaign_id is null
+      or touches.campaign_id = $campaign_id
+      or touches.campaign_id is null
+    )
+    and ($adset_id is null or touches.adset_id = $adset_id or touches.adset_id is null)
+    and ($ad_id is null or touches.ad_id = $ad_id)
+  group by
+    quarters.period,
+    case when $is_reported then quarters.day end,
+    quarters.hour,
+    case when $finest >= 1 then touches.campaign_id end,
+    case
+      when $finest >= 2 or ($finest = 1 and touches.campaign_id is null) then touches.adset_id
+    end,
+    case
+      when $finest = 3
+        or ($finest = 2 and touches.adset_id is null)
+        or ($finest = 1 and touches.campaign_id is null)
+        then touches.ad_id
+    end,
+    case when $by_platform then touches.platform end,
+    case when $by_placement then touches.placement end,
+    touches.kind
+)
+select
+  cast(period as integer) as period,
+  cast(day as date) as day,
+  cast(hour as integer) as hour,
+  cast(campaign_id as varchar) as campaign_id,
+  cast(adset_id as varchar) as adset_id,
+  cast(ad_id as varchar) as ad_id,
+  cast(platform as varchar) as platform,
+  cast(placement as varchar) as placement,
+  cast(case when kind = 'view' then times else 0 end as bigint) as impressions,
+  cast(case when kind = 'click' then times else 0 end as bigint) as clicks
+from summed
