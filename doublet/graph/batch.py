@@ -17,6 +17,7 @@ class _Operation(msgspec.Struct):
     method: str
     relative_url: str
     depends_on: str | None = None
+    body: str = ""
 
 
 _decode = msgspec.json.Decoder(list[_Operation]).decode
@@ -60,6 +61,8 @@ def _single(call: Call, operation: _Operation) -> Call:
     except ValueError:
         raise invalid("relative_url", "(#100) relative_url is no address") from None
     own = dict(parse_qsl(address.query, keep_blank_values=True))
+    if operation.method.upper() == "POST":
+        own = {**dict(parse_qsl(operation.body, keep_blank_values=True)), **own}
     shared = {
         name: call.parameters[name]
         for name in ("access_token", "appsecret_proof")

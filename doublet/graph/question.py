@@ -37,11 +37,11 @@ class Question(NamedTuple):
         """The account's time zone."""
         return ZoneInfo(self.account.time_zone)
 
-    def limit(self, default: int = _LIMIT) -> int:
-        """Rows of a page. Raises Refused."""
+    def limit(self, default: int = _LIMIT, most: int = LIMIT_MAX) -> int:
+        """Rows of a page, at most `most`. Raises Refused."""
         text = self.parameters.get("limit") or str(default)
-        if not _is_number(text) or not 1 <= int(text) <= LIMIT_MAX:
-            raise invalid("limit", f"(#100) limit must be a number from 1 to {LIMIT_MAX}")
+        if not _is_number(text) or not 1 <= int(text) <= most:
+            raise invalid("limit", f"(#100) limit must be a number from 1 to {most}")
         return int(text)
 
     @property

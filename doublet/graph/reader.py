@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from doublet.catalog import Account, Catalog, is_proven
+from doublet.catalog import Account, Catalog, ReportRun, is_proven
 from doublet.engine import Engine
+from doublet.graph.ads import EDGES, SHAPES, find_ad_object, object_row, objects_edge
 from doublet.graph.checks import da_checks
+from doublet.graph.custom_conversions import CUSTOM_CONVERSION, CustomConversions
 from doublet.graph.fields import Selection, Shape, check, parse_fields, pick
+from doublet.graph.insights import Insights, Target
 from doublet.graph.pixel import ACCOUNT, PIXEL, Pixels, account_row
 from doublet.graph.quality import dataset_quality
 from doublet.graph.question import Question, Row
@@ -23,6 +26,7 @@ from doublet.graph.refused import (
     unknown_path,
     wrong_proof,
 )
+from doublet.graph.runs import RUN, Runs
 from doublet.graph.stats import stats
 
 Edge = Callable[[Question], dict[str, Any]]
@@ -49,6 +53,9 @@ class Reader:
         self._engine = engine
         self._public_url = public_url
         self._pixels = Pixels(catalog, engine, public_url)
+        self._insights = Insights(catalog, engine)
+        self._runs = Runs(catalog, self._insights)
+        self._customs = CustomConversions(catalog, engine)
 
     def read(self, call: Call) -> Row:
         """What the call asks for. Raises Refused."""
@@ -56,8 +63,6 @@ class Reader:
         node, _, rest = path.partition("/")
         edge, _, beyond = rest.partition("/")
         account = self.account(call)
-        if call.method not in ("GET", "HEAD"):
-            raise unknown_object(node, call.method)
         if not node or beyond:
             raise unknown_path(beyond)
         question = Question(
@@ -67,19 +72,80 @@ class Reader:
             call.host + call.path,
             datetime.now(UTC),
         )
+        if call.method not in ("GET", "HEAD"):
+            return self._write(question, call.method, node, edge)
         if node == "dataset_quality" and not edge:
             return self._quality(question)
         if node == "me" or node == account.account_id:
             row = account_row(question)
-            return self._node(question, edge, ACCOUNT, {"adspixels": self._pixels.edge}, row)
-        pixel = self._pixels.find(account, node)
-        if pixel is None:
-            raise unknown_object(node)
-        edges: dict[str, Edge] = {
-            "stats": lambda asked: stats(self._engine, asked, node),
-            "da_checks": lambda asked: da_checks(self._engine, asked, node, self._public_url),
+            return self._node(question, edge, ACCOUNT, self._account_edges(), row)
+        return self._object(question, node, edge)
+
+    def _account_edges(self) -> dict[str, Edge]:
+        return {
+            "adspixels": self._pixels.edge,
+            "customconversions": self._customs.edge,
+            "insights": lambda asked: self._insights.page(asked, Target()),
+            **{name: self._listing(level) for name, level in EDGES.items()},
         }
-        return self._node(question, edge, PIXEL, edges, partial(self._pixels.node, pixel=pixel))
+
+    def _listing(self, level: str, parent_id: str | None = None) -> Edge:
+        return lambda asked: objects_edge(self._engine, asked, level, parent_id)
+
+    def _object(self, question: Question, node: str, edge: str) -> Row:
+        """A node that has a number of its own: a pixel, a custom conversion, a report, an ad."""
+        if (pixel := self._pixels.find(question.account, node)) is not None:
+            edges: dict[str, Edge] = {
+                "stats": lambda asked: stats(self._engine, asked, node),
+                "da_checks": lambda asked: da_checks(self._engine, asked, node, self._public_url),
+            }
+            return self._node(question, edge, PIXEL, edges, partial(self._pixels.node, pixel=pixel))
+        if (custom := self._customs.find(question, node)) is not None:
+            custom_row = partial(self._customs.node, each=custom)
+            return self._node(question, edge, CUSTOM_CONVERSION, {}, custom_row)
+        if (run := self._runs.find(question, node)) is not None:
+            run = self._runs.resume(question, run, partial(self._asked_by, question))
+            edges = {"insights": lambda asked: self._runs.page(asked, run)}
+            return self._node(question, edge, RUN, edges, self._runs.node(run))
+        if (found := find_ad_object(self._engine, question, node)) is not None:
+            target = Target(found.level, node)
+            edges = {"insights": lambda asked: self._insights.page(asked, target)}
+            finer = list(SHAPES)[list(SHAPES).index(found.level) + 1 :]
+            for name, level in EDGES.items():
+                if level in finer:
+                    edges[name] = self._listing(level, node)
+            row = object_row(question, found)
+            return self._node(question, edge, SHAPES[found.level], edges, row)
+        raise unknown_object(node)
+
+    def _write(self, question: Question, method: str, node: str, edge: str) -> Row:
+        """What a call makes, changes or deletes. Raises Refused."""
+        is_account = node in ("me", question.account.account_id)
+        if method == "POST" and edge == "customconversions" and is_account:
+            return self._customs.create(question)
+        if method == "POST" and edge == "insights":
+            return self._runs.start(question, node, self._target(question, node))
+        custom = None if edge else self._customs.find(question, node)
+        if method == "POST" and custom is not None:
+            return self._customs.update(question, custom)
+        if method == "DELETE" and custom is not None:
+            return self._customs.delete(custom)
+        raise unknown_object(node, method)
+
+    def _target(self, question: Question, node: str) -> Target:
+        """Whose insights a report is of. Raises Refused."""
+        if node in ("me", question.account.account_id):
+            return Target()
+        found = find_ad_object(self._engine, question, node)
+        if found is None:
+            raise unknown_object(node, "POST")
+        return Target(found.level, node)
+
+    def _asked_by(self, question: Question, run: ReportRun) -> tuple[Question, Target]:
+        """What a report was asked for."""
+        fields = parse_fields(run.parameters.get("fields", ""))
+        asked = question._replace(parameters=run.parameters, fields=fields)
+        return asked, self._target(asked, run.node)
 
     def account(self, call: Call) -> Account:
         """Whose token the call bears. Raises Refused."""
