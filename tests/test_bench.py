@@ -164,3 +164,17 @@ def test_reconcile_finds_what_it_planted() -> None:
     result = read_result(run_bench("reconcile.py", "--orders=500", "--json"))
     assert 500 == result["orders"]
     assert 0 < result["compare_s"]
+
+
+def test_insights_answers_every_question_from_both_sources() -> None:
+    sizes = ("--conversions=2000", "--touches=20000", "--times=1")
+    result = read_result(run_bench("insights.py", *sizes, "--json"))
+    rows = {row["question"]: row for row in result["questions"]}
+    assert (30, 50) == (
+        rows["account, by day, 30 days"]["rows"],
+        rows["campaigns, 30 days"]["rows"],
+    )
+    for row in rows.values():
+        assert 0 < row["rows"] <= 100
+        assert 0 < min(row["platform_ms"], row["log_ms"])
+    assert 0 < min(result["median_platform_ms"], result["median_log_ms"])

@@ -27,6 +27,7 @@ from doublet.openapi.answers import (
     TouchesReceived,
 )
 from doublet.openapi.attribution import ATTRIBUTION
+from doublet.openapi.insights import INSIGHTS
 from doublet.openapi.operation import CSV, JSON, SVG, Operation
 from doublet.openapi.parameters import TEXT
 from doublet.reconcile import Reconciliation
@@ -392,10 +393,11 @@ OPERATIONS: tuple[Operation, ...] = (
     _graph("/{version}/dataset_quality", "Match quality.", dict[str, Any], "dataset_id"),
     _graph("/{version}/{account_id}/adspixels", "Pixels of an account.", Page),
     _graph("/{version}/me/adspixels", "Pixels of the token's account.", Page),
+    *INSIGHTS,
     Operation(
         "post",
         "/{version}",
-        "Up to 50 reading calls at once.",
+        "Up to 50 calls at once.",
         answers={JSON: list[BatchPart | None]},
         bodies={
             FORM: {"type": "object", "properties": {"batch": TEXT}, "required": ["batch"]},

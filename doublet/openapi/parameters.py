@@ -7,6 +7,7 @@ from typing import Any
 
 from doublet.accept.postbacks import POSTBACK_PARAMETERS
 from doublet.openapi.attribution import ATTRIBUTION_PARAMETERS
+from doublet.openapi.insights import INSIGHTS_PARAMETERS
 from doublet.reconcile import LIMIT_MAX
 from doublet.refusal import Reason
 
@@ -70,6 +71,7 @@ PARAMETERS: dict[str, Any] = {
         "limit", "Listed of each finding.", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}
     ),
     **ATTRIBUTION_PARAMETERS,
+    **INSIGHTS_PARAMETERS,
     "dataset_id": {**_query("dataset_id", "The pixel (dataset)."), "required": True},
     **{
         f"postback_{name}": _query(name, f"Or {others}." if others else "As in user_data.")
