@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
@@ -15,6 +16,7 @@ from doublet.catalog import Account, Catalog
 from doublet.engine import Engine
 from doublet.errors import OperatorError, SenderError
 from doublet.explain import Story, explain
+from doublet.lift.report import Asked, LiftReport, lift_report
 from doublet.processes import private_socket
 from doublet.rates import load_rates
 from doublet.relay.outlook import outlook
@@ -224,6 +226,18 @@ def read_leads(
         return msgspec.json.decode(answer, type=LeadsReport)
     with own_engine(settings) as engine:
         return leads(engine, account, pixel_id=pixel_id, since=since, until=until)
+
+
+def read_lift(settings: Settings, account: Account, asked: Asked) -> LiftReport:
+    """What ads have caused, from whoever has the database; see `lift.report.lift_report`."""
+    given = msgspec.to_builtins(asked) | {"account": account.account_id}
+    given["level"] = "campaign" if given.pop("by_campaign") else "experiment"
+    parameters = {name: str(value) for name, value in given.items() if value is not None}
+    answer = ask_worker(settings, "GET", "/lift.json", parameters)
+    if answer is not None:
+        return msgspec.json.decode(answer, type=LiftReport)
+    with _own_engine(settings) as engine:
+        return lift_report(engine, account, asked, int(time.time()))
 
 
 def read_coverage(

@@ -55,6 +55,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "person",
         "attribution",
         "reports",
+        "lift",
         "consent",
         "explain",
         "alerts",
@@ -289,6 +290,7 @@ SQL = sorted(
     [
         *(PACKAGE / "models").glob("*.sql"),
         *(PACKAGE / "reports").glob("*.sql"),
+        *(PACKAGE / "lift").glob("*.sql"),
         *(PACKAGE / "live").glob("*.sql"),
         *(PACKAGE / "relay").glob("*.sql"),
     ]

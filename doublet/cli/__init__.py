@@ -24,6 +24,7 @@ from doublet.cli.destination import destination_app
 from doublet.cli.explain import explain
 from doublet.cli.imports import import_
 from doublet.cli.leads import lead_app
+from doublet.cli.lift import lift_app
 from doublet.cli.options import (
     AsJson,
     Data,
@@ -71,6 +72,7 @@ app.add_typer(person_app, name="person")
 app.add_typer(order_app, name="order")
 app.add_typer(lead_app, name="lead")
 app.add_typer(ads_app, name="ads")
+app.add_typer(lift_app, name="lift")
 app.add_typer(shop_app, name="shop")
 app.add_typer(refused_app, name="refused")
 for name, command in RELAY_COMMANDS.items():

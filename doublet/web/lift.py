@@ -1,0 +1,62 @@
+"""What ads have caused, from a holdout, as JSON."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from doublet.catalog import Catalog
+from doublet.engine import Engine
+from doublet.lift.report import LIFT_WANTED, WINDOW_DAYS, WINDOW_DAYS_MAX, Asked, lift_report
+from doublet.refusal import Reason, Refusal
+from doublet.web.access import Access
+from doublet.web.parameters import read_choice, read_question
+from doublet.web.refused import Refused
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def routes(door: Access, catalog: Catalog, engine: Engine) -> list[Route]:
+    """`/lift.json`, for whom the account's token or the operator's key lets in."""
+
+    async def answer(request: Request) -> Response:
+        question = await read_question(request, await door.admit(request), catalog)
+        if question.pixel_id is not None:
+            message = "A person belongs to the account, not to a pixel; leave pixel out."
+            raise Refused(Refusal(Reason.PARAMETER_INVALID, message, "pixel"))
+        given = request.query_params
+        asked = Asked(
+            event_name=given.get("event_name") or "Purchase",
+            experiment=given.get("experiment") or None,
+            campaign_id=given.get("campaign_id") or None,
+            by_campaign=read_choice(request, "level", ("campaign", "experiment")) == "campaign",
+            window_days=int(_number(request, "window_days", 1, WINDOW_DAYS_MAX) or WINDOW_DAYS),
+            since=question.since,
+            until=question.until,
+            share=_number(request, "share", 0.001, 0.999),
+            lift=_number(request, "lift", 0.001, 100) or LIFT_WANTED,
+        )
+        now_s = int(time.time())
+        report = await run_in_threadpool(lift_report, engine, question.account, asked, now_s)
+        return Response(_encode(report), media_type="application/json")
+
+    return [Route("/lift.json", answer)]
+
+
+def _number(request: Request, name: str, low: float, high: float) -> float | None:
+    text = request.query_params.get(name)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        message = f"{name} must be a number from {low:g} to {high:g}."
+        raise Refused(Refusal(Reason.PARAMETER_INVALID, message, name))
+    return value
