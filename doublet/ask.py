@@ -236,7 +236,7 @@ def read_lift(settings: Settings, account: Account, asked: Asked) -> LiftReport:
     answer = ask_worker(settings, "GET", "/lift.json", parameters)
     if answer is not None:
         return msgspec.json.decode(answer, type=LiftReport)
-    with _own_engine(settings) as engine:
+    with own_engine(settings) as engine:
         return lift_report(engine, account, asked, int(time.time()))
 
 

@@ -13,6 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from doublet.lift.estimate import (
+    CONVERTERS_MIN,
+    Limits,
+    Moments,
+    difference,
+    mean_limits,
+    ratio,
+    share_limits,
+)
+
 _VISITS_PER_DAY = 0.15
 _PURCHASE_SHARE = 0.06
 _REPEAT_SHARE = 0.15
@@ -36,6 +46,21 @@ class Trial:
     ads_per_day: float = 0.1
     click_share: float = 0.0
     purchase_share: float = _PURCHASE_SHARE
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The sums of both arms of many trials, an element each: of one outcome, and converters."""
+
+    held_out: Moments
+    shown: Moments
+    held_out_converters: Array
+    shown_converters: Array
+
+    @property
+    def has_enough(self) -> Array:
+        """In which trials figures would be given."""
+        return np.minimum(self.held_out_converters, self.shown_converters) >= CONVERTERS_MIN
 
 
 @dataclass(frozen=True)
@@ -100,3 +125,50 @@ def outcomes(trial: Trial, seeds: range) -> Iterator[tuple[Outcome, Outcome]]:
             Outcome(purchases[is_held_out], value[is_held_out]),
             Outcome(purchases[~is_held_out], value[~is_held_out]),
         )
+
+
+def sums(trial: Trial, seeds: range) -> dict[str, Arms]:
+    """The sums of each trial, by outcome."""
+    kinds = ("converters", "conversions", "value")
+    rows = np.empty((len(kinds), 2, len(seeds), 3))
+    for number, arms in enumerate(outcomes(trial, seeds)):
+        for arm, told in enumerate(arms):
+            for kind, each in enumerate((told.purchases > 0, told.purchases, told.value)):
+                each = each.astype(float)
+                rows[kind, arm, number] = each.size, each.sum(), (each**2).sum()
+    converters = rows[0, :, :, 1]
+    return {
+        kind: Arms(*(Moments(*rows[n, arm].T) for arm in (0, 1)), *converters)
+        for n, kind in enumerate(kinds)
+    }
+
+
+def intervals(kind: str, arms: Arms) -> tuple[Limits, Limits]:
+    """Difference and ratio as the report makes them, of all trials at once."""
+    pair = (arms.held_out, arms.shown)
+    if kind == "converters":
+        limits = [share_limits(arm) for arm in pair]
+    elif kind == "conversions":
+        limits = [mean_limits(arm, arm.persons) for arm in pair]
+    else:
+        told = (arms.held_out_converters, arms.shown_converters)
+        limits = [mean_limits(arm, count) for arm, count in zip(pair, told, strict=True)]
+    return difference(*limits), ratio(*limits)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How often intervals hold the truth; how often it is below or above them; median width."""
+
+    held: float
+    below: float
+    above: float
+    width: float
+
+
+def coverage(limits: Limits, truth: float, counts: Array) -> Coverage:
+    """Of the intervals that count."""
+    low, high = limits.low[counts], limits.high[counts]
+    held = (low <= truth) & (truth <= high)
+    below, above = (truth < low).mean(), (truth > high).mean()
+    return Coverage(*map(float, (held.mean(), below, above, np.median(high - low))))

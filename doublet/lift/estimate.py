@@ -1,12 +1,12 @@
 """From the sums of two arms to an effect with its interval.
 
 All intervals are of 95 % and made the same way: each arm's mean gets limits of its own, and these
-are combined ("MOVER": Zou and Donner, Statistics in Medicine 27, 2008; for ratios Donner and Zou,
-Statistical Methods in Medical Research 21, 2012). A share's limits are Wilson's, which makes the
-difference Newcombe's interval (Statistics in Medicine 17, 1998, method 10). The limits of a mean
-number or value lie on the logarithmic scale, as what persons buy is skewed: with a tenth held out,
-Welch's interval misses three times as often below as above, these as often on both sides
-(bench/lift.py). The functions take numbers or numpy arrays alike.
+are combined ("MOVER": Zou and Donner, Construction of confidence limits about effect measures,
+Statistics in Medicine 27, 2008), for ratios by their logarithms. A share's limits are Wilson's,
+which makes the difference Newcombe's interval (Statistics in Medicine 17, 1998, method 10). The
+limits of a mean number or value lie on the logarithmic scale, as what persons buy is skewed: with a
+tenth held out, Welch's interval misses up to five times as often on one side as on the other, these
+alike on both (bench/lift.py). The functions take numbers or numpy arrays.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def mean_limits(arm: Moments, observations: Figures) -> Limits:
 
     mean = arm.mean
     quantile = stdtrit(observations - 1, 0.5 + LEVEL / 2)
-    factor = np.exp(quantile * np.sqrt(arm.variance / arm.persons) / mean)
+    # Rounding may leave less than none, where all have spent the same.
+    variance = np.maximum(arm.variance, 0)
+    factor = np.exp(quantile * np.sqrt(variance / arm.persons) / mean)
     return Limits(mean, mean / factor, mean * factor)
 
 
@@ -123,8 +125,8 @@ def share_effect(held_out: Moments, shown: Moments) -> Effect:
 
 def number_effect(held_out: Moments, shown: Moments) -> Effect:
     """The effect on how many conversions a person has."""
-    limits = [mean_limits(arm, arm.persons) for arm in (held_out, shown)]
-    return _effect(*limits, shown.persons)
+    without = mean_limits(held_out, held_out.persons)
+    return _effect(without, mean_limits(shown, shown.persons), shown.persons)
 
 
 def value_effect(
@@ -132,8 +134,8 @@ def value_effect(
 ) -> Effect:
     """The effect on what a person spends. Only converters tell how much purchases differ, hence
     the quantile of as many observations."""
-    limits = [mean_limits(held_out, held_out_converters), mean_limits(shown, shown_converters)]
-    return _effect(*limits, shown.persons)
+    without = mean_limits(held_out, held_out_converters)
+    return _effect(without, mean_limits(shown, shown_converters), shown.persons)
 
 
 def _effect(held_out: Limits, shown: Limits, persons: int) -> Effect:

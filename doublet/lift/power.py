@@ -1,10 +1,10 @@
 """Before the test: how many persons it needs, or what it can show.
 
-The test is whether the interval of `doublet.lift.estimate` leaves zero out. On the logarithmic scale
-a mean's variance is dispersion / (mean · persons), where dispersion is variance over mean: 1 - share
-for whether a person converts, 1 for a Poisson number, more where some persons buy much more than
-others. Needed are (z₁₋α/₂ + z_power)² · (sum of both variances) / log(1 + lift)² persons, as for a
-ratio of rates (Zhu and Lakkis, Statistics in Medicine 33, 2014). Checked by simulation.
+The test is whether the interval of `doublet.lift.estimate` leaves zero out. On the logarithmic
+scale a mean's variance is dispersion / (mean · persons), where dispersion is variance over mean:
+1 - share for whether a person converts, 1 for a Poisson number, more where some persons buy much
+more than others. Needed are (z₁₋α/₂ + z_power)² · (sum of both variances) / log(1 + lift)² persons,
+as for a ratio of rates (Zhu and Lakkis, Statistics in Medicine 33, 2014). Checked by simulation.
 """
 
 from __future__ import annotations

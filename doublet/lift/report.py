@@ -131,7 +131,8 @@ def lift_report(engine: Engine, account: Account, asked: Asked, now_s: int) -> L
 
 
 def _row(asked: Asked, found: Sequence[dict[str, Any]], end: int) -> LiftRow:
-    (held_out, shown) = ([row for row in found if row["is_held_out"] is is_it] for is_it in (1, 0))
+    held_out = [row for row in found if row["is_held_out"]]
+    shown = [row for row in found if not row["is_held_out"]]
     return judge(
         asked,
         found[0]["experiment"],
@@ -242,8 +243,7 @@ def _not_enough(row: LiftRow, held_out: Sums, shown: Sums) -> None:
 
 
 def _estimate(row: LiftRow, asked: Asked, held_out: Sums, shown: Sums) -> None:
-    if max(held_out.converters, shown.converters) < min(held_out.persons, shown.persons):
-        row.converters = share_effect(held_out.shares(), shown.shares())
+    row.converters = share_effect(held_out.shares(), shown.shares())
     row.conversions = found = number_effect(held_out.numbers(), shown.numbers())
     if held_out.value > 0 and shown.value > 0:
         values = (held_out.values(), shown.values())

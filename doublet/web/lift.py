@@ -35,7 +35,7 @@ def routes(door: Access, catalog: Catalog, engine: Engine) -> list[Route]:
             experiment=given.get("experiment") or None,
             campaign_id=given.get("campaign_id") or None,
             by_campaign=read_choice(request, "level", ("campaign", "experiment")) == "campaign",
-            window_days=int(_number(request, "window_days", 1, WINDOW_DAYS_MAX) or WINDOW_DAYS),
+            window_days=_days(request),
             since=question.since,
             until=question.until,
             share=_number(request, "share", 0.001, 0.999),
@@ -46,6 +46,14 @@ def routes(door: Access, catalog: Catalog, engine: Engine) -> list[Route]:
         return Response(_encode(report), media_type="application/json")
 
     return [Route("/lift.json", answer)]
+
+
+def _days(request: Request) -> int:
+    text = request.query_params.get("window_days") or str(WINDOW_DAYS)
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= WINDOW_DAYS_MAX):
+        message = f"window_days must be a whole number from 1 to {WINDOW_DAYS_MAX}."
+        raise Refused(Refusal(Reason.PARAMETER_INVALID, message, "window_days"))
+    return int(text)
 
 
 def _number(request: Request, name: str, low: float, high: float) -> float | None:
