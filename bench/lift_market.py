@@ -22,7 +22,6 @@ from doublet.demo.market.lives import Life, in_order, lives
 from doublet.demo.market.parameters import read_market
 from doublet.demo.market.story import DAY_US, HOUR_US
 from doublet.demo.market.truth import event_rows
-from doublet.engine import Engine
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.event import WireTouch
 from doublet.lake import Lake
@@ -76,7 +75,7 @@ def append(log: Log, records: Iterable[bytes]) -> None:
     assert not failed, failed
 
 
-def modelled(folder: Path, told: list[Life]) -> Engine:
+def modelled(folder: Path, told: list[Life]) -> DuckDBEngine:
     """The warehouse made of all that reached us."""
     settings = Settings(data=folder)
     log = DiskLog(settings.log_folder, Limits(queue_size_bytes_max=1 << 30))

@@ -38,6 +38,13 @@ def read_result(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return result
 
 
+def read_result_rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """The same of one that prints rows."""
+    assert 0 == done.returncode, done.stderr
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return rows
+
+
 def test_the_payload_is_what_its_script_makes() -> None:
     lines = (BENCH / "events.jsonl").read_text("utf-8").splitlines()
     code = "import make_events, sys; sys.stdout.write(make_events.make_lines())"
@@ -128,6 +135,16 @@ def test_market_prints_each_way_of_counting_beside_the_truth() -> None:
     (row,) = json.loads(done.stdout)
     assert row["truth, with ids"] == row["doublet, with ids"]
     assert row["pixel alone"] < row["doublet"] <= row["truth"] < row["both, not deduplicated"]
+
+
+def test_lift_holds_the_truth() -> None:
+    rows = read_result_rows(run_bench("lift.py", "--trials=1", "--seeds=60", "--json"))
+    assert 6 == len(rows)
+    assert all(0.85 < row["coverage"] <= 1 for row in rows)
+    rows = read_result_rows(run_bench("lift.py", "--market", "--persons=300", "--json"))
+    assert ["prospecting", "retargeting", "brand"] == [row["campaign"] for row in rows]
+    assert all(row["truth"] >= row["of it arrived"] for row in rows)
+    assert all(row["shown"] > row["held out"] > 0 for row in rows)
 
 
 def test_alerts_counts_what_is_found() -> None:

@@ -194,6 +194,7 @@ def test_no_two_parts_import_each_other() -> None:
     ("module", "absent"),
     [
         ("doublet.collect.app", "duckdb deltalake pyarrow pyspark vl_convert jinja2 alembic typer"),
+        ("doublet.web", "scipy"),
         ("doublet.accept", "sqlalchemy granian httpx duckdb"),
         ("doublet.client", "duckdb deltalake pyarrow granian starlette sqlalchemy jinja2 typer"),
         ("doublet.cli", "duckdb deltalake granian starlette sqlalchemy vl_convert"),
