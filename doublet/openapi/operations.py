@@ -14,7 +14,7 @@ from doublet.event import AdDaysRequest, LeadsRequest, OrdersRequest, TouchesReq
 from doublet.explain import Story
 from doublet.guide.guide import Progress
 from doublet.health import Health
-from doublet.lift.report import WINDOW_DAYS_MAX, LiftReport
+from doublet.lift.report import LiftReport
 from doublet.openapi.answers import (
     AdDaysReceived,
     BatchPart,
@@ -49,82 +49,6 @@ from doublet.web.setup import Asked, Tried, Wanted
 STREAM = "text/event-stream"
 FORM = "application/x-www-form-urlencoded"
 PARTS = "multipart/form-data"
-
-
-_TEXT = {"type": "string"}
-_DAY = {"type": "string", "format": "date"}
-_FLAG = {"enum": ["0", "1"]}
-_COUNT = {"type": "integer", "minimum": 1}
-
-
-def _query(name: str, about: str, schema: Mapping[str, Any] = _TEXT) -> dict[str, Any]:
-    return {"name": name, "in": "query", "description": about, "schema": schema}
-
-
-def _path(name: str, about: str, pattern: str) -> dict[str, Any]:
-    schema = {"type": "string", "pattern": pattern}
-    return {"name": name, "in": "path", "required": True, "description": about, "schema": schema}
-
-
-PARAMETERS: dict[str, Any] = {
-    "version": _path("version", "Any from v13.0 on.", r"^v(1[3-9]|2[0-9])\.0$"),
-    "pixel_id": _path("pixel_id", "The pixel (dataset).", "^[0-9]{15,16}$"),
-    "destination_id": _path("destination_id", "The destination.", "^dst_[0-9]{12}$"),
-    "shop_id": _path("shop_id", "The shop.", "^shp_[0-9]{12}$"),
-    "setup_id": _path("setup_id", "The setup.", "^set_[0-9]{12}$"),
-    "account_id": _path("account_id", "The ad account.", "^act_[0-9]{15}$"),
-    "limit": _query("limit", "How many events.", {"type": "integer", "minimum": 1}),
-    "only_event_id": _query("event_id", "Only events with this id."),
-    "id": _query("id", "The pixel.", {"type": "string", "pattern": "^[0-9]{15,16}$"}),
-    "ev": _query("ev", "event_name.", {"type": "string", "minLength": 1}),
-    "eid": _query("eid", "event_id."),
-    "ts": _query("ts", "event_time in milliseconds.", {"type": "integer"}),
-    "dl": _query("dl", "event_source_url."),
-    "rl": _query("rl", "referrer_url."),
-    "ec": _query("ec", "How many events of this page came before.", {"type": "integer"}),
-    "dpo": _query("dpo", "Limited Data Use; empty: explicitly off.", {"enum": ["LDU", ""]}),
-    "es": _query("es", "Which automatic part of the library reports."),
-    "fbp": _query("fbp", "The browser's id."),
-    "fbc": _query("fbc", "The click's id."),
-    "validation": _query("validation", "Keep the good events.", {"enum": ["partial"]}),
-    "account": _query("account", "The account; the token's own if left out."),
-    "pixel": _query("pixel", "Only this pixel."),
-    "since": _query("since", "First day, in the account's zone.", _DAY),
-    "until": _query("until", "Last day, in the account's zone.", _DAY),
-    "marked": _query("marked", "1: count what rules of its pixel mark too.", _FLAG),
-    "event_name": _query("event_name", "Only this event."),
-    "event_id": {**_query("event_id", "As it was sent."), "required": True},
-    "order_id": {**_query("order_id", "As it was sent."), "required": True},
-    "by": _query("by", "A row per event, or per event and day.", {"enum": ["name", "day"]}),
-    "key": _query("key", "That of a shared link, in place of a token."),
-    "code": _query("code", "Only events with this test_event_code."),
-    "all": _query("all", "1: every event of the account.", _FLAG),
-    "last_event_id": _query("last_event_id", "Go on behind this one."),
-    "scheme": _query("scheme", "Colours.", {"enum": ["light", "dark"]}),
-    "reason": _query("reason", "Only of this reason.", {"enum": [r.label for r in Reason]}),
-    "refused": _query("id", "Only this request."),
-    "erasure": _query("id", "Only this erasure."),
-    "fields": _query("fields", "Names, by commas."),
-    "shop": _query("shop", "The shop that the orders are of, by id."),
-    "is_whole": _query("is_whole", "1: so are all of a day before and a day after.", _FLAG),
-    "listed": _query(
-        "limit", "Listed of each finding.", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}
-    ),
-    **ATTRIBUTION_PARAMETERS,
-    "experiment": _query("experiment", "Only this experiment."),
-    "campaign_id": _query("campaign_id", "Only this campaign."),
-    "lift_level": _query("level", "What a row is about.", {"enum": ["campaign", "experiment"]}),
-    "window_days": _query(
-        "window_days", "Days from the first opportunity.", {**_COUNT, "maximum": WINDOW_DAYS_MAX}
-    ),
-    "share": _query(
-        "share", "What was to be held out.", {"type": "number", "minimum": 0.001, "maximum": 0.999}
-    ),
-    "lift": _query(
-        "lift", "For which persons are told.", {"type": "number", "minimum": 0.001, "maximum": 100}
-    ),
-    "dataset_id": {**_query("dataset_id", "The pixel (dataset)."), "required": True},
-}
 
 _QUESTION = ("account", "pixel", "since", "until")
 _ORDERS = ("account", "since", "until")
