@@ -6,6 +6,7 @@ Apart from `bench/lift.py`, which prints it.
 from __future__ import annotations
 
 import tempfile
+import typing
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from doublet.demo.market.lives import Life, in_order, lives
 from doublet.demo.market.parameters import read_market
 from doublet.demo.market.story import DAY_US, HOUR_US
 from doublet.demo.market.truth import event_rows
+from doublet.engine import Engine
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.event import WireTouch
 from doublet.lake import Lake
@@ -29,21 +31,14 @@ from doublet.lift.report import WINDOW_DAYS_MAX, Asked, lift_report
 from doublet.log import Log
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits
+from doublet.rates import Rates, load_rates
+from doublet.reports.campaigns import CampaignsAsked, campaigns
+from doublet.reports.credit import Model
 from doublet.settings import Settings
 
 BEGINS_AT = 1_780_000_000_000_000
 _KINDS = {"impression": "view", "click": "click", "held_out": "held_out"}
-_LAST_TOUCH = """
-select
-  case
-    when click_time > event_time - 7 * 86400 then click_campaign_id
-    when view_time > event_time - 86400 then view_campaign_id
-  end as campaign_id,
-  count(*) as conversions
-from conversions
-where event_name = 'Purchase'
-group by 1
-"""
+MODELS: tuple[Model, ...] = typing.get_args(Model)
 
 
 def touches(told: Iterable[Life]) -> Iterator[bytes]:
@@ -90,8 +85,21 @@ def modelled(folder: Path, told: list[Life]) -> DuckDBEngine:
     return engine
 
 
+def credits(engine: Engine, account: Account, rates: Rates) -> dict[str, dict[str | None, float]]:
+    """The purchases of each campaign by each model, as the report on campaigns has them: clicks of
+    7 days, otherwise views of 1 day."""
+    asked = CampaignsAsked(event_name=("Purchase",), window=("default",), model=MODELS)
+    report = campaigns(engine, account, rates, asked)
+    found: dict[str, dict[str | None, float]] = {model: {} for model in MODELS}
+    for row in report.rows:
+        for result in row.results:
+            if row.is_attributed:
+                found[result.model][row.campaign_id] = float(result.conversions or 0)
+    return found
+
+
 def market(seed: int, persons: int, days: float) -> list[dict[str, Any]]:
-    """A row for each campaign: truth, what of it reached us, last touch, lift."""
+    """A row for each campaign: truth, what of it reached us, each model's credit, lift."""
     plan = read_market()
     told = list(lives(plan, seed, range(persons), BEGINS_AT, days))
     true: Counter[str] = Counter()
@@ -102,8 +110,9 @@ def market(seed: int, persons: int, days: float) -> list[dict[str, Any]]:
             arrived.update(event.caused_by if event.has_arrived else ())
     with tempfile.TemporaryDirectory() as made:
         engine = modelled(Path(made), told)
-        last = {row["campaign_id"]: row["conversions"] for row in engine.query(_LAST_TOUCH)}
         account = Account(ACCOUNT, "market", "UTC", plan.currency)
+        rates = load_rates(Path(made) / "rates", ACCOUNT, plan.currency)
+        credited = credits(engine, account, rates)
         asked = Asked(window_days=WINDOW_DAYS_MAX)
         end = (BEGINS_AT + int(days * DAY_US)) // 1_000_000
         found = {row.campaign_id: row for row in lift_report(engine, account, asked, end).rows}
@@ -119,7 +128,7 @@ def market(seed: int, persons: int, days: float) -> list[dict[str, Any]]:
                 "shown": row.shown.persons,
                 "truth": true[campaign.name],
                 "of it arrived": arrived[campaign.name],
-                "last touch": last.get(campaign.name, 0),
+                **{name: round(made.get(campaign.name, 0)) for name, made in credited.items()},
                 "lift": round(effect.incremental) if effect else None,
                 "low": round(effect.incremental_low) if effect else None,
                 "high": round(effect.incremental_high) if effect else None,

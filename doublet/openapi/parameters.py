@@ -73,7 +73,20 @@ PARAMETERS: dict[str, Any] = {
         "limit", "Listed of each finding.", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}
     ),
     **ATTRIBUTION_PARAMETERS,
-    **INSIGHTS_PARAMETERS,
+    "experiment": _query("experiment", "Only this experiment."),
+    "campaign_id": _query("campaign_id", "Only this campaign."),
+    "lift_level": _query("level", "What a row is about.", {"enum": ["campaign", "experiment"]}),
+    "window_days": _query(
+        "window_days",
+        "Days from the first opportunity.",
+        {"type": "integer", "minimum": 1, "maximum": WINDOW_DAYS_MAX},
+    ),
+    "share": _query(
+        "share", "What was to be held out.", {"type": "number", "minimum": 0.001, "maximum": 0.999}
+    ),
+    "lift": _query(
+        "lift", "For which persons are told.", {"type": "number", "minimum": 0.001, "maximum": 100}
+    ),
     "dataset_id": {**_query("dataset_id", "The pixel (dataset)."), "required": True},
     **{
         f"postback_{name}": _query(name, f"Or {others}." if others else "As in user_data.")
