@@ -38,10 +38,17 @@ from doublet.engine.duckdb import DuckDBEngine
 from doublet.rates import Rates
 from doublet.reports.asked import Setting
 from doublet.reports.campaigns import CampaignsAsked, campaigns
+from doublet.reports.credit import Model
 from doublet.reports.windows import setting_window
 
 ACCOUNT = "act_100000000000001"
-HEURISTICS = ("last_touch", "first_touch", "linear", "time_decay", "position_based")
+HEURISTICS: tuple[Model, ...] = (
+    "last_touch",
+    "first_touch",
+    "linear",
+    "time_decay",
+    "position_based",
+)
 START = 1_780_000_000
 DAY_S = 86_400
 
