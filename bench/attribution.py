@@ -136,7 +136,7 @@ def windows_anew(conversions: int, touches: int) -> list[list[str]]:
             report = campaigns(engine, account, Rates("USD", []), asked)
             seconds = time.perf_counter() - began
             assert {result.conversions for result in report.total.results} == {conversions}
-            claimed = sum(row.results[0].conversions or 0 for row in report.rows[:-1])
+            claimed = sum(row.results[1].conversions or 0 for row in report.rows[:-1])
             rows.append([text, f"{seconds:.2f}", f"{claimed:,}"])
         engine.close()
     return rows

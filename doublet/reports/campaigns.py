@@ -143,7 +143,7 @@ def campaigns(
     sums: dict[_Key, dict[tuple[str, str], tuple[Decimal, Decimal]]] = {}
     attributed = with_ad = ZERO
     first = (asked.model[0], windows[0].name)
-    for row in credited(engine, given, "campaigns", asked.model, windows):
+    for row in credited(engine, given, "campaigns", asked.model, windows, is_summed=True):
         result = (row["model"], row["window_name"])
         sums.setdefault(_key(row), {})[result] = (_whole(row["conversions"]), row["value"])
         if row["is_attributed"] and result == first:

@@ -29,10 +29,13 @@ def credited(
     models: Sequence[str],
     windows: Sequence[Window],
     *parts: str,
+    is_summed: bool = False,
 ) -> list[dict[str, Any]]:
     """The rows of a report that reads `placed_credit` behind other parts, for each of the models
     and windows: each conversion in as many rows as touches have a share of it, or, without any, in
-    one without a kind. The shares of a conversion add up to one, and the amounts to its value."""
+    one without a kind. The shares of a conversion add up to one, and the amounts to its value. With
+    `is_summed` the report adds them up whatever the conversion, and models of several touches are
+    told so from the start, which is faster."""
     rows = []
     shares = {"placed_credit": report_sql("placed_credit")}
     if "last_touch" in models:
@@ -53,7 +56,8 @@ def credited(
         }
         texts = {
             "window_touches": report_sql("window_touches"),
-            "credit": report_sql("multi_touch"),
+            "touch_shares": report_sql("touch_shares"),
+            "credit": report_sql("multi_touch_sums" if is_summed else "multi_touch"),
         }
         sql = joined_sql(name, "chosen_conversions", *parts, **texts, **shares)
         rows += engine.query(sql, fitting(sql, asked))

@@ -54,7 +54,8 @@ def shared(engine: DuckDBEngine, models: list[str], text: str) -> list[dict[str,
         "weight_nodes": [""],
         "weights": [0.0],
     }
-    texts = {name: report_sql(name) for name in ("window_touches", "multi_touch", "last_touch")}
+    names = ("window_touches", "touch_shares", "multi_touch", "multi_touch_sums", "last_touch")
+    texts = {name: report_sql(name) for name in names}
     used = {name: texts[name] for name in texts if name != "last_touch" or "last_touch" in text}
     head = ",\n".join(
         f"{name} as (\n{body}\n)"
@@ -145,6 +146,22 @@ def test_the_last_touch_is_the_same_by_both_ways(engine: DuckDBEngine, seed: int
     )
     by_columns = shared(engine, [], f"select {counted} last_touch group by all order by all")
     assert by_columns == by_touches
+
+
+@given(st.integers(0, 10_000))
+@WORLDS
+def test_sums_are_those_of_the_single_shares(engine: DuckDBEngine, seed: int) -> None:
+    fill(engine, random_world(seed))
+    one, other = (
+        shared(
+            engine,
+            [*MODELS],
+            "select model, window_name, kind, channel, ad_id, sum(share) as share, "
+            f"sum(amount) as amount from {name} group by all order by all",
+        )
+        for name in ("multi_touch", "multi_touch_sums")
+    )
+    assert one == other
 
 
 def test_data_driven_models_weigh_what_all_journeys_say(engine: DuckDBEngine) -> None:
