@@ -222,7 +222,8 @@ def _row(
     results = []
     for model, window in columns:
         conversions, value = sums.get((model, window.name), (ZERO, ZERO))
-        if is_blind and window.kind != "any":
+        # Where views have brought something, somebody has seen them.
+        if is_blind and window.kind != "any" and not conversions:
             results.append(CampaignResult(model, window.name, False, None, None, None, None))
         else:
             money = (None, None) if not key.is_attributed else _costs(spend, conversions, value)

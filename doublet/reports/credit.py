@@ -101,7 +101,8 @@ def _fit(model: str, journeys: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     name_of = rarest_as_one(walked, [a + b for a, b in zip(won, lost, strict=True)])
     named = [[name_of[node] for node in path] for path in walked]
     made = shapley(Paths(named, won, lost)).conversions
-    return {node: made[name] for node, name in name_of.items()}
+    whole = sum(made.values()) or 1.0
+    return {node: made[name] / whole for node, name in name_of.items()}
 
 
 def titles(engine: Engine, given: Mapping[str, Any]) -> dict[tuple[str, str], str]:

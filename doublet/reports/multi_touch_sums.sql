@@ -3,36 +3,6 @@
 -- those of touch_shares, $models. The sums are those of multi_touch, made before it is spread out
 -- by model: ten million rows are five times two.
 with
-claimed as (
-  select
-    shares.window_name,
-    shares.kind,
-    shares.platform,
-    shares.channel,
-    shares.campaign_id,
-    shares.adset_id,
-    shares.ad_id,
-    shares.first_touch,
-    shares.first_touch_before,
-    shares.last_touch,
-    shares.last_touch_before,
-    shares.linear,
-    shares.linear_before,
-    shares.position_based,
-    shares.position_based_before,
-    shares.time_decay,
-    shares.time_decay_before,
-    shares.markov,
-    shares.markov_before,
-    shares.shapley,
-    shares.shapley_before,
-    conversions.amount
-  from touch_shares as shares
-  inner join chosen_conversions as conversions
-    on conversions.pixel_id = shares.pixel_id
-    and conversions.event_key = shares.event_key
-    and conversions.anchor_at = shares.anchor_at
-),
 summed as (
   select
     window_name,
@@ -140,7 +110,7 @@ summed as (
         0
       )
     ) as shapley_amount
-  from claimed
+  from touch_shares
   group by window_name, kind, platform, channel, campaign_id, adset_id, ad_id
 ),
 models as (

@@ -122,6 +122,8 @@ def test_a_campaign_has_spend_and_results_side_by_side(engine: DuckDBEngine) -> 
 def test_what_nobody_outside_can_see_is_no_zero(engine: DuckDBEngine) -> None:
     world = advertised()
     world.touches = [touch for touch in world.touches if touch["kind"] == "click"]
+    for row in world.conversions:
+        row["view_time"] = None
     fill(engine, world)
     report = campaigns(engine, SHOP, RATES, CampaignsAsked())
     spring = report.rows[0]
