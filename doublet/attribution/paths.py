@@ -55,9 +55,9 @@ class Paths:
             counted = np.repeat(self.starts[1:], lengths) - 1 - np.arange(len(self.codes))
             self.ages = counted.astype(np.float64)
         else:
-            self.ages = np.array([age for n in kept for age in ages[n]], np.float64)
-            if len(self.ages) != len(self.codes):
+            if any(len(ages[n]) != len(paths[n]) for n in kept):
                 raise ValueError("Each touch needs its age.")
+            self.ages = np.array([age for n in kept for age in ages[n]], np.float64)
 
     def __len__(self) -> int:
         return len(self.lengths)

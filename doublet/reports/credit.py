@@ -74,7 +74,8 @@ def _weights(
         sql = joined_sql(
             "journeys", "chosen_conversions", window_touches=report_sql("window_touches")
         )
-        found = engine.query(sql, fitting(sql, {"ends_at": given.get("until"), **given}))
+        span = {"begins_at": given.get("since"), "ends_at": given.get("until")}
+        found = engine.query(sql, fitting(sql, {**span, **given}))
         for window in given["windows"]:
             own = [row for row in found if row["window_name"] == window]
             for model in driven:

@@ -1,13 +1,17 @@
 -- One row per journey through nodes and window: how many conversions and how many losses came of it.
 -- Sources: chosen_conversions, window_touches, touchpoints, ads. Parameters: those of window_touches,
--- and $ends_at (Unix seconds, at which losses are counted; null: now, the last touch there is).
--- A loss is a person with touches inside the window before the end and no conversion at all; nodes
--- that follow themselves are one step.
+-- and $begins_at and $ends_at (Unix seconds, half-open: whose touches may be losses; null: no bound).
+-- A loss is a run of a person's touches that no conversion follows within their windows; the run goes
+-- on while a touch falls into the window of the one before. As in what converts, clicks go before
+-- engaged views, and those before views. Nodes that follow themselves are one step.
 with
 windows as (
   select
     unnest($windows) as window_name,
-    unnest($windows_click_s) as click_s
+    unnest($windows_click_s) as click_s,
+    unnest($windows_engaged_view_s) as engaged_view_s,
+    unnest($windows_view_s) as view_s,
+    unnest($windows_kind) as only_kind
 ),
 ad_parents as (
   select
@@ -28,44 +32,127 @@ won as (
     1 as conversions
   from window_touches
 ),
-buyers as (
+buys as (
   select distinct
-    person_id
+    person_id,
+    event_time
   from chosen_conversions
   where person_id is not null
 ),
-ends as (
-  select
-    coalesce($ends_at, max(touched_time) + 1) as ends_at
-  from touchpoints
-  where account_id = $account_id
-),
-lost as (
+-- Persons as they are now, so that none is counted under two ids.
+touched as (
   select
     windows.window_name,
-    cast(touchpoints.person_id as varchar) as journey,
+    windows.only_kind,
+    touchpoints.person_id,
     touchpoints.touched_time,
     touchpoints.touchpoint_key,
+    touchpoints.kind,
+    case touchpoints.kind
+      when 'click' then windows.click_s
+      when 'engaged_view' then windows.engaged_view_s
+      else windows.view_s
+    end as window_s,
     coalesce(
       touchpoints.campaign_id,
       ad_parents.campaign_id,
       case when touchpoints.is_ad then touchpoints.platform end,
       touchpoints.channel
-    ) as node,
-    0 as conversions
+    ) as node
   from touchpoints
   cross join windows
-  cross join ends
   left join ad_parents
     on touchpoints.ad_id = ad_parents.ad_id
   where touchpoints.account_id = $account_id
-    and touchpoints.kind = 'click'
     and (touchpoints.is_ad or not $ads_only)
-    and touchpoints.until_s > ends.ends_at
-    and touchpoints.since_s <= ends.ends_at
-    and touchpoints.touched_time < ends.ends_at
-    and touchpoints.touched_time > ends.ends_at - windows.click_s
-    and touchpoints.person_id not in (select person_id from buyers)
+    and touchpoints.until_s > 1000000000000000000
+    and ($begins_at is null or touchpoints.touched_time >= $begins_at)
+    and ($ends_at is null or touchpoints.touched_time < $ends_at)
+),
+followed as (
+  select distinct
+    touched.window_name,
+    touched.person_id,
+    touched.touchpoint_key
+  from touched
+  inner join buys
+    on touched.person_id = buys.person_id
+    and buys.event_time >= touched.touched_time
+    and buys.event_time < touched.touched_time + touched.window_s
+),
+unfollowed as (
+  select
+    touched.window_name,
+    touched.only_kind,
+    touched.person_id,
+    touched.touched_time,
+    touched.touchpoint_key,
+    touched.kind,
+    touched.node,
+    case
+      when touched.touched_time - lag(touched.touched_time) over by_time
+        < lag(touched.window_s) over by_time
+        then 0
+      else 1
+    end as begins
+  from touched
+  left join followed
+    on followed.window_name = touched.window_name
+    and followed.person_id = touched.person_id
+    and followed.touchpoint_key = touched.touchpoint_key
+  where touched.window_s > 0
+    and followed.person_id is null
+  window by_time as (
+    partition by touched.window_name, touched.person_id
+    order by touched.touched_time, touched.touchpoint_key
+  )
+),
+numbered as (
+  select
+    window_name,
+    only_kind,
+    person_id,
+    touched_time,
+    touchpoint_key,
+    kind,
+    node,
+    case kind
+      when 'click' then 1
+      when 'engaged_view' then 2
+      else 3
+    end as kind_place,
+    sum(begins) over (
+      partition by window_name, person_id
+      order by touched_time, touchpoint_key
+      rows between unbounded preceding and current row
+    ) as run
+  from unfollowed
+),
+ranked as (
+  select
+    window_name,
+    only_kind,
+    person_id,
+    run,
+    touched_time,
+    touchpoint_key,
+    kind,
+    node,
+    kind_place,
+    min(kind_place) over (partition by window_name, person_id, run) as first_kind_place
+  from numbered
+),
+lost as (
+  select
+    window_name,
+    cast(person_id || '/' || run as varchar) as journey,
+    touched_time,
+    touchpoint_key,
+    node,
+    0 as conversions
+  from ranked
+  where kind_place = first_kind_place
+    and only_kind in ('any', kind)
 ),
 told as (
   select

@@ -201,3 +201,40 @@ def test_money_is_shared_out_to_the_last_digit(engine: DuckDBEngine) -> None:
     assert [Decimal("3.3333"), Decimal("3.3334"), Decimal("3.3333")] == [
         row["value"] for row in rows
     ]
+
+
+def weights(engine: DuckDBEngine, world: World, setting: str) -> list[float]:
+    """The parts of all conversions that Shapley's values give to campaigns a and b."""
+    fill(engine, world)
+    asked = CampaignsAsked(model=("shapley",), setting=setting, window=("default",))
+    report = campaigns(engine, SHOP, RATES, asked)
+    parts = {row.campaign_id: float(row.results[0].conversions or 0) for row in report.rows}
+    return [parts["a"], parts["b"]]
+
+
+def test_losses_count_whenever_they_were(engine: DuckDBEngine) -> None:
+    # Two campaigns that sell to one in ten, one of them early, one late; and twenty who met both.
+    world = World()
+    for n in range(400):
+        world.touch(n, (n % 2) * 60 * DAY_S, "meta", campaign_id="ab"[n % 2])
+        if n % 20 < 2:
+            world.convert(n, (n % 2) * 60 * DAY_S + 60, "10")
+    for n in range(400, 420):
+        world.touch(n, 30 * DAY_S, "meta", campaign_id="ab"[n % 2])
+        world.touch(n, 30 * DAY_S + 60, "meta", campaign_id="ba"[n % 2])
+        world.convert(n, 30 * DAY_S + 120, "10")
+    assert [30.0, 30.0] == pytest.approx(weights(engine, world, "7d_click"), abs=1e-6)
+
+
+def test_what_was_only_seen_can_be_lost_too(engine: DuckDBEngine) -> None:
+    world = World()
+    for n in range(400):
+        world.touch(n, 0, "meta", kind="click" if n % 2 else "view", campaign_id="ab"[n % 2])
+        if n % 20 < 2:
+            world.convert(n, 60, "10")
+    for n in range(400, 420):
+        world.touch(n, 0, "meta", campaign_id="ab"[n % 2])
+        world.touch(n, 60, "meta", campaign_id="ba"[n % 2])
+        world.convert(n, 120, "10")
+    found = weights(engine, world, "7d_click,1d_view")
+    assert [30.0, 30.0] == pytest.approx(found, abs=1e-6)
