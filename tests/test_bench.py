@@ -195,3 +195,12 @@ def test_insights_answers_every_question_from_both_sources() -> None:
         assert 0 < row["rows"] <= 100
         assert 0 < min(row["platform_ms"], row["log_ms"])
     assert 0 < min(result["median_platform_ms"], result["median_log_ms"])
+
+
+def test_attribution_shares_all_conversions_out_under_any_window() -> None:
+    arguments = ("--conversions=2000", "--touches=20000")
+    result = read_result(run_bench("attribution.py", *arguments, "--json"))
+    assert 8 == len(result["models"])
+    assert all(float(ours_ms) > 0 < float(mta_ms) for _, ours_ms, mta_ms, _ in result["models"])
+    claimed = [int(row[2].replace(",", "")) for row in result["windows"]]
+    assert 0 < claimed[0] < claimed[1] < 2000
