@@ -79,8 +79,10 @@ PARAMETERS: dict[str, Any] = {
     "window_days": _query(
         "window_days", "Days from the first opportunity.", {**_COUNT, "maximum": WINDOW_DAYS_MAX}
     ),
-    "share": _query(
-        "share", "What was to be held out.", {"type": "number", "minimum": 0.001, "maximum": 0.999}
+    "holdout": _query(
+        "holdout",
+        "What was to be held out.",
+        {"type": "number", "minimum": 0.001, "maximum": 0.999},
     ),
     "lift": _query(
         "lift", "For which persons are told.", {"type": "number", "minimum": 0.001, "maximum": 100}
