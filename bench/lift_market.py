@@ -23,22 +23,21 @@ from doublet.demo.market.lives import Life, in_order, lives
 from doublet.demo.market.parameters import read_market
 from doublet.demo.market.story import DAY_US, HOUR_US
 from doublet.demo.market.truth import event_rows
-from doublet.engine import Engine
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.event import WireTouch
 from doublet.lake import Lake
-from doublet.lift.report import WINDOW_DAYS_MAX, Asked, lift_report
+from doublet.lift.report import WINDOW_DAYS_MAX, Asked, LiftRow, Sums, judge, lift_report
 from doublet.log import Log
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits
-from doublet.rates import Rates, load_rates
+from doublet.rates import Rates
 from doublet.reports.campaigns import CampaignsAsked, campaigns
 from doublet.reports.credit import Model
 from doublet.settings import Settings
 
 BEGINS_AT = 1_780_000_000_000_000
 _KINDS = {"impression": "view", "click": "click", "held_out": "held_out"}
-MODELS: tuple[Model, ...] = typing.get_args(Model)
+_MODELS: tuple[Model, ...] = typing.get_args(Model)
 
 
 def touches(told: Iterable[Life]) -> Iterator[bytes]:
@@ -85,53 +84,81 @@ def modelled(folder: Path, told: list[Life]) -> DuckDBEngine:
     return engine
 
 
-def credits(engine: Engine, account: Account, rates: Rates) -> dict[str, dict[str | None, float]]:
-    """The purchases of each campaign by each model, as the report on campaigns has them: clicks of
-    7 days, otherwise views of 1 day."""
-    asked = CampaignsAsked(event_name=("Purchase",), window=("default",), model=MODELS)
-    report = campaigns(engine, account, rates, asked)
-    found: dict[str, dict[str | None, float]] = {model: {} for model in MODELS}
-    for row in report.rows:
-        for result in row.results:
-            if row.is_attributed:
-                found[result.model][row.campaign_id] = float(result.conversions or 0)
-    return found
+def credit(engine: DuckDBEngine, account: Account) -> dict[str, dict[str | None, float]]:
+    """By model, the purchases that each campaign is credited with under the default setting."""
+    asked = CampaignsAsked(window=("default",), model=_MODELS)
+    report = campaigns(engine, account, Rates(account.currency), asked)
+    return {
+        model: {row.campaign_id: float(row.results[n].conversions or 0) for row in report.rows}
+        for n, model in enumerate(_MODELS)
+    }
 
 
-def market(seed: int, persons: int, days: float) -> list[dict[str, Any]]:
-    """A row for each campaign: truth, what of it reached us, each model's credit, lift."""
+def known_arms(told: Iterable[Life], campaign: str) -> tuple[Sums, Sums]:
+    """Held out and shown, as whoever knew all persons and purchases would have them."""
+    arms = (Sums(), Sums())
+    for life in told:
+        times = [touch.happened_at for touch in life.story.touches if touch.campaign == campaign]
+        if not times:
+            continue
+        first = min(times)
+        purchases = sum(order.ordered_at >= first for order in life.story.orders)
+        arm = arms[campaign not in life.person.holdouts]
+        arm.persons += 1
+        arm.converters += purchases > 0
+        arm.conversions += purchases
+        arm.conversions_squared += purchases**2
+        arm.first_time = min(first // 1_000_000, arm.first_time or first)
+    return arms
+
+
+def market(seed: int, persons: int, days: float, through: bool) -> list[dict[str, Any]]:
+    """A row for each campaign: truth, and the lift of whoever knew all; `through` the machine also
+    what of it reached us, what models credit and the lift that the report shows."""
     plan = read_market()
     told = list(lives(plan, seed, range(persons), BEGINS_AT, days))
+    end = (BEGINS_AT + int(days * DAY_US)) // 1_000_000
     true: Counter[str] = Counter()
     arrived: Counter[str] = Counter()
     for life in told:
         for event in event_rows(life):
             true.update(event.caused_by)
             arrived.update(event.caused_by if event.has_arrived else ())
-    with tempfile.TemporaryDirectory() as made:
-        engine = modelled(Path(made), told)
-        account = Account(ACCOUNT, "market", "UTC", plan.currency)
-        rates = load_rates(Path(made) / "rates", ACCOUNT, plan.currency)
-        credited = credits(engine, account, rates)
-        asked = Asked(window_days=WINDOW_DAYS_MAX)
-        end = (BEGINS_AT + int(days * DAY_US)) // 1_000_000
-        found = {row.campaign_id: row for row in lift_report(engine, account, asked, end).rows}
-        engine.close()
+    asked = Asked(window_days=WINDOW_DAYS_MAX)
+    credits: dict[str, dict[str | None, float]] = {}
+    found: dict[str | None, LiftRow] = {}
+    if through:
+        with tempfile.TemporaryDirectory() as made:
+            engine = modelled(Path(made), told)
+            account = Account(ACCOUNT, "market", "UTC", plan.currency)
+            credits = credit(engine, account)
+            report = lift_report(engine, account, Rates(account.currency), asked, end)
+            found = {row.campaign_id: row for row in report.rows}
+            engine.close()
     rows = []
-    for campaign in plan.campaigns:
-        row, effect = found[campaign.name], found[campaign.name].conversions
-        rows.append(
-            {
-                "seed": seed,
-                "campaign": campaign.name,
-                "held out": row.held_out.persons,
-                "shown": row.shown.persons,
-                "truth": true[campaign.name],
-                "of it arrived": arrived[campaign.name],
-                **{name: round(made.get(campaign.name, 0)) for name, made in credited.items()},
-                "lift": round(effect.incremental) if effect else None,
-                "low": round(effect.incremental_low) if effect else None,
-                "high": round(effect.incremental_high) if effect else None,
-            }
-        )
+    for name in (campaign.name for campaign in plan.campaigns):
+        known = judge(asked, name, name, *known_arms(told, name), end)
+        row: dict[str, Any] = {"seed": seed, "campaign": name, "truth": true[name]}
+        if through:
+            row["of it arrived"] = arrived[name]
+            row |= {m.replace("_", " "): round(credits[m].get(name, 0)) for m in _MODELS}
+            row |= {"held out": found[name].held_out.persons, "shown": found[name].shown.persons}
+            row |= _lift("lift", found[name])
+        rows.append(row | _lift("known lift", known))
     return rows
+
+
+def _lift(title: str, row: LiftRow) -> dict[str, int | None]:
+    effect = row.conversions
+    return {
+        title: round(effect.incremental) if effect else None,
+        f"{title}, low": round(effect.incremental_low) if effect else None,
+        f"{title}, high": round(effect.incremental_high) if effect else None,
+    }
+
+
+def held(rows: Iterable[dict[str, Any]], title: str, truth: str) -> str:
+    """How many of the intervals of that title hold the truth."""
+    given = [row for row in rows if row.get(title) is not None]
+    good = sum(row[f"{title}, low"] <= row[truth] <= row[f"{title}, high"] for row in given)
+    return f"{good} of {len(given)} intervals of {title} hold {truth}."

@@ -236,8 +236,9 @@ def read_lift(settings: Settings, account: Account, asked: Asked) -> LiftReport:
     answer = ask_worker(settings, "GET", "/lift.json", parameters)
     if answer is not None:
         return msgspec.json.decode(answer, type=LiftReport)
+    rates = load_rates(settings.rates_folder, account.account_id, account.currency)
     with own_engine(settings) as engine:
-        return lift_report(engine, account, asked, int(time.time()))
+        return lift_report(engine, account, rates, asked, int(time.time()))
 
 
 def read_coverage(

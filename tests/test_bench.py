@@ -138,13 +138,15 @@ def test_market_prints_each_way_of_counting_beside_the_truth() -> None:
 
 
 def test_lift_holds_the_truth() -> None:
-    rows = read_result_rows(run_bench("lift.py", "--trials=1", "--seeds=60", "--json"))
-    assert 6 == len(rows)
+    rows = read_result_rows(run_bench("lift.py", "--trials=1", "--seeds=60", "--others", "--json"))
+    assert 18 == len(rows)
     assert all(0.85 < row["coverage"] <= 1 for row in rows)
     rows = read_result_rows(run_bench("lift.py", "--market", "--persons=300", "--json"))
     assert ["prospecting", "retargeting", "brand"] == [row["campaign"] for row in rows]
     assert all(row["truth"] >= row["of it arrived"] for row in rows)
     assert all(row["shown"] > row["held out"] > 0 for row in rows)
+    for row in read_result_rows(run_bench("lift.py", "--known", "--persons=2000", "--json")):
+        assert row["known lift, low"] < row["known lift"] < row["known lift, high"]
 
 
 def test_alerts_counts_what_is_found() -> None:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -20,12 +21,14 @@ from doublet.lift import is_held_out
 from doublet.lift.estimate import CONVERTERS_MIN, Limits, Moments, mismatch
 from doublet.lift.power import Plan, lift_detectable, persons_needed
 from doublet.lift.report import Asked, LiftRow, Sums, judge, lift_report
+from doublet.rates import Rate, Rates
 from tests.dashboard import Site
 from tests.factories import ACCOUNT, HOUR, NOON, SECOND, Pipeline
 from tests.lifting import Arms, Coverage, Trial, coverage, intervals, sums, true_means
 from tests.persons.touching import DAY, em, fbp, make, make_touch
 
 OURS = Account(ACCOUNT, "Ours", "UTC", "USD")
+NO_RATES = Rates("USD")
 LATER = NOON // SECOND + 100 * 86_400
 """When everything in these tests is over, in Unix seconds."""
 
@@ -190,12 +193,20 @@ def test_nothing_to_compare_gives_no_figure(held_out: Sums, shown: Sums, said: s
 
 
 def test_arms_of_the_wrong_size_give_no_figure() -> None:
-    row = judged(arm(1000, 100), arm(8000, 900), share=0.1)
+    row = judged(arm(1000, 100), arm(8000, 900), holdout=0.1)
     assert ("mismatched", None) == (row.verdict, row.conversions)
     assert row.mismatch is not None
     assert row.mismatch.p_value < 0.001
-    assert "more" == judged(arm(1000, 70), arm(9000, 900), share=0.1).verdict
+    assert "more" == judged(arm(1000, 70), arm(9000, 900), holdout=0.1).verdict
     assert judged(arm(1000, 70), arm(9000, 900)).mismatch is None
+
+
+def test_an_effect_is_shown_only_where_both_intervals_leave_zero_out() -> None:
+    found = judged(arm(1000, 60), arm(9000, 900)).conversions
+    assert found is not None
+    assert found.is_shown
+    assert not msgspec.structs.replace(found, lift_low=-0.01).is_shown
+    assert not msgspec.structs.replace(found, per_person_low=-0.01).is_shown
 
 
 def test_few_sound_experiments_are_called_mismatched() -> None:
@@ -286,8 +297,10 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     made.close()
 
 
-def report(pipeline: Pipeline, end: int = LATER, **asked: Any) -> list[LiftRow]:
-    return lift_report(pipeline.engine, OURS, Asked(**asked), end).rows
+def report(
+    pipeline: Pipeline, end: int = LATER, rates: Rates = NO_RATES, **asked: Any
+) -> list[LiftRow]:
+    return lift_report(pipeline.engine, OURS, rates, Asked(**asked), end).rows
 
 
 def counts(row: LiftRow) -> list[tuple[int, int, int, int]]:
@@ -305,7 +318,7 @@ def test_arms_are_persons_with_what_they_did_after_their_first_opportunity(
         first.experiment,
         first.campaign_id,
         first.in_both,
-        first.other_currencies,
+        first.without_rate,
     )
     # Held out: ada, eve, hal. Shown: bea, cyd, gil.
     assert [(3, 2, 3, 42), (3, 3, 4, 26)] == counts(first)
@@ -324,9 +337,23 @@ def test_a_report_is_about_what_was_asked_for(pipeline: Pipeline) -> None:
     assert [(3, 1, 1, 10), (3, 1, 1, 0)] == counts(short)
     # NOON is 20:26: the opportunities of that day are all but dee's.
     (day,) = report(pipeline, until=date(2026, 5, 28))
-    assert "61" == day.campaign_id
+    # What they do later counts, as long as their windows are.
+    assert ("61", [(3, 2, 3, 42), (3, 3, 4, 26)], 0) == (
+        day.campaign_id,
+        counts(day),
+        day.still_open,
+    )
     (later,) = report(pipeline, since=date(2026, 5, 30))
     assert "62" == later.campaign_id
+
+
+def test_values_are_converted_where_there_is_a_rate(pipeline: Pipeline) -> None:
+    known = Rates("USD", [Rate(date(2026, 5, 20), "EUR", Decimal("1.1"))])
+    (row, _) = report(pipeline, rates=known)
+    # cyd's 7 EUR are 7.7 USD.
+    assert (Decimal("33.7"), 0) == (row.shown.value, row.without_rate)
+    (row, _) = report(pipeline)
+    assert (Decimal(26), 1) == (row.shown.value, row.without_rate)
 
 
 def test_what_comes_after_the_end_does_not_count(pipeline: Pipeline) -> None:
@@ -381,7 +408,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_the_report_answers_over_http_to_its_own_account(site: Site) -> None:
-    path = "/lift.json?experiment=spring&share=0.4&window_days=7"
+    path = "/lift.json?experiment=spring&holdout=0.4&window_days=7"
     (row,) = site.get(path, site.ours).json()["rows"]
     assert (40, 20, 60, 40) == (
         *(row["held_out"]["persons"], row["held_out"]["converters"]),
@@ -399,8 +426,8 @@ def test_the_report_answers_over_http_to_its_own_account(site: Site) -> None:
     [
         ("window_days=0", "window_days"),
         ("window_days=1.5", "window_days"),
-        ("share=1", "share"),
-        ("share=some", "share"),
+        ("holdout=1", "holdout"),
+        ("holdout=some", "holdout"),
         ("lift=0", "lift"),
         ("lift=nan", "lift"),
         ("level=ad", "level"),
@@ -426,13 +453,13 @@ def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_tells_persons_and_lifts() -> None:
-    plan = ("power", "--mean", "0.05", "--held-out", "0.1")
+    plan = ("power", "--rate", "0.05", "--holdout", "0.1")
     needed = json.loads(run(*plan, "--lift", "0.1", "--json").stdout)["persons"]
     assert persons_needed(Plan(0.05, 1.0, 0.1), 0.1) == needed
     assert f"{needed:,} persons" in run(*plan, "--lift", "0.1").stdout
     assert "A lift of 10.0" in run(*plan, "--persons", str(needed)).stdout
     assert "Give --lift or --persons" in run(*plan, code=2).stderr
-    drawn = run("draw", "spring", "person-1", "person-3", "--held-out", "0.5").stdout
+    drawn = run("draw", "spring", "person-1", "person-3", "--holdout", "0.5").stdout
     assert ["person-1  shown", "person-3  held out"] == drawn.splitlines()
 
 
@@ -442,7 +469,7 @@ def test_the_command_reports_what_the_database_holds(tmp_path: Path) -> None:
     site.pipeline.append(crowd(account_id))
     site.pipeline.refresh()
     site.close()
-    asked = ("report", "--data", str(tmp_path), "--account", account_id, "--held-out", "0.4")
+    asked = ("report", "--data", str(tmp_path), "--account", account_id, "--holdout", "0.4")
     (row,) = json.loads(run(*asked, "--json").stdout)["rows"]
     assert (40, 60, "not shown") == (
         row["held_out"]["persons"],

@@ -33,7 +33,7 @@ lift_app = typer.Typer(
 
 Share = Annotated[
     float | None,
-    typer.Option("--held-out", help="Share that was to be held out, to check it.", min=0, max=1),
+    typer.Option("--holdout", help="Share that was to be held out, to check it.", min=0, max=1),
 ]
 
 
@@ -54,7 +54,7 @@ def lift_report(
     window_days: Annotated[
         int, typer.Option(help="Days from a person's first opportunity.", min=1, max=400)
     ] = 28,
-    held_out: Share = None,
+    holdout: Share = None,
     lift: Annotated[
         float, typer.Option(help="Lift for which to say how many persons it needs.", min=0.001)
     ] = 0.1,
@@ -69,7 +69,7 @@ def lift_report(
 
     Days are those of a person's first opportunity to be shown an ad.
 
-    Example: doublet lift report --experiment spring --held-out 0.1
+    Example: doublet lift report --experiment spring --holdout 0.1
     """
     from doublet.ask import read_lift
     from doublet.lift.report import Asked
@@ -85,7 +85,7 @@ def lift_report(
         window_days=window_days,
         since=since.date() if since else None,
         until=until.date() if until else None,
-        share=_open_share(held_out),
+        holdout=_open_share(holdout),
         lift=lift,
     )
     report = read_lift(chosen, owner, asked)
@@ -102,11 +102,11 @@ def lift_report(
 
 @lift_app.command("power")
 def lift_power(
-    mean: Annotated[
+    rate: Annotated[
         float,
-        typer.Option(help="Conversions per person without the ads, in the window; or the share."),
+        typer.Option(help="Conversions per person without ads, in the window; or their share."),
     ],
-    held_out: Annotated[float, typer.Option(help="Share to hold out.", min=0, max=1)] = 0.1,
+    holdout: Annotated[float, typer.Option(help="Share to hold out.", min=0, max=1)] = 0.1,
     lift: Annotated[
         float | None, typer.Option(help="Lift to be shown: 0.1 is a tenth more.", min=0.0001)
     ] = None,
@@ -121,17 +121,17 @@ def lift_power(
 ) -> None:
     """How many persons a holdout needs for a lift, or what lift so many persons show.
 
-    Example: doublet lift power --mean 0.05 --held-out 0.1 --lift 0.1
+    Example: doublet lift power --rate 0.05 --holdout 0.1 --lift 0.1
     """
     from doublet.lift.power import Plan, lift_detectable, persons_needed
 
-    if mean <= 0:
-        raise typer.BadParameter("--mean must be above zero.")
+    if rate <= 0:
+        raise typer.BadParameter("--rate must be above zero.")
     if (lift is None) == (persons is None):
         raise typer.BadParameter("Give --lift or --persons; the other one is the answer.")
-    share = _open_share(held_out)
+    share = _open_share(holdout)
     assert share is not None
-    plan = Plan(mean, dispersion, share, power)
+    plan = Plan(rate, dispersion, share, power)
     found: dict[str, float | None] = {"lift": lift, "persons": persons}
     if lift is not None:
         found["persons"] = needed = persons_needed(plan, lift)
@@ -150,16 +150,16 @@ def lift_power(
 def lift_draw(
     experiment: Annotated[str, typer.Argument(help="Name of the experiment.", callback=not_empty)],
     identifiers: Annotated[list[str], typer.Argument(help="Whom an ad is about to be shown.")],
-    held_out: Annotated[float, typer.Option(help="Share to hold out.", min=0, max=1)] = 0.1,
+    holdout: Annotated[float, typer.Option(help="Share to hold out.", min=0, max=1)] = 0.1,
     as_json: AsJson = False,
 ) -> None:
     """Who is held out: the draw that an ad server makes, to compare its own with.
 
-    Example: doublet lift draw spring fb.1.1780000000000.1234567890 --held-out 0.1
+    Example: doublet lift draw spring fb.1.1780000000000.1234567890 --holdout 0.1
     """
     from doublet.lift import is_held_out
 
-    drawn = {each: is_held_out(experiment, each, held_out) for each in identifiers}
+    drawn = {each: is_held_out(experiment, each, holdout) for each in identifiers}
     if as_json:
         print_json(drawn)
         return
@@ -169,7 +169,7 @@ def lift_draw(
 
 def _open_share(share: float | None) -> float | None:
     if share is not None and not 0 < share < 1:
-        raise typer.BadParameter("--held-out must be between 0 and 1, and neither of them.")
+        raise typer.BadParameter("--holdout must be between 0 and 1, and neither of them.")
     return share
 
 
@@ -230,6 +230,6 @@ def _sentences(row: LiftRow) -> list[str]:
         said.append(f"{row.in_both:,} persons are in both arms, and count in that of the first.")
     if row.still_open:
         said.append(f"{row.still_open:,} persons have not yet had the whole window.")
-    if row.other_currencies:
-        said.append(f"{row.other_currencies:,} conversions in other currencies are without value.")
+    if row.without_rate:
+        said.append(f"{row.without_rate:,} conversions are without value, for lack of a rate.")
     return said

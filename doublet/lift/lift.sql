@@ -3,10 +3,19 @@
 -- Sources: exposures, conversions, persons. Parameters: $account_id, $experiment and $campaign_id
 -- (null: all), $by_campaign (false: all campaigns of an experiment together, campaign_id is null),
 -- $event_name, $window_s, $since and $until (Unix seconds, half-open, of the first opportunity;
--- $since may be null), $currency (of the sums of value).
--- A person found in both arms belongs to that of the first opportunity. Conversions count until
--- $until, in both arms alike, also where a window is still open then.
+-- $since may be null), $now (until when conversions count), $zone (IANA name of the account's time
+-- zone), and the exchange rates as lists of equal length: $rate_currencies, $rate_firsts and
+-- $rate_lasts (days, both included), $rates.
+-- A person found in both arms belongs to that of the first opportunity. Conversions count in both
+-- arms alike where a window is still open.
 with
+rates as (
+  select
+    unnest($rate_currencies) as currency,
+    unnest($rate_firsts) as first_day,
+    unnest($rate_lasts) as last_day,
+    unnest($rates) as rate
+),
 opportunities as (
   select
     person_id,
@@ -56,14 +65,19 @@ bought as (
   select
     persons.root_id,
     conversions.event_time,
-    conversions.value,
-    conversions.currency
+    cast(conversions.value * cast(rates.rate as decimal(19, 10)) as decimal(18, 4)) as amount,
+    conversions.value is not null and rates.rate is null as is_without_rate
   from conversions
   inner join persons
     on conversions.account_id = persons.account_id
     and conversions.person_id = persons.person_id
+  left join rates
+    on conversions.currency = rates.currency
+    and cast(to_timestamp(conversions.event_time) at time zone $zone as date) >= rates.first_day
+    and cast(to_timestamp(conversions.event_time) at time zone $zone as date) <= rates.last_day
   where conversions.account_id = $account_id
     and conversions.event_name = $event_name
+    and conversions.event_time < $now
 ),
 outcomes as (
   select
@@ -74,17 +88,13 @@ outcomes as (
     drawn.first_time,
     drawn.arms,
     count(bought.event_time) as conversions,
-    cast(
-      coalesce(sum(case when bought.currency = $currency then bought.value end), 0)
-      as decimal(18, 4)
-    ) as value,
-    count(case when bought.currency <> $currency then 1 end) as other_currencies
+    cast(coalesce(sum(bought.amount), 0) as decimal(18, 4)) as value,
+    count(case when bought.is_without_rate then 1 end) as without_rate
   from drawn
   left join bought
     on drawn.person_id = bought.root_id
     and bought.event_time >= drawn.first_time
     and bought.event_time < drawn.first_time + $window_s
-    and bought.event_time < $until
   group by
     drawn.experiment,
     drawn.campaign_id,
@@ -103,9 +113,9 @@ select
   cast(sum(conversions * conversions) as bigint) as conversions_squared,
   cast(sum(value) as decimal(38, 4)) as value,
   cast(sum(value * value) as decimal(38, 8)) as value_squared,
-  cast(sum(other_currencies) as bigint) as other_currencies,
+  cast(sum(without_rate) as bigint) as without_rate,
   cast(count(case when arms > 1 then 1 end) as bigint) as in_both,
-  cast(count(case when first_time + $window_s > $until then 1 end) as bigint) as still_open,
+  cast(count(case when first_time + $window_s > $now then 1 end) as bigint) as still_open,
   cast(count(case when first_time >= $until - 7 * 86400 then 1 end) as bigint) as lately,
   cast(min(first_time) as bigint) as first_time
 from outcomes

@@ -26,6 +26,7 @@ from doublet.lift.estimate import (
     value_effect,
 )
 from doublet.lift.power import Plan, lift_detectable, persons_needed
+from doublet.rates import Rates
 from doublet.reports import bounds
 
 WINDOW_DAYS = 28
@@ -39,8 +40,8 @@ Verdict = Literal["more", "fewer", "not shown", "not enough data", "mismatched"]
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a report on lift is about. `window_days` counts from a person's first opportunity,
-    `since` and `until` (inclusive) are the days of these; `share` is what was to be held out, None
-    where that is not known; `lift` is the one for which persons needed are told."""
+    `since` and `until` (inclusive) are the days of these; `holdout` is the share that was to be
+    held out, None where that is not known; `lift` is the one for which persons needed are told."""
 
     event_name: str = "Purchase"
     experiment: str | None = None
@@ -49,7 +50,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     window_days: int = WINDOW_DAYS
     since: date | None = None
     until: date | None = None
-    share: float | None = None
+    holdout: float | None = None
     lift: float = LIFT_WANTED
 
 
@@ -71,7 +72,8 @@ class LiftRow(msgspec.Struct):
     with a power of 80 %; `more_persons` is how many more are needed to give figures at all, or for
     the lift that was asked for, `more_days` how long that takes at the rate of the last seven
     days. `in_both` were found in both arms and belong to the first, `still_open` have had less
-    than the whole window, `other_currencies` are conversions whose value does not count.
+    than the whole window, `without_rate` are conversions whose value no exchange
+    rate converts, so that it does not count.
     """
 
     experiment: str
@@ -80,7 +82,7 @@ class LiftRow(msgspec.Struct):
     shown: Arm
     in_both: int
     still_open: int
-    other_currencies: int
+    without_rate: int
     mismatch: Mismatch | None
     verdict: Verdict
     reason: str
@@ -106,11 +108,14 @@ def _text() -> str:
     return files("doublet.lift").joinpath("lift.sql").read_text("utf-8")
 
 
-def lift_report(engine: Engine, account: Account, asked: Asked, now_s: int) -> LiftReport:
-    """Per experiment and campaign, in their order; `now_s` (Unix seconds) ends it where
-    `asked.until` does not. No rows when nobody was held out or shown anything for an experiment."""
+def lift_report(
+    engine: Engine, account: Account, rates: Rates, asked: Asked, now_s: int
+) -> LiftReport:
+    """Per experiment and campaign, in their order, as known at `now_s` (Unix seconds). No rows when
+    nobody was held out or shown anything for an experiment."""
     since, until = bounds(account, asked.since, asked.until)
     end = now_s if until is None else min(until, now_s)
+    spans = list(rates.spans())
     found = engine.query(
         _text(),
         {
@@ -122,7 +127,13 @@ def lift_report(engine: Engine, account: Account, asked: Asked, now_s: int) -> L
             "window_s": asked.window_days * _DAY_S,
             "since": since,
             "until": end,
-            "currency": account.currency,
+            "now": now_s,
+            "zone": account.time_zone,
+            "rate_currencies": [span.currency for span in spans],
+            "rate_firsts": [span.first for span in spans],
+            "rate_lasts": [span.last for span in spans],
+            # As text: a list of decimals would take the scale of its first.
+            "rates": [f"{span.rate:f}" for span in spans],
         },
     )
     arms = groupby(found, lambda row: (row["experiment"], row["campaign_id"]))
@@ -152,7 +163,7 @@ class Sums(msgspec.Struct):
     conversions_squared: int = 0
     value: Decimal = Decimal(0)
     value_squared: Decimal = Decimal(0)
-    other_currencies: int = 0
+    without_rate: int = 0
     in_both: int = 0
     still_open: int = 0
     lately: int = 0
@@ -186,7 +197,8 @@ class Sums(msgspec.Struct):
 def judge(
     asked: Asked, experiment: str, campaign_id: str | None, held_out: Sums, shown: Sums, end: int
 ) -> LiftRow:
-    """The row that the sums of two arms make; `end` (Unix seconds) is when they end."""
+    """The row that the sums of two arms make; `end` (Unix seconds) is when
+    opportunities end."""
     persons = held_out.persons + shown.persons
     row = LiftRow(
         experiment,
@@ -195,19 +207,20 @@ def judge(
         shown.arm,
         held_out.in_both + shown.in_both,
         held_out.still_open + shown.still_open,
-        held_out.other_currencies + shown.other_currencies,
+        held_out.without_rate + shown.without_rate,
         None,
         "not enough data",
         "",
     )
-    if asked.share is not None and persons:
-        row.mismatch = mismatch(held_out.persons, shown.persons, asked.share)
+    if asked.holdout is not None and persons:
+        row.mismatch = mismatch(held_out.persons, shown.persons, asked.holdout)
         if row.mismatch.is_mismatch:
             row.verdict = "mismatched"
+            times = 1 / max(row.mismatch.p_value, 1e-12)
             row.reason = (
-                f"{row.mismatch.share:.2%} are held out, not {asked.share:.2%}: chance alone does "
-                f"so once in {1 / max(row.mismatch.p_value, 1e-12):,.0f} times. The arms differ by "
-                "more than the ads; look for opportunities that are not logged in one of them."
+                f"{row.mismatch.share:.2%} are held out, not {asked.holdout:.2%}: chance alone "
+                f"does so once in {times:,.0f} times. The arms differ by more than the "
+                "ads; look for opportunities that are not logged in one of them."
             )
             return row
     if min(held_out.converters, shown.converters) < CONVERTERS_MIN:

@@ -53,7 +53,7 @@ PARTS = "multipart/form-data"
 
 _QUESTION = ("account", "pixel", "since", "until")
 _ORDERS = ("account", "since", "until")
-_LIFT = ("experiment", "campaign_id", "lift_level", "event_name", "window_days", "share", "lift")
+_LIFT = ("experiment", "campaign_id", "lift_level", "event_name", "window_days", "holdout", "lift")
 _HIT = ("id", "ev", "eid", "ts", "dl", "rl", "ec", "fbp", "fbc", "dpo", "es")
 _SCRIPT = "text/javascript; charset=utf-8"
 _DOOR = (400, 401, 413, 415, 503)

@@ -82,8 +82,10 @@ PARAMETERS: dict[str, Any] = {
         "Days from the first opportunity.",
         {"type": "integer", "minimum": 1, "maximum": WINDOW_DAYS_MAX},
     ),
-    "share": _query(
-        "share", "What was to be held out.", {"type": "number", "minimum": 0.001, "maximum": 0.999}
+    "holdout": _query(
+        "holdout",
+        "What was to be held out.",
+        {"type": "number", "minimum": 0.001, "maximum": 0.999},
     ),
     "lift": _query(
         "lift", "For which persons are told.", {"type": "number", "minimum": 0.001, "maximum": 100}

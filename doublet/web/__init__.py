@@ -62,7 +62,7 @@ def create_app(
             *chart.routes(door, catalog, engine),
             *explain.routes(door, catalog, engine, outlook),
             *leads.routes(door, catalog, engine),
-            *lift.routes(door, catalog, engine),
+            *lift.routes(door, catalog, engine, rates),
             *orders.routes(door, catalog, engine, rates),
             *known_ads.routes(door, catalog, engine),
             *coverage.routes(door, catalog, engine),

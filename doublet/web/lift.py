@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +13,15 @@ from starlette.routing import Route
 
 from doublet.catalog import Catalog
 from doublet.engine import Engine
-from doublet.lift.report import LIFT_WANTED, WINDOW_DAYS, WINDOW_DAYS_MAX, Asked, lift_report
+from doublet.lift.report import (
+    LIFT_WANTED,
+    WINDOW_DAYS,
+    WINDOW_DAYS_MAX,
+    Asked,
+    LiftReport,
+    lift_report,
+)
+from doublet.rates import load_rates
 from doublet.refusal import Reason, Refusal
 from doublet.web.access import Access
 from doublet.web.parameters import read_choice, read_question
@@ -21,8 +30,9 @@ from doublet.web.refused import Refused
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def routes(door: Access, catalog: Catalog, engine: Engine) -> list[Route]:
-    """`/lift.json`, for whom the account's token or the operator's key lets in."""
+def routes(door: Access, catalog: Catalog, engine: Engine, rates: Path) -> list[Route]:
+    """`/lift.json`, for whom the account's token or the operator's key lets in; `rates` is the
+    folder of exchange rates."""
 
     async def answer(request: Request) -> Response:
         question = await read_question(request, await door.admit(request), catalog)
@@ -38,11 +48,16 @@ def routes(door: Access, catalog: Catalog, engine: Engine) -> list[Route]:
             window_days=_days(request),
             since=question.since,
             until=question.until,
-            share=_number(request, "share", 0.001, 0.999),
+            holdout=_number(request, "holdout", 0.001, 0.999),
             lift=_number(request, "lift", 0.001, 100) or LIFT_WANTED,
         )
-        now_s = int(time.time())
-        report = await run_in_threadpool(lift_report, engine, question.account, asked, now_s)
+
+        def read() -> LiftReport:
+            account = question.account
+            known = load_rates(rates, account.account_id, account.currency)
+            return lift_report(engine, account, known, asked, int(time.time()))
+
+        report = await run_in_threadpool(read)
         return Response(_encode(report), media_type="application/json")
 
     return [Route("/lift.json", answer)]
