@@ -71,6 +71,15 @@ def take_rows(tx: Transaction, names: Tables, table: Table, batch: list[File]) -
     tx.run(f"insert into {names.ads} {model_sql('ads')}")
 
 
+def retake_decisions(engine: Engine, lake: Lake) -> None:
+    """Take in all decisions again, whose rows have changed in the lake."""
+    lake.update()
+    files = lake.decisions.files()
+    if files:
+        with engine.transaction() as tx:
+            touching.take_decisions(tx, LIVE, lake.decisions, files)
+
+
 def forget_touches(engine: Engine, lake: Lake, places: Sequence[tuple[int, int]]) -> None:
     """Make anew what was made of the ad touches at these places (log slot and offset), whose rows
     have changed in the lake, or are gone from it; in one transaction."""

@@ -126,15 +126,21 @@ def take_decisions(tx: Transaction, names: Tables, table: Table, batch: Sequence
         "where old.account_id = new.account_id and old.decision_id = new.decision_id"
     )
     tx.run(f"insert into {names.decisions} select * from new_decisions")
-    tx.run("create or replace temp table touched_records as select * from touched_records limit 0")
-    tx.run("create or replace temp table new_records as select * from new_records limit 0")
+    # No record is touched; in a process that has just begun there are no tables to say so.
+    tx.run(
+        f"create or replace temp table touched_records as select {_RECORD} "
+        f"from {names.record_profiles} limit 0"
+    )
+    tx.run(
+        "create or replace temp table new_records as "
+        f"select *, cast([] as varchar[]) as identifiers from {names.record_profiles} limit 0"
+    )
     tx.run(
         "create or replace temp table decided as select distinct person_id "
         f"from {names.identifiers} where identifier_key in (select identifier_a_key "
         "from new_decisions union all select identifier_b_key from new_decisions)"
     )
     persons.replace_records(tx, names, decided=True)
-    tx.run("create or replace temp table new_touches as select * from new_touches limit 0")
     _follow(tx, names)
 
 

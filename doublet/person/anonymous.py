@@ -89,6 +89,14 @@ def anonymous_record(record: bytes, bonds: Mapping[str, str] | None = None) -> b
     raise AssertionError("a record without its parts is shorter than with them")
 
 
+def anonymous_decision(record: bytes) -> bytes:
+    """The log's record of a decision without whom it is about; it no longer stands."""
+    kept = dict(_raw_object(record))
+    kept |= {"identifier_a": _raw(b'"erased="'), "identifier_b": _raw(b'"erased="')}
+    kept |= {"reason": _raw(b'""'), "is_revoked": _raw(b"true")}
+    return msgspec.json.encode(kept)
+
+
 _TOUCH_GONE = ("user_data", "click_id")
 
 

@@ -15,7 +15,7 @@ from doublet.engine.duckdb import DuckDBEngine
 from doublet.errors import OperatorError
 from doublet.lake import Lake
 from doublet.log.disk import DiskLog
-from doublet.models.ads import forget_touches
+from doublet.models.ads import forget_touches, retake_decisions
 from doublet.person.bonds import find_bonds
 from doublet.person.erasures import Erasure, Erasures
 from doublet.person.find import Found, Place, Records, find, resolve
@@ -135,12 +135,15 @@ class Eraser:
         bonds = find_bonds(self._engine, digests, erasure.account_id, erasure.copies)
         copies = sorted(bonds.keys() | set(erasure.copies))
         texts = texts_of(found.identifiers)
+        decisions = self._rewriter.decisions_about(
+            self._lake.decisions, erasure.account_id, found.identifiers
+        )
         for tell in self.on_erasing:
             tell(erasure.account_id, copies, found.identifiers)
         rewrite_log(
             self._log,
             erasure.account_id,
-            [*copies, *erasure.refused, *erasure.touches],
+            [*copies, *erasure.refused, *erasure.touches, *decisions],
             bonds,
             found.identifiers,
             texts,
@@ -155,9 +158,14 @@ class Eraser:
         erasure.erased_touches += self._rewriter.touches(
             self._lake.ad_touches, erasure.touches, partial(models.adopt, self._engine)
         )
+        self._rewriter.decisions(
+            self._lake.decisions, decisions, partial(models.adopt, self._engine)
+        )
         with self._turn:
             models.forget(self._engine, self._lake, self._rules, copies)
             forget_touches(self._engine, self._lake, erasure.touches)
+            if decisions:
+                retake_decisions(self._engine, self._lake)
         for tell in self.on_erasing:
             tell(erasure.account_id, copies, found.identifiers)
 

@@ -19,6 +19,7 @@ from doublet.normalize import HASHED_KEYS, PLAIN_KEYS
 from doublet.person.anonymous import (
     ERASED,
     anonymous_custom_data,
+    anonymous_decision,
     anonymous_payload,
     anonymous_record,
     anonymous_touch,
@@ -66,6 +67,8 @@ def rewrite_log(
             return _anonymous_refused(record, identifiers, texts)
         if b'"record_type":"ad_touch"' in record[:200]:
             return anonymous_touch(record)
+        if b'"record_type":"decision"' in record[:200]:
+            return anonymous_decision(record)
         offset = int(record[record.index(b":") + 1 : record.index(b",")])
         return anonymous_record(record, bonds.get((slot, offset)))
 
@@ -176,6 +179,36 @@ class Rewriter:
             "flags": f"list_append(coalesce(lake_rows.flags, []), '{ERASED}')",
         }
         return self._rewrite(table, wanted, ("account_id",), tuple, gone, on_replaced)
+
+    def decisions(self, table: Table, places: Collection[Place], on_replaced: OnReplaced) -> int:
+        """Make decisions say of nobody; how many there were that did."""
+        self._note(places)
+        wanted = (
+            "select log_slot, log_offset, account_id from read_parquet($paths) "
+            "semi join person_places using (log_slot, log_offset) "
+            f"where identifier_a <> '{ERASED}='"
+        )
+        gone = {
+            "identifier_a": f"'{ERASED}='",
+            "identifier_b": f"'{ERASED}='",
+            "reason": "''",
+            "is_revoked": "true",
+        }
+        return self._rewrite(table, wanted, ("account_id",), tuple, gone, on_replaced)
+
+    def decisions_about(self, table: Table, account_id: str, identifiers: Set[str]) -> list[Place]:
+        """Where the decisions of an account lie that name one of these identifiers."""
+        with self._turn:
+            table.update()
+            paths = [file.path for file in table.files()]
+        if not paths:
+            return []
+        return self._connection.execute(
+            "select log_slot, log_offset from read_parquet($paths) "
+            "where account_id = $account_id and (list_contains($identifiers, identifier_a) "
+            "or list_contains($identifiers, identifier_b)) order by all",
+            {"paths": paths, "account_id": account_id, "identifiers": sorted(identifiers)},
+        ).fetchall()
 
     def _note(self, places: Collection[Place]) -> None:
         self._connection.execute(

@@ -79,6 +79,21 @@ def test_a_person_is_shown_parted_and_joined_again_by_a_server(
     assert 1 == len(ask(server, "/v1/person/show", who).json()["persons"])
 
 
+def test_who_is_erased_is_in_no_decision(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server:
+        send(server, em="ann@example.com", fbp="fb.1.1700000000000.78")
+        send(server, em="eva@example.com", fbp="fb.1.1700000000000.78")
+        sisters = ("em=ann@example.com", "em=eva@example.com")
+        server.run("person", "unmerge", *sisters, "--reason=Ann is no Eva")
+        server.run("refresh")
+        server.run("person", "erase", "--email=ann@example.com")
+        (decision,) = server.run("person", "decisions")
+        assert ("", True) == (decision["reason"], decision["is_revoked"])
+    trace = sha256("ann@example.com").encode()
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and trace in path.read_bytes()]
+    assert [] == left
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -149,6 +149,18 @@ def test_a_decision_parts_persons_for_good_and_can_be_revoked(tmp_path: Path) ->
     pipeline.close()
 
 
+def test_a_decision_may_be_the_first_that_a_process_hears_of(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    pipeline.append([make("Lead", 0, em=em("ann") + em("bea"))])
+    pipeline.refresh()
+    pipeline.close()
+    again = Pipeline(tmp_path)
+    again.append([decide(f"em={em('ann')[0]}", f"em={em('bea')[0]}", DAY)])
+    again.refresh()
+    assert 2 == len({row["root_id"] for row in again.table("persons", "person_id")})
+    again.close()
+
+
 def story(seed: int) -> list[bytes]:
     """Events and ad touches of some people who share browsers now and then."""
     chance = random.Random(seed)
