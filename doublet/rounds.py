@@ -386,8 +386,10 @@ class Rounds:
     def _erase(self) -> None:
         while not self._stop.is_set():
             self._erasing_problem = self._attempt(self._freshener.erase)
-            # Also without being asked: what failed is tried again, and late records may have come.
-            self._freshener.is_asked.wait(_ERASE_AGAIN_S)
+            # Erasing forgets that it was asked, and with it what `stop` has just said.
+            if not self._stop.is_set():
+                # Also without being asked: what failed is tried again, and late records may come.
+                self._freshener.is_asked.wait(_ERASE_AGAIN_S)
 
     @staticmethod
     def _attempt(work: Callable[[], object]) -> str:

@@ -44,8 +44,11 @@ def test_no_route_shows_rows_of_another_account(filled: Site) -> None:
             headers = {"authorization": f"Bearer {token}"} if token else {}
             answer = filled.client.request(method, path + query, headers=headers)
             asked = query.partition("=")[2]
-            # What was asked for may be named when it is refused, but not in an answer.
+            # What was asked for may be named when it is refused, but not in an answer, save by the
+            # report that says at its head what it is about.
             shown = answer.text.replace(asked, "") if answer.status_code >= 400 else answer.text
+            if path == "/lift.json":
+                shown = shown.replace(f'{{"event_name":"{asked}"', "", 1)
             called_with = (method, path, query, token, answer.status_code)
             assert answer.status_code < 500, called_with
             assert not [text for text in secrets if text in shown], called_with
