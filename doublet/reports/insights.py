@@ -21,6 +21,7 @@ from doublet.reports.ad_objects import Parents
 from doublet.reports.custom import with_custom_conversions
 from doublet.reports.insights_delivery import Find, add_delivery, known
 from doublet.reports.insights_rows import (
+    ALL,
     FIRST,
     LEVELS,
     InsightsRow,
@@ -41,6 +42,9 @@ _IN_WINDOWS = {
     5: ("1d_view",),
 }
 """Which windows a bucket of insights.sql is in."""
+
+KeysOf = Mapping[int, Sequence[str]]
+"""The keys of results that conversions in a bucket count under."""
 
 
 def insights(
@@ -69,9 +73,9 @@ def insights(
             for each in custom_conversions
             if each.default_value
         }
-        for ends, first in _countings(rules, question):
+        for keys_of, first in _countings(rules, question):
             rows = _results(engine, rules, question, parameters, custom_conversions, first)
-            _tally(found.row, rows, rules, rates, defaults, ends)
+            _tally(found.row, rows, rates, defaults, keys_of)
     if question.delivery or question.reach:
         add_delivery(engine, account, question, parameters, parts, rates, found.row)
     return sorted(found.rows.values(), key=_order)
@@ -112,13 +116,25 @@ def _order(row: InsightsRow) -> tuple[Any, ...]:
     return tuple((part is not None, part) for part in row.place)
 
 
-def _countings(rules: ReportRules, question: Question) -> list[tuple[tuple[str, ...], bool]]:
-    """The ways to count, and the ends of the keys that each makes."""
+def _countings(rules: ReportRules, question: Question) -> list[tuple[KeysOf, bool]]:
+    """The ways to count, and the keys that each makes of a bucket."""
     own = rules.count == "first"
-    ends: dict[bool, tuple[str, ...]] = {own: ("",)}
-    for end in question.counts:
-        ends[end == FIRST] = (*ends.get(end == FIRST, ()), end)
-    return [(made, first) for first, made in ends.items()]
+    credited, wanted = _credited(rules), {"value", *question.windows}
+    found: list[tuple[KeysOf, bool]] = []
+    for first, end in ((False, ALL), (True, FIRST)):
+        ends = ("", end) if first == own else (end,)
+        keys_of = {
+            bucket: [
+                key
+                for end in ends
+                for name in (*windows, *(("value",) if bucket in credited else ()))
+                if (key := name + end) in wanted
+            ]
+            for bucket, windows in _IN_WINDOWS.items()
+        }
+        if first == own or any(keys_of.values()):
+            found.append((keys_of, first))
+    return found
 
 
 def _parameters(account: Account, question: Question, parts: Sequence[Span]) -> dict[str, Any]:
@@ -166,22 +182,13 @@ def _results(
 def _tally(
     find: Find,
     found: Iterable[Mapping[str, Any]],
-    rules: ReportRules,
     rates: Mapping[str | None, Decimal],
     defaults: Mapping[str | None, Decimal],
-    ends: tuple[str, ...],
+    keys_of: KeysOf,
 ) -> None:
-    credited = _credited(rules)
-    keys_of = {
-        bucket: [
-            key + end
-            for end in ends
-            for key in (*windows, *(("value",) if bucket in credited else ()))
-        ]
-        for bucket, windows in _IN_WINDOWS.items()
-    }
     for each in found:
-        if (row := find(each)) is None:
+        keys = keys_of[each["bucket"]]
+        if not keys or (row := find(each)) is None:
             continue
         custom_id = each["custom_id"]
         kind = Kind("" if custom_id else each["event_name"], custom_id, each["channel"])
@@ -189,7 +196,7 @@ def _tally(
         value = (each["value"] or 0) * rates.get(each["currency"], Decimal(0))
         value += each["unvalued"] * defaults.get(custom_id, 0)
         events, person_id = each["events"], each["person_id"]
-        for key in keys_of[each["bucket"]]:
+        for key in keys:
             tally = results.get(key)
             results[key] = tally.plus(events, value) if tally else Tally(events, value)
             if person_id is not None:

@@ -39,8 +39,8 @@ class Question(NamedTuple):
     reach: bool = False
     results: bool = True
     persons: bool = False
-    counts: tuple[str, ...] = ()
-    """Which ends of keys are needed besides the account's own way of counting: ALL, FIRST."""
+    windows: Sequence[str] = WINDOWS
+    """Which keys of results are needed besides `value`."""
 
 
 class Kind(NamedTuple):

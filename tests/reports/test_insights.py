@@ -21,6 +21,7 @@ from doublet.reports.insights_rows import (
     ALL,
     FIRST,
     LEVELS,
+    WINDOWS,
     InsightsRow,
     Kind,
     Place,
@@ -147,11 +148,11 @@ def test_only_the_first_after_a_touch_may_count(engine: DuckDBEngine) -> None:
     ]
     insert(engine, "conversions", rows)
     lead = Kind("Lead", None, "web")
-    (row,) = ask(engine, counts=(FIRST,))
+    (row,) = ask(engine, windows=(f"value{FIRST}",))
     # The first purchase after click 7 was a day before the period.
     assert (2, 1) == tuple(row.results[PURCHASE][f"value{end}"].conversions for end in ("", FIRST))
     assert (2, 1) == tuple(row.results[lead][f"value{end}"].conversions for end in ("", FIRST))
-    (row,) = ask(engine, ReportRules(count="first"), counts=(ALL,))
+    (row,) = ask(engine, ReportRules(count="first"), windows=(f"value{ALL}",))
     assert (1, 2) == tuple(row.results[lead][f"value{end}"].conversions for end in ("", ALL))
 
 
@@ -469,15 +470,16 @@ def test_totals_are_sums_at_every_level_and_value_is_its_parts(
             **{str(kind): results for kind, results in whole.results.items()},
         }
 
-    counts = (ALL, FIRST)
-    account = total(ask(engine, rules, counts=counts))
+    ends = ("", ALL, FIRST)
+    windows = [f"{name}{end}" for name in ("value", *WINDOWS) for end in ends]
+    account = total(ask(engine, rules, windows=windows))
     for level in LEVELS:
         for periods in ([PERIOD], steps(PERIOD, increment)):
-            found = ask(engine, rules, periods=periods, level=level, counts=counts)
+            found = ask(engine, rules, periods=periods, level=level, windows=windows)
             assert account == total(found)
             for row in found:
                 for results in row.results.values():
-                    for end in ("", ALL, FIRST):
+                    for end in ends:
                         parts = Tally()
                         for window in _parts(rules):
                             parts = parts.plus(*results.get(f"{window}{end}", Tally()))

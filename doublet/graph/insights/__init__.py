@@ -27,7 +27,6 @@ from doublet.graph.insights.row import (
     Figures,
     graph_row,
     has_happened,
-    key_ends,
 )
 from doublet.graph.question import Question, Row
 from doublet.reports.ad_objects import ad_names
@@ -135,7 +134,7 @@ def _wanted(asked: Asked, target: Target) -> Wanted:
         reach=bool(names & REACH_FIELDS),
         results=has_results,
         persons=bool(names & UNIQUE_FIELDS),
-        counts=tuple(sorted(key_ends(asked.windows))),
+        windows=asked.windows,
         **ids,
     )
 

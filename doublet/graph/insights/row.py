@@ -9,7 +9,7 @@ from typing import Any
 from doublet.catalog import Account, ReportRules
 from doublet.graph.insights.names import BREAKDOWNS
 from doublet.reports.actions import action_types
-from doublet.reports.insights_rows import ALL, FIRST, InsightsRow, Tally
+from doublet.reports.insights_rows import InsightsRow, Tally
 from doublet.reports.periods import Period
 
 RESULT_FIELDS = frozenset(
@@ -48,6 +48,8 @@ _PLACES = Decimal("0.000001")
 
 Types = dict[str, dict[str, Tally]]
 """Tallies by action type and key."""
+Numbers = dict[str, Mapping[str, Decimal | int | None]]
+"""Numbers by action type and key."""
 
 
 def as_text(number: Decimal | int) -> str:
@@ -81,7 +83,9 @@ class Figures:
             self._types = {}
             for kind, results in self.row.results.items():
                 for name in action_types(kind.event_name, kind.channel, kind.custom_id):
-                    mine = self._types.setdefault(name, {})
+                    if (mine := self._types.get(name)) is None:
+                        self._types[name] = dict(results)
+                        continue
                     for key, tally in results.items():
                         mine[key] = mine.get(key, Tally()).plus(*tally)
         return self._types
@@ -143,8 +147,8 @@ class Figures:
         return _ratio(self.row.spend, count)
 
 
-def _ratio(part: Decimal | None, whole: Decimal | None) -> Decimal | None:
-    return None if part is None or not whole else _EXACT.divide(part, whole)
+def _ratio(part: Decimal | None, whole: Decimal | int | None) -> Decimal | None:
+    return None if part is None or not whole else _EXACT.divide(part, Decimal(whole))
 
 
 def _times(number: Decimal | None, factor: int) -> Decimal | None:
@@ -224,19 +228,17 @@ def _entries(figures: Figures, field: str, windows: Sequence[str]) -> list[dict[
     return entries
 
 
-def _numbers(figures: Figures, field: str) -> dict[str, dict[str, Decimal | None]]:
+def _numbers(figures: Figures, field: str) -> Numbers:
     """The numbers of a list, by action type and key."""
-    found: dict[str, dict[str, Decimal | None]] = {}
+    found: Numbers = {}
     if field in UNIQUE_FIELDS:
-        for name, persons in figures.persons.items():
-            found[name] = {key: Decimal(number) for key, number in persons.items()}
-    else:
-        is_value = field in ("action_values", "conversion_values")
+        found.update(figures.persons)
+    elif field in ("action_values", "conversion_values"):
         for name, tallies in figures.types.items():
-            found[name] = {
-                key: tally.value if is_value else Decimal(tally.conversions)
-                for key, tally in tallies.items()
-            }
+            found[name] = {key: tally.value for key, tally in tallies.items()}
+    else:
+        for name, tallies in figures.types.items():
+            found[name] = {key: tally.conversions for key, tally in tallies.items()}
     if field.startswith("cost_per_"):
         spend = figures.row.spend
         return {
@@ -247,18 +249,13 @@ def _numbers(figures: Figures, field: str) -> dict[str, dict[str, Decimal | None
 
 
 def _entry(
-    action_type: str, numbers: Mapping[str, Decimal | None], windows: Sequence[str]
+    action_type: str, numbers: Mapping[str, Decimal | int | None], windows: Sequence[str]
 ) -> list[dict[str, str]]:
     """The entry of an action type, with the keys that are not zero; none where all are."""
     keys = ("value", *windows)
     known = {key: numbers.get(key) for key in keys}
     shown = {key: as_text(number) for key, number in known.items() if number}
     return [{"action_type": action_type, **shown}] if shown else []
-
-
-def key_ends(windows: Iterable[str]) -> set[str]:
-    """The ends of keys that are asked for beside the account's own way of counting."""
-    return {end for end in (ALL, FIRST) if any(window.endswith(end) for window in windows)}
 
 
 def has_happened(figures: Figures, windows: Sequence[str]) -> bool:
