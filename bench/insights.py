@@ -166,7 +166,7 @@ def run(folder: Path, conversions: int, touches: int, times: int) -> dict[str, A
     say(f"{conversions:,} conversions, {touches:,} touches …")
     fill(engine, account, conversions, touches)
     engine.checkpoint()
-    insights = Insights(catalog, engine)
+    insights = Insights(catalog, engine, settings.rates_folder)
     found: dict[str, Any] = {"conversions": conversions, "touches": touches, "questions": []}
     figures: dict[str, list[float]] = {}
     for source in ("log", "platform"):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from doublet.ask import ask_worker, own_engine
-from doublet.catalog import Account
+from doublet.catalog import Account, Catalog
 from doublet.rates import load_rates
 from doublet.reports.asked import Asked, parameters
 from doublet.reports.registry import REPORTS
@@ -22,5 +22,6 @@ def read_report(settings: Settings, account: Account, name: str, asked: Asked) -
     if answer is not None:
         return msgspec.json.decode(answer, type=report.answer)
     rates = load_rates(settings.rates_folder, account.account_id, account.currency)
+    rules = Catalog(settings.catalog_url).reporting.rules(account.account_id)
     with own_engine(settings) as engine:
-        return report.make(engine, account, rates, asked)
+        return report.make(engine, account, rates, asked.under(rules))

@@ -88,37 +88,3 @@ def _domain(text: str) -> str:
 
 
 _is_domain = re.compile(r"(\*\.)?[\w-]{1,63}(\.[\w-]{1,63})*", re.ASCII).fullmatch
-
-
-_is_part = re.compile(r"(1|7|28)d_(click|ev|view)", re.ASCII).fullmatch
-_DAYS = {"click": (1, 7, 28), "ev": (1,), "view": (1,)}
-
-
-def check_attribution(text: str) -> dict[str, int]:
-    """The days of each kind of touch, of an attribution setting such as `7d_click,1d_ev,1d_view`; 0
-    for a kind that is not named. Raises OperatorError for what is none."""
-    days = dict.fromkeys(_DAYS, 0)
-    for part in filter(None, (each.strip() for each in text.split(","))):
-        found = _is_part(part)
-        if not found or int(found[1]) not in _DAYS[found[2]] or days[found[2]]:
-            raise OperatorError(
-                f"{text!r} is no attribution setting.",
-                "Name one of 1d_click, 7d_click, 28d_click, and 1d_ev and 1d_view or not, "
-                "e.g. 7d_click,1d_ev,1d_view.",
-            )
-        days[found[2]] = int(found[1])
-    return days
-
-
-_is_rate = re.compile(r"[0-9]{1,9}([.][0-9]{1,12})?", re.ASCII).fullmatch
-
-
-def check_rate(text: str) -> tuple[str, str]:
-    """A currency and what one unit of it is worth, of a text such as `USD=0.92`; nothing behind the
-    sign means that it is not known. Raises OperatorError for what is no rate."""
-    code, sign, rate = text.partition("=")
-    if not sign or (rate and (not _is_rate(rate) or not rate.strip("0."))):
-        raise OperatorError(
-            f"{text!r} is no rate of a currency.", "Write what one unit is worth, e.g. USD=0.92."
-        )
-    return check_currency(code), rate

@@ -159,7 +159,7 @@ def application(
         *_operator_routes(freshener, key),
         *person_routes(door, catalog, freshener),
         *persons_routes(door, catalog, freshener.engine, decide),
-        *graph_routes(catalog, freshener.engine, settings.url),
+        *graph_routes(catalog, freshener.engine, settings.url, settings.rates_folder),
         *live_routes(door, catalog, feed),
         Route("/openapi.json", describe),
         *refusal_routes(door, catalog, freshener.refusals),

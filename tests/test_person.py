@@ -40,9 +40,8 @@ from doublet.person.anonymous import anonymous_record
 from doublet.person.find import resolve
 from doublet.person.identifiers import STRONG_KEYS, Digests, kind_of
 from doublet.person.rewrite import Rewriter
-from doublet.processes import make_data_folders
 from doublet.refusal import Reason, Refusal
-from doublet.rounds import Freshener, Rounds
+from doublet.rounds import Freshener
 from doublet.settings import Settings
 from tests import person
 from tests.factories import ACCOUNT, HOUR, NOON, PIXEL, Pipeline, make_event, make_record, sha256
@@ -208,33 +207,6 @@ def test_an_erasure_goes_on_where_kill_9_left_it(tmp_path: Path, moment: str) ->
         assert sent == server.overview()["Search"]["events"]
         assert 0 == server.stop(signal.SIGTERM)
     assert [] == traces(data)
-
-
-def test_rounds_end_at_once_though_an_erasure_has_just_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = Settings(data=tmp_path)
-    make_data_folders(settings)
-    freshener = Freshener(settings)
-    rounds = Rounds(freshener, settings)
-    begun, told = threading.Event(), threading.Event()
-    erase = freshener.erase
-
-    def erase_late() -> int:
-        begun.set()
-        told.wait(30)
-        return erase()
-
-    monkeypatch.setattr(freshener, "erase", erase_late)
-    rounds.start()
-    assert begun.wait(30)
-    stopping = threading.Thread(target=rounds.stop)
-    stopping.start()
-    assert freshener.is_asked.wait(30), "the thread is told that it ends"
-    told.set()
-    stopping.join(20)
-    assert not stopping.is_alive(), "it waits for the next time, 30 s later"
-    freshener.close()
 
 
 def by_hand(data: Path, backup: Path) -> None:

@@ -1,20 +1,39 @@
-"""The worker's rounds: what they tell of themselves."""
+"""The worker's rounds: how they end."""
 
 from __future__ import annotations
 
-import logging
+import threading
+from pathlib import Path
 
 import pytest
 
-from doublet.rounds import CatchingUp
+from doublet.processes import make_data_folders
+from doublet.rounds import Freshener, Rounds
+from doublet.settings import Settings
 
 
-def test_a_long_round_says_how_far_it_is_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
-    clock = [0.0]
-    progress = CatchingUp(lambda: 500, lambda: clock[0])
-    with caplog.at_level(logging.INFO, "doublet.rounds"):
-        for seconds, rows in ((1, 100), (4, 100), (2, 50), (3, 150)):
-            clock[0] += seconds
-            progress.tell("modelled", rows)
-    expected = "catching-up loaded=0 modelled={} of=500"
-    assert [expected.format(200), expected.format(400)] == caplog.messages
+def test_rounds_end_at_once_though_an_erasure_has_just_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data=tmp_path)
+    make_data_folders(settings)
+    freshener = Freshener(settings)
+    rounds = Rounds(freshener, settings)
+    begun, told = threading.Event(), threading.Event()
+    erase = freshener.erase
+
+    def erase_late() -> int:
+        begun.set()
+        told.wait(30)
+        return erase()
+
+    monkeypatch.setattr(freshener, "erase", erase_late)
+    rounds.start()
+    assert begun.wait(30)
+    stopping = threading.Thread(target=rounds.stop)
+    stopping.start()
+    assert freshener.is_asked.wait(30), "the thread is told that it ends"
+    told.set()
+    stopping.join(20)
+    assert not stopping.is_alive(), "it waits for the next time, 30 s later"
+    freshener.close()

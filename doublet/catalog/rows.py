@@ -23,15 +23,13 @@ class ReportRules(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
     A click within `click_days` (0, 1, 7, 28) wins, otherwise an engaged view within
     `engaged_view_days` (0, 1), otherwise a view within `view_days` (0, 1); 0 is never. `count` says
     whether all conversions count or only the first after each touch. `conversions` names the events
-    that count; empty: all that are stored as conversions. `rates` tells how much of the account's
-    currency one unit of another is worth, as decimal numbers."""
+    that count; empty: all that are stored as conversions."""
 
     click_days: int = 7
     engaged_view_days: int = 1
     view_days: int = 1
     count: Literal["all", "first"] = "all"
     conversions: tuple[str, ...] = ()
-    rates: dict[str, str] = {}
 
 
 class CustomConversion(msgspec.Struct, frozen=True):

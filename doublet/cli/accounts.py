@@ -81,10 +81,6 @@ def account_edit(
         list[str] | None,
         typer.Option(help="Event that counts as a conversion; again for more, empty: all."),
     ] = None,
-    rate: Annotated[
-        list[str] | None,
-        typer.Option(help="Worth of another currency, USD=0.92; again for more."),
-    ] = None,
     data: Data = None,
     as_json: AsJson = False,
     pairs: SetOption = None,
@@ -93,6 +89,8 @@ def account_edit(
 
     Example: doublet account edit "Corner Shop" --time-zone Europe/Berlin
     """
+    from doublet.reports.asked import Setting
+
     catalog = open_catalog(read_kept_settings(data, pairs))
     secret = read_secret(app_secret_file) if app_secret_file is not None else None
     changed = catalog.edit_account(
@@ -103,7 +101,7 @@ def account_edit(
         app_secret=secret,
     )
     rules = _changed_rules(
-        catalog.reporting.rules(changed.account_id), attribution, count, conversion, rate
+        catalog.reporting.rules(changed.account_id), attribution, count, conversion
     )
     catalog.reporting.save_rules(changed.account_id, rules)
     row = {
@@ -111,18 +109,9 @@ def account_edit(
         "name": changed.name,
         "time_zone": changed.time_zone,
         "currency": changed.currency,
-        "attribution": ",".join(
-            f"{days}d_{kind}"
-            for days, kind in (
-                (rules.click_days, "click"),
-                (rules.engaged_view_days, "ev"),
-                (rules.view_days, "view"),
-            )
-            if days
-        ),
+        "attribution": str(Setting.of(rules)),
         "count": rules.count,
         "conversions": ", ".join(rules.conversions),
-        "rates": ", ".join(f"{code}={worth}" for code, worth in rules.rates.items()),
     }
     print_json(row) if as_json else print_rows([row], as_json)
 
@@ -132,28 +121,17 @@ def _changed_rules(
     attribution: str | None,
     count: Literal["all", "first"] | None,
     conversions: list[str] | None,
-    rates: list[str] | None,
 ) -> ReportRules:
     """The rules with what is not None in place of what was."""
-    from doublet.entries import check_attribution, check_rate
+    from doublet.reports.asked import Setting
 
     if attribution is not None:
-        days = check_attribution(attribution)
-        rules = msgspec.structs.replace(
-            rules,
-            click_days=days["click"],
-            engaged_view_days=days["ev"],
-            view_days=days["view"],
-        )
+        rules = msgspec.structs.replace(rules, **Setting.read(attribution)._asdict())
     if count is not None:
         rules = msgspec.structs.replace(rules, count=count)
     if conversions is not None:
         names = tuple(dict.fromkeys(filter(None, conversions)))
         rules = msgspec.structs.replace(rules, conversions=names)
-    if rates is not None:
-        known = {**rules.rates, **dict(map(check_rate, rates))}
-        rates_left = {code: worth for code, worth in known.items() if worth}
-        rules = msgspec.structs.replace(rules, rates=rates_left)
     return rules
 
 

@@ -36,20 +36,31 @@ if TYPE_CHECKING:
 
 EventNames = Annotated[
     list[str] | None,
-    typer.Option("--event-name", help="Which events are conversions; may be repeated."),
+    typer.Option(
+        "--event-name", help="Which events are conversions; may be repeated; as the account says."
+    ),
 ]
 Steps = Annotated[
     list[str] | None, typer.Option("--event-name", help="The steps in order; repeat it.")
 ]
 First = Annotated[
-    bool, typer.Option("--first", help="Only a person's first conversion after each touch.")
+    bool | None,
+    typer.Option(
+        "--first/--all",
+        help="Only a person's first conversion after each touch, or all; as the account says.",
+        show_default=False,
+    ),
 ]
 LevelOption = Annotated[
     Literal["account", "channel", "campaign", "adset", "ad"],
     typer.Option("--level", help="What has a row of its own."),
 ]
 SettingOption = Annotated[
-    str, typer.Option("--setting", help="How long clicks, engaged views and views claim.")
+    str | None,
+    typer.Option(
+        "--setting",
+        help="How long touches claim, e.g. 7d_click,1d_ev,1d_view; as the account says.",
+    ),
 ]
 ParquetFile = Annotated[
     Path | None, typer.Option("--parquet", help="Write the rows to this Parquet file.")
@@ -66,7 +77,7 @@ _COMMON: dict[str, tuple[Any, Any]] = {
     "account": (AccountOption, None),
     "pixel": (PixelOption, None),
     "event_name": (EventNames, None),
-    "first": (First, False),
+    "first": (First, None),
     "since": (Since, None),
     "until": (Until, None),
     "data": (Data, None),
@@ -112,8 +123,8 @@ def _run(name: str, own: dict[str, Any], given: dict[str, Any]) -> None:
     fields = {key: value for key, value in fields.items() if value is not None}
     if given["event_name"]:
         fields["event_name"] = tuple(given["event_name"])
-    if given.get("first"):
-        fields["first"] = True
+    if given.get("first") is not None:
+        fields["first"] = given["first"]
     # What cannot be meant is said before anything is opened.
     wished = _checked(report.asked, fields)
     chosen = read_kept_settings(given["data"], given["pairs"])
@@ -214,7 +225,7 @@ ATTRIBUTION_COMMANDS: dict[str, Callable[..., None]] = {
     Example: doublet report campaigns --level ad --window 7d_click --window 1d_view --png ads.png
     """,
         level=(LevelOption, "campaign"),
-        setting=(SettingOption, _SETTING),
+        setting=(SettingOption, None),
         window=(
             Annotated[
                 list[str] | None,
@@ -312,7 +323,7 @@ ATTRIBUTION_COMMANDS: dict[str, Callable[..., None]] = {
             ],
             "name",
         ),
-        setting=(SettingOption, _SETTING),
+        setting=(SettingOption, None),
     ),
     "refunds": _command(
         "refunds",
@@ -321,7 +332,7 @@ ATTRIBUTION_COMMANDS: dict[str, Callable[..., None]] = {
     Example: doublet report refunds --level ad --csv
     """,
         level=(LevelOption, "campaign"),
-        setting=(SettingOption, _SETTING),
+        setting=(SettingOption, None),
     ),
     "differences": _command(
         "differences",
@@ -336,7 +347,7 @@ ATTRIBUTION_COMMANDS: dict[str, Callable[..., None]] = {
             ],
             "platform",
         ),
-        setting=(SettingOption, _SETTING),
+        setting=(SettingOption, None),
         platform_setting=(
             Annotated[
                 str, typer.Option("--platform-setting", help="The same of the platform's ad sets.")

@@ -8,6 +8,7 @@ that account alone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -42,10 +43,10 @@ register_url_convertor("graph", _Path())
 register_url_convertor("graph_root", _Root())
 
 
-def routes(catalog: Catalog, engine: Engine, public_url: str) -> list[Route]:
+def routes(catalog: Catalog, engine: Engine, public_url: str, rates: Path) -> list[Route]:
     """For the application that serves the dashboard too; `public_url` is the address under which
-    browsers reach this server."""
-    reader = Reader(catalog, engine, public_url)
+    browsers reach this server, `rates` the folder of exchange rates."""
+    reader = Reader(catalog, engine, public_url, rates)
 
     async def one(request: Request) -> Response:
         return await _answer(request, reader.read)

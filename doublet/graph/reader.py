@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from doublet.catalog import Account, Catalog, ReportRun, is_proven
@@ -46,14 +47,15 @@ class Call(NamedTuple):
 
 
 class Reader:
-    """Answers calls; `public_url` is the address under which browsers reach this server."""
+    """Answers calls; `public_url` is the address under which browsers reach this server, `rates`
+    the folder of exchange rates."""
 
-    def __init__(self, catalog: Catalog, engine: Engine, public_url: str) -> None:
+    def __init__(self, catalog: Catalog, engine: Engine, public_url: str, rates: Path) -> None:
         self._catalog = catalog
         self._engine = engine
         self._public_url = public_url
         self._pixels = Pixels(catalog, engine, public_url)
-        self._insights = Insights(catalog, engine)
+        self._insights = Insights(catalog, engine, rates)
         self._runs = Runs(catalog, self._insights)
         self._customs = CustomConversions(catalog, engine)
 

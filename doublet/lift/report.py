@@ -28,6 +28,7 @@ from doublet.lift.estimate import (
 from doublet.lift.power import Plan, lift_detectable, persons_needed
 from doublet.rates import Rates
 from doublet.reports import bounds
+from doublet.reports.conversions import rate_parameters
 
 WINDOW_DAYS = 28
 WINDOW_DAYS_MAX = 400
@@ -115,10 +116,10 @@ def lift_report(
     nobody was held out or shown anything for an experiment."""
     since, until = bounds(account, asked.since, asked.until)
     end = now_s if until is None else min(until, now_s)
-    spans = list(rates.spans())
     found = engine.query(
         _text(),
         {
+            **rate_parameters(rates),
             "account_id": account.account_id,
             "experiment": asked.experiment,
             "campaign_id": asked.campaign_id,
@@ -129,11 +130,6 @@ def lift_report(
             "until": end,
             "now": now_s,
             "zone": account.time_zone,
-            "rate_currencies": [span.currency for span in spans],
-            "rate_firsts": [span.first for span in spans],
-            "rate_lasts": [span.last for span in spans],
-            # As text: a list of decimals would take the scale of its first.
-            "rates": [f"{span.rate:f}" for span in spans],
         },
     )
     arms = groupby(found, lambda row: (row["experiment"], row["campaign_id"]))

@@ -13,14 +13,15 @@ from doublet.reports.asked import Asked
 from doublet.reports.registry import REPORTS
 
 _ABOUT = {
-    "event_name": "Which events are conversions; may be repeated.",
-    "first": "1: only the first conversion of a person after one and the same touch.",
+    "event_name": "Which events are conversions; may be repeated. Without it, as the account says.",
+    "first": "1: only the first conversion of a person after one and the same touch; 0: all. "
+    "Without it, as the account says.",
     "by": "What has a row of its own.",
     "level": "What has a row of its own.",
     "days": "How many days count.",
     "repeats": "1: keep a step that repeats the one before it.",
     "limit": "How many have a row of their own.",
-    "setting": "The attribution setting, such as 7d_click,1d_ev,1d_view.",
+    "setting": "Such as 7d_click,1d_ev,1d_view. Without it, as the account says.",
     "platform_setting": "That of the platform's ad sets.",
     "window": "What stands side by side; may be repeated.",
     "model": "Which models stand side by side; may be repeated.",

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
 
+from doublet.catalog import ReportRules
 from doublet.errors import SenderError
 
 DAY_S = 86_400
@@ -34,12 +35,14 @@ class Setting(NamedTuple):
         >>> Setting.read("28d_click,1d_view")
         Setting(click_days=28, engaged_view_days=0, view_days=1)
         """
+        if text.strip() == _NOTHING:
+            return cls(0, 0, 0)
         days = {"click": 0, "ev": 0, "view": 0}
         for word in text.split(","):
             if word.strip() not in _WORDS:
                 raise SenderError(
                     f"{text!r} is no attribution setting: {word.strip()!r} is unknown.",
-                    f"Name one or more of {', '.join(_WORDS)}, with a comma between.",
+                    f"Name one or more of {', '.join(_WORDS)}, with a comma between, or none.",
                 )
             number, kind = _WORDS[word.strip()]
             if days[kind]:
@@ -49,9 +52,14 @@ class Setting(NamedTuple):
             days[kind] = number
         return cls(days["click"], days["ev"], days["view"])
 
+    @classmethod
+    def of(cls, rules: ReportRules) -> Self:
+        """The account's own."""
+        return cls(rules.click_days, rules.engaged_view_days, rules.view_days)
+
     def __str__(self) -> str:
         parts = {"click": self.click_days, "ev": self.engaged_view_days, "view": self.view_days}
-        return ",".join(f"{days}d_{kind}" for kind, days in parts.items() if days)
+        return ",".join(f"{days}d_{kind}" for kind, days in parts.items() if days) or _NOTHING
 
     @property
     def seconds(self) -> dict[str, int]:
@@ -70,25 +78,59 @@ _WORDS = {
     "1d_ev": (1, "ev"),
     "1d_view": (1, "view"),
 }
+_NOTHING = "none"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Which conversions a report is about: those of these events, on these days of the account's
     zone (the last one included), from one pixel or all. `first` counts only the first conversion
-    of a person after one and the same touch."""
+    of a person after one and the same touch. What is left open (no event_name, `first` None) is as
+    the account's own rules say."""
 
     pixel_id: str | None = None
     since: date | None = None
     until: date | None = None
-    event_name: tuple[str, ...] = ("Purchase",)
-    first: bool = False
+    event_name: tuple[str, ...] = ()
+    first: bool | None = None
+
+    def under(self, rules: ReportRules) -> Self:
+        """With what is left open as an account's rules say; where they name no conversions, these
+        are purchases."""
+        found: dict[str, Any] = {}
+        if not self.event_name:
+            found["event_name"] = rules.conversions or ("Purchase",)
+        if self.first is None:
+            found["first"] = rules.count == "first"
+        return msgspec.structs.replace(self, **found)
 
     def check(self) -> None:
         """Raises SenderError when this cannot be meant."""
-        if not self.event_name or not all(self.event_name):
+        if not all(self.event_name):
             raise SenderError("event_name is empty.", "Name an event, such as Purchase.")
         if self.since and self.until and self.until < self.since:
             raise SenderError(f"until ({self.until}) is before since ({self.since}).", "Swap them.")
+
+
+class CreditAsked(Asked, frozen=True, kw_only=True):
+    """Also by which attribution setting; an empty one is the account's."""
+
+    setting: str = ""
+
+    @property
+    def attribution(self) -> Setting:
+        """The setting, Meta's usual one if it is left open. Raises SenderError for what is none."""
+        return Setting.read(self.setting) if self.setting else Setting()
+
+    def check(self) -> None:
+        """Raises SenderError when this cannot be meant."""
+        Asked.check(self)
+        if self.setting:
+            Setting.read(self.setting)
+
+    def under(self, rules: ReportRules) -> Self:
+        """See Asked."""
+        asked = Asked.under(self, rules)
+        return msgspec.structs.replace(asked, setting=self.setting or str(Setting.of(rules)))
 
 
 def parameters(asked: Asked) -> dict[str, str | list[str]]:

@@ -12,7 +12,7 @@ from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.errors import SenderError
 from doublet.rates import Rates
-from doublet.reports.asked import Asked, Setting
+from doublet.reports.asked import CreditAsked
 from doublet.reports.conversions import ask, conversion_parameters, without_rate
 from doublet.reports.credit import LEVELS, Level, Model, credited, titles
 from doublet.reports.paths import share
@@ -22,26 +22,25 @@ ZERO = Decimal(0)
 _CENT = Decimal("0.0001")
 
 
-class CampaignsAsked(Asked, frozen=True, kw_only=True):
+class CampaignsAsked(CreditAsked, frozen=True, kw_only=True):
     """`level` is what has a row of its own. `setting` is the attribution setting, under which the
     window `default` holds all, and those of views what it leaves to views; `window` and `model`
     choose what stands side by side, all windows and the last touch if they are not given."""
 
     level: Level = "campaign"
-    setting: str = str(Setting())
     window: tuple[str, ...] = ()
     model: tuple[Model, ...] = ("last_touch",)
 
     def check(self) -> None:
         """Raises SenderError when this cannot be meant."""
-        Asked.check(self)
+        CreditAsked.check(self)
         self.windows()
         if not self.model or len(set(self.model)) < len(self.model):
             raise SenderError("model names none, or one twice.", "Name each model once.")
 
     def windows(self) -> list[Window]:
         """The windows that are asked for. Raises SenderError for an unknown one."""
-        known = {window.name: window for window in all_windows(Setting.read(self.setting))}
+        known = {window.name: window for window in all_windows(self.attribution)}
         for name in self.window:
             if name not in known:
                 raise SenderError(
@@ -162,7 +161,7 @@ def campaigns(
     unconverted = {name for row in delivered.values() for name in row["unconverted"] or ()}
     return CampaignsReport(
         level=asked.level,
-        setting=str(Setting.read(asked.setting)),
+        setting=str(asked.attribution),
         currency=account.currency,
         rows=rows,
         total=total,

@@ -1,17 +1,9 @@
 -- One row per conversion that a report counts, with its value in the account's currency (`amount`,
--- null without a value or a rate). Source: conversions. Parameters: $account_id, $pixel_id (null:
+-- null without a value or a rate). Sources: conversions, rates. Parameters: $account_id, $pixel_id (null:
 -- all pixels), $event_names, $since and $until (Unix seconds, half-open; null: unbounded), $zone
--- (IANA name of the account's time zone, whose days count), $first_only (only the first conversion
--- of a person after one and the same touch), and the exchange rates as lists of equal length:
--- $rate_currencies, $rate_firsts and $rate_lasts (days, both included), $rates.
+-- (IANA name of the account's time zone, whose days count) and $first_only (only the first
+-- conversion of a person after one and the same touch).
 with
-rates as (
-  select
-    unnest($rate_currencies) as currency,
-    unnest($rate_firsts) as first_day,
-    unnest($rate_lasts) as last_day,
-    unnest($rates) as rate
-),
 -- Without $first_only it holds nothing, so that nothing is sorted.
 firsts as (
   select
@@ -42,7 +34,7 @@ select
   cast(conversions.value as decimal(18, 4)) as value,
   cast(conversions.currency as varchar) as currency,
   cast(
-    conversions.value * cast(rates.rate as decimal(19, 10)) as decimal(38, 4)
+    conversions.value * rates.rate as decimal(38, 4)
   ) as amount,
   cast(conversions.order_id as varchar) as order_id,
   cast(conversions.browser_copies as integer) as browser_copies,

@@ -21,6 +21,7 @@ class CohortsAsked(Asked, frozen=True, kw_only=True):
     """Days are those of the first purchase. Weeks begin on Monday. `today` ends the last period,
     by default the day it is in the account's zone."""
 
+    event_name: tuple[str, ...] = ("Purchase",)
     by: Literal["week", "month"] = "month"
     today: date | None = None
 

@@ -7,21 +7,29 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from doublet.catalog import Account
+from doublet.catalog import Account, ReportRules
 from doublet.engine import Engine
 from doublet.rates import Rates
 from doublet.reports import bounds, report_sql
 from doublet.reports.asked import Asked
 
+_reads_rates = re.compile(r"join rates$", re.MULTILINE).search
+
 
 def joined_sql(name: str, *parts: str, **texts: str) -> str:
     """The text of a report behind the texts that it reads by their names, in this order; `texts`
-    come last, by whatever name they are read."""
-    text = report_sql(name)
-    head, keyword, rest = re.split(r"^(with|with recursive)$", text, maxsplit=1, flags=re.M)
+    come last, by whatever name they are read. Exchange rates come first, for all that read them."""
     read = {**{part: report_sql(part) for part in parts}, **texts}
-    made = "".join(f"{part} as (\n{sql}),\n" for part, sql in read.items())
-    return f"{head}{keyword}\n{made}{rest.lstrip()}"
+    text = report_sql(name)
+    if any(_reads_rates(each) for each in (text, *read.values())):
+        read = {"rates": report_sql("rates"), **read}
+    if not read:
+        return text
+    made = ",\n".join(f"{part} as (\n{sql})" for part, sql in read.items())
+    head, keyword, rest = re.split(r"^(with|with recursive|select)$", text, maxsplit=1, flags=re.M)
+    if keyword == "select":
+        return f"{head}with\n{made}\nselect{rest}"
+    return f"{head}{keyword}\n{made},\n{rest.lstrip()}"
 
 
 def fitting(sql: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,10 +41,12 @@ def fitting(sql: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 def conversion_parameters(
     account: Account, rates: Rates, asked: Asked, *, whole_history: bool = False
 ) -> dict[str, Any]:
-    """What `chosen_conversions` and the texts behind it ask for."""
+    """What `chosen_conversions` and the texts behind it ask for; what `asked` leaves open is as an
+    account has it that was never told otherwise."""
+    asked = asked.under(ReportRules())
     start, end = (None, None) if whole_history else bounds(account, asked.since, asked.until)
-    spans = list(rates.spans())
     return {
+        **rate_parameters(rates),
         "account_id": account.account_id,
         "zone": account.time_zone,
         "pixel_id": asked.pixel_id,
@@ -46,6 +56,13 @@ def conversion_parameters(
         "first_day": asked.since or date.min,
         "last_day": asked.until or date.max,
         "first_only": asked.first,
+    }
+
+
+def rate_parameters(rates: Rates) -> dict[str, Any]:
+    """What the text `rates` asks for."""
+    spans = list(rates.spans())
+    return {
         "rate_currencies": [span.currency for span in spans],
         "rate_firsts": [span.first for span in spans],
         "rate_lasts": [span.last for span in spans],

@@ -1,17 +1,9 @@
 -- One row per channel, campaign, ad set or ad: what was shown of it, clicked and spent, in the
--- account's currency. Source: ad_days, of which a whole is not counted again where its parts are
--- told. Parameters: $account_id, $first_day and $last_day (as the platform counts days, both
--- included), $depth (0: account, 1: channel, 2: campaign, 3: ad set, 4: ad), and the exchange rates
--- as lists of equal length: $rate_currencies, $rate_firsts, $rate_lasts, $rates. `unconverted` names
--- a currency that has no rate.
+-- account's currency. Sources: ad_days, of which a whole is not counted again where its parts are
+-- told, and rates. Parameters: $account_id, $first_day and $last_day (as the platform counts days,
+-- both included) and $depth (0: account, 1: channel, 2: campaign, 3: ad set, 4: ad). `unconverted`
+-- names a currency that has no rate.
 with
-delivery_rates as (
-  select
-    unnest($rate_currencies) as currency,
-    unnest($rate_firsts) as first_day,
-    unnest($rate_lasts) as last_day,
-    unnest($rates) as rate
-),
 days as (
   select
     case when $depth >= 1 then ad_days.platform end as channel,
@@ -20,16 +12,16 @@ days as (
     case when $depth >= 4 then ad_days.ad_id end as ad_id,
     ad_days.impressions,
     ad_days.clicks,
-    ad_days.spend * cast(delivery_rates.rate as decimal(19, 10)) as spend,
+    ad_days.spend * rates.rate as spend,
     case
-      when ad_days.spend is not null and delivery_rates.rate is null
+      when ad_days.spend is not null and rates.rate is null
         then coalesce(ad_days.currency, '(none)')
     end as unconverted
   from ad_days
-  left join delivery_rates
-    on delivery_rates.currency = ad_days.currency
-    and ad_days.date >= delivery_rates.first_day
-    and ad_days.date <= delivery_rates.last_day
+  left join rates
+    on rates.currency = ad_days.currency
+    and ad_days.date >= rates.first_day
+    and ad_days.date <= rates.last_day
   where ad_days.account_id = $account_id
     and ad_days.is_counted
     and ad_days.date >= $first_day

@@ -29,7 +29,7 @@ from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.rates import Rates
 from doublet.reports import bounds
-from doublet.reports.asked import Asked, Setting
+from doublet.reports.asked import CreditAsked, Setting
 from doublet.reports.conversions import ask, conversion_parameters, without_rate
 from doublet.reports.credit import campaign_names, credited
 from doublet.reports.windows import Window
@@ -47,19 +47,18 @@ PARTS = (
 )
 
 
-class DifferencesAsked(Asked, frozen=True, kw_only=True):
+class DifferencesAsked(CreditAsked, frozen=True, kw_only=True):
     """`setting` is ours, `platform_setting` that of the platform's ad sets; `action_type` is under
     which name the platform reports these events, by default that of the first event."""
 
     level: Literal["platform", "campaign"] = "platform"
-    setting: str = str(Setting())
+    event_name: tuple[str, ...] = ("Purchase",)
     platform_setting: str = str(Setting())
     action_type: str | None = None
 
     def check(self) -> None:
         """Raises SenderError when this cannot be meant."""
-        Asked.check(self)
-        Setting.read(self.setting)
+        CreditAsked.check(self)
         Setting.read(self.platform_setting)
 
     @property
@@ -153,7 +152,7 @@ def differences(
     engine: Engine, account: Account, rates: Rates, asked: DifferencesAsked
 ) -> DifferencesReport:
     """What platforms report, split from ours. Without rows where no platform's figures are here."""
-    ours, theirs = Setting.read(asked.setting), Setting.read(asked.platform_setting)
+    ours, theirs = asked.attribution, Setting.read(asked.platform_setting)
     given = conversion_parameters(account, rates, asked, whole_history=True)
     told = ask(engine, given, "reported")
     reported, unconverted = _read(told, asked, theirs)
@@ -301,7 +300,7 @@ def _sums(rows: Iterable[Mapping[str, Any]]) -> dict[_Key, _Sums]:
 
 
 def _days(
-    account: Account, asked: Asked, told: Iterable[Mapping[str, Any]]
+    account: Account, asked: DifferencesAsked, told: Iterable[Mapping[str, Any]]
 ) -> dict[str, list[Any] | int | None]:
     """When the days that are asked for begin and end, here and in each platform's zone; and what
     holds both, so that no more is read."""
@@ -328,7 +327,7 @@ def _days(
     }
 
 
-def _span(account: Account, asked: Asked) -> tuple[int, int]:
+def _span(account: Account, asked: DifferencesAsked) -> tuple[int, int]:
     start, end = bounds(account, asked.since, asked.until)
     return -_FAR_S if start is None else start, _FAR_S if end is None else end
 

@@ -16,8 +16,10 @@ from zoneinfo import ZoneInfo
 
 from doublet.catalog import Account, CustomConversion, ReportRules
 from doublet.engine import Engine
-from doublet.reports import report_sql, without
+from doublet.rates import Rates
+from doublet.reports import without
 from doublet.reports.ad_objects import Parents
+from doublet.reports.conversions import joined_sql, rate_parameters
 from doublet.reports.custom import with_custom_conversions
 from doublet.reports.insights_delivery import Find, add_delivery, known
 from doublet.reports.insights_rows import (
@@ -51,6 +53,7 @@ def insights(
     engine: Engine,
     account: Account,
     rules: ReportRules,
+    rates: Rates,
     question: Question,
     *,
     custom_conversions: Sequence[CustomConversion] = (),
@@ -58,15 +61,15 @@ def insights(
     """The rows in which something happened, by period, then by ids.
 
     Totals of a coarser level are the sums of the rows of a finer one, in every window. Money in a
-    currency for which `rules` has no rate is left out of values and spend; the conversions count.
+    currency for which `rates` has no rate is left out of values and spend; the conversions count.
     Custom conversions are counted beside the events that they choose.
     """
     parts = spans(question.periods, ZoneInfo(account.time_zone), hourly=question.by_hour)
     if not parts:
         return []
     found = _Found(question, Parents(engine, account))
-    rates = _rates(account, rules)
     parameters = _parameters(account, question, parts)
+    priced = rate_parameters(rates)
     if question.results:
         defaults: dict[str | None, Decimal] = {
             each.custom_conversion_id: Decimal(each.default_value)
@@ -74,10 +77,10 @@ def insights(
             if each.default_value
         }
         for keys_of, first in _countings(rules, question):
-            rows = _results(engine, rules, question, parameters, custom_conversions, first)
-            _tally(found.row, rows, rates, defaults, keys_of)
+            rows = _results(engine, rules, question, parameters | priced, custom_conversions, first)
+            _tally(found.row, rows, defaults, keys_of)
     if question.delivery or question.reach:
-        add_delivery(engine, account, question, parameters, parts, rates, found.row)
+        add_delivery(engine, account, question, parameters, priced, found.row)
     return sorted(found.rows.values(), key=_order)
 
 
@@ -143,6 +146,7 @@ def _parameters(account: Account, question: Question, parts: Sequence[Span]) -> 
     return {
         "account_id": account.account_id,
         "periods": [part.period for part in parts],
+        "days": [part.day for part in parts],
         "hours": [part.hour for part in parts],
         "since_s": [part.since_s for part in parts],
         "until_s": [part.until_s for part in parts],
@@ -165,7 +169,8 @@ def _results(
     custom_conversions: Sequence[CustomConversion],
     first: bool,
 ) -> list[dict[str, Any]]:
-    text = report_sql("insights") if first else without(report_sql("insights"), "first")
+    text = joined_sql("insights")
+    text = text if first else without(text, "first")
     sql, more = with_custom_conversions(text, custom_conversions)
     # What is the first after a touch may lie before the periods.
     from_s = parameters["from_s"] - (_LOOKBACK_S if first else 0)
@@ -182,7 +187,6 @@ def _results(
 def _tally(
     find: Find,
     found: Iterable[Mapping[str, Any]],
-    rates: Mapping[str | None, Decimal],
     defaults: Mapping[str | None, Decimal],
     keys_of: KeysOf,
 ) -> None:
@@ -193,8 +197,7 @@ def _tally(
         custom_id = each["custom_id"]
         kind = Kind("" if custom_id else each["event_name"], custom_id, each["channel"])
         results = row.results.setdefault(kind, {})
-        value = (each["value"] or 0) * rates.get(each["currency"], Decimal(0))
-        value += each["unvalued"] * defaults.get(custom_id, 0)
+        value = (each["value"] or Decimal(0)) + each["unvalued"] * defaults.get(custom_id, 0)
         events, person_id = each["events"], each["person_id"]
         for key in keys:
             tally = results.get(key)
@@ -210,15 +213,6 @@ def _credited(rules: ReportRules) -> set[int]:
     return (
         clicks | ({4} if rules.engaged_view_days else set()) | ({5} if rules.view_days else set())
     )
-
-
-def _rates(account: Account, rules: ReportRules) -> dict[str | None, Decimal]:
-    """What one unit of a currency is worth; money that names none is in the account's."""
-    rates: dict[str | None, Decimal] = {None: Decimal(1)}
-    for currency, rate in rules.rates.items():
-        rates[currency] = Decimal(rate)
-    rates[account.currency] = Decimal(1)
-    return rates
 
 
 def earliest_day(engine: Engine, account: Account) -> date:

@@ -1,14 +1,15 @@
--- One row per period, hour, ad, platform, placement, kind of conversion, currency and bucket: how many
--- conversions have their last touch of the bucket's kind with the ad, and their value. Source:
--- conversions, whose clicks, engaged views and views are the last of each kind before it.
+-- One row per period, hour, ad, platform, placement, kind of conversion and bucket: how many
+-- conversions have their last touch of the bucket's kind with the ad, and their value in the
+-- account's currency (without what no rate converts). Sources: conversions, whose clicks, engaged
+-- views and views are the last of each kind before it, and rates.
 -- An id is null where the touch names none. Ids finer than $finest (0 account, 1 campaign, 2 ad set,
 -- 3 ad) are null unless the coarser one is, so that what knows the ad can tell it; with $campaign_id,
 -- $adset_id and $ad_id only rows that may be of these.
 -- Buckets: the last click within 1 day; 2 within 7; 3 within 28; 4 an engaged view that no click
 -- younger than $click_s beats; 5 a view that neither such a click nor an engaged view younger than
 -- $engaged_s beats. With $by_person there is a row per person. Periods: parallel lists $periods,
--- $hours, $since_s and $until_s (Unix seconds, quarters of an hour); $from_s and $to_s bound all that
--- is read.
+-- $days, $hours, $since_s and $until_s (Unix seconds, quarters of an hour); $from_s and $to_s bound
+-- all that is read.
 -- doublet.reports.insights leaves out the parts that it does not need. `first`: only the first
 -- conversion of its kind after a touch counts. `custom`: events count under the custom conversions in
 -- matched, too; those that are no conversions are in others; custom_id is null for events; unvalued
@@ -17,12 +18,13 @@ with
 spans as (
   select
     unnest(cast($periods as integer[])) as period,
+    unnest(cast($days as date[])) as day,
     unnest(cast($hours as integer[])) as hour,
     unnest(cast($since_s as bigint[])) as since_s,
     unnest(cast($until_s as bigint[])) as until_s
 ),
 quarters as (
-  select period, hour, unnest(range(since_s // 900, until_s // 900)) as quarter
+  select period, day, hour, unnest(range(since_s // 900, until_s // 900)) as quarter
   from spans
 ),
 -- begin matched
@@ -161,15 +163,17 @@ summed as (
     credits.event_name,
     credits.custom_id,
     credits.action_source,
-    credits.currency,
     credits.bucket,
     case when $by_person then credits.person_id end as person_id,
     count(*) as events,
     count(*) - count(credits.value) as unvalued,
-    sum(credits.value) as value
+    sum(cast(credits.value * rates.rate as decimal(38, 4))) as value
   from credits
   inner join quarters
     on quarters.quarter = credits.event_time // 900
+  left join rates
+    on rates.currency = credits.currency
+    and quarters.day between rates.first_day and rates.last_day
   -- begin first
   inner join firsts
     on firsts.touch_key = credits.touch_key
@@ -205,7 +209,6 @@ summed as (
     credits.event_name,
     credits.custom_id,
     credits.action_source,
-    credits.currency,
     credits.bucket,
     case when $by_person then credits.person_id end
 )
@@ -227,10 +230,9 @@ select
       else 'other'
     end as varchar
   ) as channel,
-  cast(currency as varchar) as currency,
   cast(bucket as integer) as bucket,
   cast(person_id as bigint) as person_id,
   cast(events as bigint) as events,
   cast(unvalued as bigint) as unvalued,
-  cast(value as decimal(18, 4)) as value
+  cast(value as decimal(38, 4)) as value
 from summed

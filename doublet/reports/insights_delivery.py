@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.reports import report_sql, without
 from doublet.reports.ad_objects import Parents
+from doublet.reports.conversions import joined_sql
 from doublet.reports.insights_rows import LEVELS, InsightsRow, Place, Question, sum_of
-from doublet.reports.periods import Span
 
 Find = Callable[[Mapping[str, Any]], InsightsRow | None]
 """The row that a row of a report's text belongs to; None where it is not asked for."""
@@ -33,26 +32,22 @@ def add_delivery(
     account: Account,
     question: Question,
     parameters: Mapping[str, Any],
-    parts: Sequence[Span],
-    rates: Mapping[str | None, Decimal],
+    priced: Mapping[str, Any],
     find: Find,
 ) -> None:
     """Count impressions, clicks and spend, and reach where it is asked, in the rows that `find`
     gives. A campaign, ad set or ad of which a platform reports a day has none of the log that day.
-    `parameters` are those of the texts."""
-    days = [part.day for part in parts]
-    since, until = min(days), max(days)
+    `parameters` are those of the texts, `priced` those of rates."""
+    since, until = min(parameters["days"]), max(parameters["days"])
     there = known(engine, account, since, until, parameters["from_s"], parameters["to_s"])
-    parameters = {**parameters, "days": days}
     sources: dict[Place, set[bool]] = {}
     if there["is_reported"]:
         names = ("hours", "since_s", "until_s", "from_s", "to_s", "by_placement")
         fewer = {name: value for name, value in parameters.items() if name not in names}
-        for each in engine.query(report_sql("insights_reported"), fewer):
+        for each in engine.query(joined_sql("insights_reported"), {**fewer, **priced}):
             if (row := find(each)) is not None:
                 _count(row, each)
-                if each["spend"] is not None and each["currency"] in rates:
-                    row.spend = sum_of(row.spend, each["spend"] * rates[each["currency"]])
+                row.spend = sum_of(row.spend, each["spend"])
                 sources.setdefault(row.place, set()).add(False)
     if there["is_logged"]:
         whole = _whole(engine, account, since, until) if there["has_whole"] else set()

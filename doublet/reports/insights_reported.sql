@@ -1,6 +1,7 @@
--- One row per period, ad, platform and currency: what the platform itself reports of it. Source:
--- ad_days; rows of a campaign or ad set count where none of what is in it has one (is_counted). Days
--- are the account's, whichever zone the platform reports in. Ids as in insights: finer ones than
+-- One row per period, ad and platform: what the platform itself reports of it; its spend in the
+-- account's currency, null where none is known that a rate converts. Sources: ad_days, whose rows of
+-- a campaign or ad set count where none of what is in it has one (is_counted), and rates. Days are
+-- the account's, whichever zone the platform reports in. Ids as in insights: finer ones than
 -- $finest are null unless the coarser one is. Periods: parallel lists $periods and $days.
 with
 spans as (
@@ -25,13 +26,15 @@ summed as (
         then ad_days.ad_id
     end as ad_id,
     case when $by_platform then ad_days.platform end as platform,
-    ad_days.currency,
     sum(ad_days.impressions) as impressions,
     sum(ad_days.clicks) as clicks,
-    sum(ad_days.spend) as spend
+    sum(cast(ad_days.spend * rates.rate as decimal(38, 4))) as spend
   from ad_days
   inner join spans
     on spans.day = ad_days.date
+  left join rates
+    on rates.currency = ad_days.currency
+    and ad_days.date between rates.first_day and rates.last_day
   where ad_days.account_id = $account_id
     and ad_days.is_counted
     and (
@@ -53,8 +56,7 @@ summed as (
         or ($finest = 1 and ad_days.campaign_id is null)
         then ad_days.ad_id
     end,
-    case when $by_platform then ad_days.platform end,
-    ad_days.currency
+    case when $by_platform then ad_days.platform end
 )
 select
   cast(period as integer) as period,
@@ -64,8 +66,7 @@ select
   cast(ad_id as varchar) as ad_id,
   cast(platform as varchar) as platform,
   cast(null as varchar) as placement,
-  cast(currency as varchar) as currency,
   cast(coalesce(impressions, 0) as bigint) as impressions,
   cast(coalesce(clicks, 0) as bigint) as clicks,
-  cast(spend as decimal(18, 4)) as spend
+  cast(spend as decimal(38, 4)) as spend
 from summed

@@ -20,6 +20,7 @@ from doublet.reports.paths import share
 class NewReturningAsked(Asked, frozen=True, kw_only=True):
     """A row per day, week (from Monday) or month."""
 
+    event_name: tuple[str, ...] = ("Purchase",)
     by: Literal["day", "week", "month"] = "day"
 
 

@@ -2,15 +2,8 @@
 -- What an order is worth is what the order ledger says by now, in the account's currency; of an
 -- event without one it is the event's own value. Purchases that are no sale (yet) are left out. The
 -- person is who it is by now, whatever merges came since. Sources: chosen_conversions, orders,
--- persons. Parameters: those of chosen_conversions.
+-- persons, rates. Parameters: those of chosen_conversions.
 with
-purchase_rates as (
-  select
-    unnest($rate_currencies) as currency,
-    unnest($rate_firsts) as first_day,
-    unnest($rate_lasts) as last_day,
-    unnest($rates) as rate
-),
 bearing as (
   select
     pixel_id,
@@ -36,14 +29,14 @@ ledger as (
   select
     orders.order_id,
     min(orders.state) as state,
-    sum(cast(orders.gross as decimal(18, 4)) * cast(purchase_rates.rate as decimal(19, 10))) as gross,
-    sum(cast(orders.refunds as decimal(18, 4)) * cast(purchase_rates.rate as decimal(19, 10))) as refunds,
-    sum(cast(orders.cancelled as decimal(18, 4)) * cast(purchase_rates.rate as decimal(19, 10))) as cancelled
+    sum(cast(orders.gross as decimal(18, 4)) * rates.rate) as gross,
+    sum(cast(orders.refunds as decimal(18, 4)) * rates.rate) as refunds,
+    sum(cast(orders.cancelled as decimal(18, 4)) * rates.rate) as cancelled
   from orders
-  left join purchase_rates
-    on purchase_rates.currency = orders.currency
-    and cast(orders.ordered_at at time zone $zone as date) >= purchase_rates.first_day
-    and cast(orders.ordered_at at time zone $zone as date) <= purchase_rates.last_day
+  left join rates
+    on rates.currency = orders.currency
+    and cast(orders.ordered_at at time zone $zone as date) >= rates.first_day
+    and cast(orders.ordered_at at time zone $zone as date) <= rates.last_day
   where orders.account_id = $account_id
   group by orders.order_id
 )

@@ -9,7 +9,7 @@ import msgspec
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.rates import Rates
-from doublet.reports.asked import Asked, Setting
+from doublet.reports.asked import CreditAsked
 from doublet.reports.conversions import conversion_parameters, without_rate
 from doublet.reports.credit import LEVELS, Level, credited, titles
 from doublet.reports.paths import share
@@ -18,17 +18,12 @@ from doublet.reports.windows import setting_window
 ZERO = Decimal(0)
 
 
-class RefundsAsked(Asked, frozen=True, kw_only=True):
+class RefundsAsked(CreditAsked, frozen=True, kw_only=True):
     """`level` is what has a row of its own. A purchase belongs to the day on which it was made and
     to its last touch within the setting, however late its money goes back."""
 
+    event_name: tuple[str, ...] = ("Purchase",)
     level: Level = "campaign"
-    setting: str = str(Setting())
-
-    def check(self) -> None:
-        """Raises SenderError when this cannot be meant."""
-        Asked.check(self)
-        Setting.read(self.setting)
 
 
 class RefundRow(msgspec.Struct):
@@ -71,7 +66,7 @@ def refunds(engine: Engine, account: Account, rates: Rates, asked: RefundsAsked)
     """Net and gross of each campaign. Without rows when nobody bought."""
     given = conversion_parameters(account, rates, asked, whole_history=True)
     given |= {"depth": LEVELS.index(asked.level)}
-    windows = [setting_window(Setting.read(asked.setting))]
+    windows = [setting_window(asked.attribution)]
     found = credited(engine, given, "refunds", ("last_touch",), windows, "purchases")
     names = titles(engine, given)
     rows = [
@@ -90,7 +85,7 @@ def refunds(engine: Engine, account: Account, rates: Rates, asked: RefundsAsked)
         rows,
         _total(rows),
         asked.level,
-        str(Setting.read(asked.setting)),
+        str(asked.attribution),
         account.currency,
         without_rate(engine, given),
     )

@@ -10,7 +10,7 @@ import msgspec
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.rates import Rates
-from doublet.reports.asked import Asked, Setting
+from doublet.reports.asked import CreditAsked
 from doublet.reports.conversions import conversion_parameters, without_rate
 from doublet.reports.credit import campaign_names, credited
 from doublet.reports.paths import share
@@ -19,17 +19,11 @@ from doublet.reports.windows import setting_window
 _DEPTHS = {"name": 0, "channel": 1, "campaign": 2}
 
 
-class ServerExtraAsked(Asked, frozen=True, kw_only=True):
+class ServerExtraAsked(CreditAsked, frozen=True, kw_only=True):
     """A row per event name, or per channel or campaign by the last touch within the attribution
     setting."""
 
     by: Literal["name", "channel", "campaign"] = "name"
-    setting: str = str(Setting())
-
-    def check(self) -> None:
-        """Raises SenderError when this cannot be meant."""
-        Asked.check(self)
-        Setting.read(self.setting)
 
 
 class ServerExtraRow(msgspec.Struct):
@@ -74,12 +68,11 @@ def server_extra(
     engine: Engine, account: Account, rates: Rates, asked: ServerExtraAsked
 ) -> ServerExtraReport:
     """Additional conversions that only the server reported. Empty when nothing was converted."""
-    setting = Setting.read(asked.setting)
     given = conversion_parameters(account, rates, asked)
     given |= {"by_name": asked.by == "name", "depth": _DEPTHS[asked.by]}
     names = campaign_names(engine, given)
     rows = []
-    window = setting_window(setting)
+    window = setting_window(asked.attribution)
     for row in credited(engine, given, "server_extra", ("last_touch",), [window]):
         others = row["extra"] - row["extra_attributed"]
         others_value = row["extra_value"] - row["extra_attributed_value"]
@@ -103,7 +96,7 @@ def server_extra(
         sum((row.extra_value for row in rows), zero),
         sum((row.extra_attributed_value for row in rows), zero),
         sum((row.extra_unattributed_value for row in rows), zero),
-        str(setting),
+        str(asked.attribution),
         account.currency,
         without_rate(engine, given),
     )

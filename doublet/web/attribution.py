@@ -74,7 +74,8 @@ class _Reports:
         def make() -> Any:
             account = question.account
             rates = load_rates(self._rates, account.account_id, account.currency)
-            return report.make(self._engine, account, rates, asked)
+            rules = self._catalog.reporting.rules(account.account_id)
+            return report.make(self._engine, account, rates, asked.under(rules))
 
         return await run_in_threadpool(make)
 

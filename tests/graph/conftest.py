@@ -16,7 +16,9 @@ from tests.dashboard import PUBLIC_URL, Site
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
-    made.app.router.routes[:0] = routes(made.catalog, made.pipeline.engine, PUBLIC_URL)
+    made.app.router.routes[:0] = routes(
+        made.catalog, made.pipeline.engine, PUBLIC_URL, tmp_path / "rates"
+    )
     yield made
     made.close()
 

@@ -81,7 +81,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One site for all questions of this module, which change nothing."""
     folder: Path = tmp_path_factory.mktemp("stats")
     made = Site(folder)
-    made.app.router.routes[:0] = routes(made.catalog, made.pipeline.engine, PUBLIC_URL)
+    made.app.router.routes[:0] = routes(
+        made.catalog, made.pipeline.engine, PUBLIC_URL, folder / "rates"
+    )
     made.pipeline.append(copies(made))
     made.pipeline.refresh()
     yield made

@@ -50,6 +50,20 @@ def test_reports_are_tables_for_people(sold: Path) -> None:
     assert "0 of 3 persons took all steps" in funnel.stderr
 
 
+def test_what_is_left_open_is_as_the_account_says(sold: Path) -> None:
+    def campaigns(*flags: str) -> tuple[str, str]:
+        found = json.loads(run(sold, "report", "campaigns", "--json", *flags).stdout)
+        return found["setting"], str(found["total"]["results"][0]["conversions"])
+
+    assert ("7d_click,1d_ev,1d_view", "3") == campaigns()
+    (account,) = json.loads(run(sold, "account", "list", "--json").stdout)
+    told = ("--attribution", "28d_click", "--conversion", "Lead", "--count", "first")
+    run(sold, "account", "edit", account["id"], *told)
+    assert ("28d_click", "0") == campaigns()
+    named = ("--event-name", "Purchase", "--all", "--setting", "none")
+    assert ("none", "3") == campaigns(*named)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_programs_get_the_same_in_each_form(sold: Path, name: str) -> None:
     report = json.loads(run(sold, "report", name, "--json").stdout)

@@ -54,13 +54,18 @@ def shared(engine: DuckDBEngine, models: list[str], text: str) -> list[dict[str,
         "weight_nodes": [""],
         "weights": [0.0],
     }
-    names = ("window_touches", "touch_shares", "multi_touch", "multi_touch_sums", "last_touch")
+    names = (
+        "rates",
+        "chosen_conversions",
+        "window_touches",
+        "touch_shares",
+        "multi_touch",
+        "multi_touch_sums",
+        "last_touch",
+    )
     texts = {name: report_sql(name) for name in names}
     used = {name: texts[name] for name in texts if name != "last_touch" or "last_touch" in text}
-    head = ",\n".join(
-        f"{name} as (\n{body}\n)"
-        for name, body in {"chosen_conversions": report_sql("chosen_conversions"), **used}.items()
-    )
+    head = ",\n".join(f"{name} as (\n{body}\n)" for name, body in used.items())
     sql = f"with {head}\n{text}"
     return engine.query(sql, fitting(sql, given))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from doublet.catalog import Account, ReportRules
 from doublet.engine.duckdb import DuckDBEngine
+from doublet.rates import Rate, Rates
 from doublet.reports.ad_objects import ad_names, ad_objects
 from doublet.reports.insights import earliest_day, insights
 from doublet.reports.insights_rows import (
@@ -34,10 +35,17 @@ from tests.reports.tables import clear, conversion, insert
 
 ZONE = ZoneInfo("Europe/Berlin")
 SHOP = Account(ACCOUNT, "Shop", "Europe/Berlin", "EUR")
-DOLLARS = ReportRules(rates={"USD": "0.5"})
+USUAL = ReportRules()
 DAY_S = 86_400
 FIRST_DAY = date(2026, 3, 26)
 """The clocks change three days later."""
+RATES = Rates(
+    "EUR",
+    [
+        Rate(FIRST_DAY, "USD", Decimal("0.5")),
+        Rate(FIRST_DAY + timedelta(4), "USD", Decimal("0.3")),
+    ],
+)
 PERIOD = Period(FIRST_DAY, FIRST_DAY + timedelta(9))
 NOON_S = midnight_s(FIRST_DAY, ZONE) + 12 * 3600
 PURCHASE = Kind("Purchase", None, "web")
@@ -70,10 +78,10 @@ def touch(kind: str, number: int, touched_time: int, key: int = 1) -> dict[str, 
     return {f"{kind}_time": touched_time, f"{kind}_key": key, f"{kind}_platform": "meta", **ids}
 
 
-def ask(engine: DuckDBEngine, rules: ReportRules = DOLLARS, **more: Any) -> list[InsightsRow]:
+def ask(engine: DuckDBEngine, rules: ReportRules = USUAL, **more: Any) -> list[InsightsRow]:
     """The rows of the ten days."""
     question = Question(**{"periods": [PERIOD], **more})
-    return insights(engine, SHOP, rules, question)
+    return insights(engine, SHOP, rules, RATES, question)
 
 
 # --- by example ------------------------------------------------------------------------------
@@ -167,7 +175,7 @@ def test_money_without_a_rate_counts_no_value(engine: DuckDBEngine) -> None:
     ]
     insert(engine, "conversions", rows)
     (row,) = ask(engine)
-    assert Tally(5, Decimal("7.665")) == row.results[PURCHASE]["value"]
+    assert Tally(5, Decimal("5.665")) == row.results[PURCHASE]["value"]
 
 
 def test_a_known_ad_tells_its_campaign_and_an_unknown_one_stays_a_row(
@@ -323,7 +331,6 @@ rules = st.builds(
     engaged_view_days=st.sampled_from([0, 1]),
     view_days=st.sampled_from([0, 1]),
     count=st.sampled_from(["all", "first"]),
-    rates=st.just({"USD": "0.3"}),
 )
 
 
@@ -361,7 +368,6 @@ def expected(
     found: dict[tuple[Any, ...], dict[str, list[Any]]] = defaultdict(
         lambda: defaultdict(lambda: [0, Decimal(0)])
     )
-    rates = {"EUR": Decimal(1), None: Decimal(1), "USD": Decimal("0.3"), "JPY": Decimal(0)}
     seen: set[tuple[Any, ...]] = set()
     for row in sorted(rows, key=lambda row: (row["event_time"], row["event_key"])):
         at = row["event_time"]
@@ -400,7 +406,8 @@ def expected(
                 for name in names:
                     found[place][name][0] += 1
                     value = row["value"] or Decimal(0)
-                    found[place][name][1] += value * rates[row["currency"]]
+                    amount = value * (RATES.rate(day, row["currency"]) or 0)
+                    found[place][name][1] += amount.quantize(Decimal("0.0001"), ROUND_HALF_UP)
     return found
 
 

@@ -15,6 +15,7 @@ import duckdb
 import msgspec
 import pytest
 
+from doublet.catalog import ReportRules
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.errors import OperatorError, SenderError
 from doublet.reports import as_csv
@@ -210,3 +211,15 @@ def test_money_is_a_number(site: Site) -> None:
     report = site.get("/campaigns.json", site.ours).json()
     assert isinstance(report["total"]["results"][0]["value"], int | float)
     assert Decimal(2) == report["total"]["results"][0]["conversions"]
+
+
+def test_an_address_leaves_open_what_the_account_says(site: Site) -> None:
+    rules = ReportRules(click_days=1, view_days=0, conversions=("Lead",))
+    site.catalog.reporting.save_rules(site.ours.account.account_id, rules)
+    report = site.get("/campaigns.json", site.ours).json()
+    assert "1d_click,1d_ev" == report["setting"]
+    assert 0 == report["total"]["results"][0]["conversions"]
+    named = site.get("/campaigns.json?event_name=Purchase&setting=7d_click", site.ours).json()
+    assert "7d_click" == named["setting"]
+    assert 2 == named["total"]["results"][0]["conversions"]
+    site.catalog.reporting.save_rules(site.ours.account.account_id, ReportRules())

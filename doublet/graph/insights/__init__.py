@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from doublet.catalog import Catalog, CustomConversion, ReportRules
@@ -29,6 +30,7 @@ from doublet.graph.insights.row import (
     has_happened,
 )
 from doublet.graph.question import Question, Row
+from doublet.rates import load_rates
 from doublet.reports.ad_objects import ad_names
 from doublet.reports.insights import earliest_day, insights
 from doublet.reports.insights_rows import LEVELS, InsightsRow, Place
@@ -49,11 +51,12 @@ class Target(NamedTuple):
 
 
 class Insights:
-    """Reads insights of an account's objects."""
+    """Reads insights of an account's objects; `rates` is the folder of exchange rates."""
 
-    def __init__(self, catalog: Catalog, engine: Engine) -> None:
+    def __init__(self, catalog: Catalog, engine: Engine, rates: Path) -> None:
         self._catalog = catalog
         self._engine = engine
+        self._rates = rates
 
     def check(self, question: Question, target: Target) -> Asked:
         """What the parameters say, without an answer. Raises Refused."""
@@ -71,7 +74,8 @@ class Insights:
             if not each.is_archived
         ]
         wanted = _wanted(asked, target)
-        found = insights(self._engine, account, rules, wanted, custom_conversions=custom)
+        rates = load_rates(self._rates, account.account_id, account.currency)
+        found = insights(self._engine, account, rules, rates, wanted, custom_conversions=custom)
         names = self._names(question, asked, found)
         found = _chosen(found, asked, names)
         every = [Figures(row, asked.periods[row.place.period], names) for row in found]
