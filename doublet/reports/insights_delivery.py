@@ -76,7 +76,9 @@ def _logged(
         text = without(text, "reported")
     # To tell whether a campaign's own day covers them, all must be known of them.
     finest = 3 if has_whole else parameters["finest"]
-    return engine.query(text, {**parameters, "is_reported": has_whole, "finest": finest})
+    depths = {"finest": finest, "counted_to": 3 if is_reported else finest}
+    kinds = {"is_reported": is_reported, "has_whole": has_whole}
+    return engine.query(text, {**parameters, **depths, **kinds})
 
 
 def _whole(

@@ -1,9 +1,12 @@
 -- One row per period, day, hour, ad, platform and placement: views and clicks in the ad log. Source:
--- touches, without those of ads and days that ad_days has a row of. day is null unless $is_reported,
+-- touches, without those of ads and days that ad_days has a row of. day is null unless $has_whole,
 -- which says that some campaigns or ad sets have rows of their own, which may cover it. Ids as in
 -- insights: finer ones than $finest are null unless the coarser one is. Periods: parallel lists
 -- $periods, $days, $hours, $since_s and $until_s (Unix seconds, quarters of an hour); $from_s and
 -- $to_s bound all that is read.
+-- Where platforms report anything ($is_reported), touches are counted by day and ad first, to be
+-- compared with what is reported; doublet.reports.insights_delivery leaves out the part `reported`
+-- where it is not needed. $counted_to is 3 then, otherwise $finest.
 with
 spans as (
   select
@@ -14,8 +17,65 @@ spans as (
     unnest(cast($until_s as bigint[])) as until_s
 ),
 quarters as (
-  select period, day, hour, unnest(range(since_s // 900, until_s // 900)) as quarter
+  select
+    period,
+    case when $is_reported then day end as day,
+    hour,
+    unnest(range(since_s // 900, until_s // 900)) as quarter
   from spans
+),
+counted as (
+  select
+    quarters.period,
+    quarters.day,
+    quarters.hour,
+    case when $counted_to >= 1 then touches.campaign_id end as campaign_id,
+    case
+      when $counted_to >= 2 or ($counted_to = 1 and touches.campaign_id is null)
+        then touches.adset_id
+    end as adset_id,
+    case
+      when $counted_to = 3
+        or ($counted_to = 2 and touches.adset_id is null)
+        or ($counted_to = 1 and touches.campaign_id is null)
+        then touches.ad_id
+    end as ad_id,
+    case when $by_platform then touches.platform end as platform,
+    case when $by_placement then touches.placement end as placement,
+    count(*) filter (where touches.kind = 'view') as impressions,
+    count(*) filter (where touches.kind = 'click') as clicks
+  from touches
+  inner join quarters
+    on quarters.quarter = touches.touched_time // 900
+  where touches.account_id = $account_id
+    and touches.origin = 'ad_log'
+    and touches.kind in ('view', 'click')
+    and touches.touched_time >= $from_s
+    and touches.touched_time < $to_s
+    and (
+      $campaign_id is null
+      or touches.campaign_id = $campaign_id
+      or touches.campaign_id is null
+    )
+    and ($adset_id is null or touches.adset_id = $adset_id or touches.adset_id is null)
+    and ($ad_id is null or touches.ad_id = $ad_id)
+  group by
+    quarters.period,
+    quarters.day,
+    quarters.hour,
+    case when $counted_to >= 1 then touches.campaign_id end,
+    case
+      when $counted_to >= 2 or ($counted_to = 1 and touches.campaign_id is null)
+        then touches.adset_id
+    end,
+    case
+      when $counted_to = 3
+        or ($counted_to = 2 and touches.adset_id is null)
+        or ($counted_to = 1 and touches.campaign_id is null)
+        then touches.ad_id
+    end,
+    case when $by_platform then touches.platform end,
+    case when $by_placement then touches.placement end
 ),
 -- begin reported
 covered as (
@@ -28,63 +88,46 @@ covered as (
 -- end reported
 summed as (
   select
-    quarters.period,
-    case when $is_reported then quarters.day end as day,
-    quarters.hour,
-    case when $finest >= 1 then touches.campaign_id end as campaign_id,
+    counted.period,
+    case when $has_whole then counted.day end as day,
+    counted.hour,
+    case when $finest >= 1 then counted.campaign_id end as campaign_id,
     case
-      when $finest >= 2 or ($finest = 1 and touches.campaign_id is null) then touches.adset_id
+      when $finest >= 2 or ($finest = 1 and counted.campaign_id is null) then counted.adset_id
     end as adset_id,
     case
       when $finest = 3
-        or ($finest = 2 and touches.adset_id is null)
-        or ($finest = 1 and touches.campaign_id is null)
-        then touches.ad_id
+        or ($finest = 2 and counted.adset_id is null)
+        or ($finest = 1 and counted.campaign_id is null)
+        then counted.ad_id
     end as ad_id,
-    case when $by_platform then touches.platform end as platform,
-    case when $by_placement then touches.placement end as placement,
-    touches.kind,
-    count(*) as times
-  from touches
-  inner join quarters
-    on quarters.quarter = touches.touched_time // 900
+    counted.platform,
+    counted.placement,
+    sum(counted.impressions) as impressions,
+    sum(counted.clicks) as clicks
+  from counted
   -- begin reported
   left join covered
-    on covered.date = quarters.day
-    and covered.ad_id = touches.ad_id
+    on covered.date = counted.day
+    and covered.ad_id = counted.ad_id
+  where covered.ad_id is null
   -- end reported
-  where touches.account_id = $account_id
-    and touches.origin = 'ad_log'
-    and touches.kind in ('view', 'click')
-    and touches.touched_time >= $from_s
-    and touches.touched_time < $to_s
-    -- begin reported
-    and covered.ad_id is null
-    -- end reported
-    and (
-      $campaign_id is null
-      or touches.campaign_id = $campaign_id
-      or touches.campaign_id is null
-    )
-    and ($adset_id is null or touches.adset_id = $adset_id or touches.adset_id is null)
-    and ($ad_id is null or touches.ad_id = $ad_id)
   group by
-    quarters.period,
-    case when $is_reported then quarters.day end,
-    quarters.hour,
-    case when $finest >= 1 then touches.campaign_id end,
+    counted.period,
+    case when $has_whole then counted.day end,
+    counted.hour,
+    case when $finest >= 1 then counted.campaign_id end,
     case
-      when $finest >= 2 or ($finest = 1 and touches.campaign_id is null) then touches.adset_id
+      when $finest >= 2 or ($finest = 1 and counted.campaign_id is null) then counted.adset_id
     end,
     case
       when $finest = 3
-        or ($finest = 2 and touches.adset_id is null)
-        or ($finest = 1 and touches.campaign_id is null)
-        then touches.ad_id
+        or ($finest = 2 and counted.adset_id is null)
+        or ($finest = 1 and counted.campaign_id is null)
+        then counted.ad_id
     end,
-    case when $by_platform then touches.platform end,
-    case when $by_placement then touches.placement end,
-    touches.kind
+    counted.platform,
+    counted.placement
 )
 select
   cast(period as integer) as period,
@@ -95,6 +138,6 @@ select
   cast(ad_id as varchar) as ad_id,
   cast(platform as varchar) as platform,
   cast(placement as varchar) as placement,
-  cast(case when kind = 'view' then times else 0 end as bigint) as impressions,
-  cast(case when kind = 'click' then times else 0 end as bigint) as clicks
+  cast(impressions as bigint) as impressions,
+  cast(clicks as bigint) as clicks
 from summed

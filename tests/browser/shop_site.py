@@ -148,12 +148,14 @@ class _Visit(BaseHTTPRequestHandler):
             return
         headers = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
         headers["X-Forwarded-For"] = "203.0.113.9"
-        there = http.client.HTTPConnection("127.0.0.1", self.server.collector.port, timeout=20)
-        there.request(self.command, self.path.removeprefix("/m"), body, headers)
-        answer = there.getresponse()
-        content = answer.read()
-        self._answer(answer.status, answer.getheaders(), content)
-        there.close()
+        port = self.server.collector.port
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as there:
+            there.request(self.command, self.path.removeprefix("/m"), body, headers)
+            answer = there.getresponse()
+            content = answer.read()
+        # A page that is left waits for nothing.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._answer(answer.status, answer.getheaders(), content)
 
     def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response_only(status)
