@@ -248,7 +248,7 @@ def tables(pipeline: Pipeline) -> tuple[Any, ...]:
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=14, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(
     copies=_copies,
     order=st.randoms(use_true_random=False),

@@ -10,7 +10,7 @@ from tests.killing import run
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_answered_events_survive_kill_9_exactly_once(tmp_path: Path, seed: int) -> None:
     outcome = run(tmp_path, seed)
     assert outcome.answered > outcome.unanswered

@@ -194,7 +194,7 @@ def _actual(pipeline: Pipeline) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(copies=_copies, order=st.randoms(use_true_random=False), parts=st.integers(1, 4))
 def test_tables_depend_only_on_what_arrived_when(
     copies: list[tuple[str, int, int]], order: Any, parts: int

@@ -99,7 +99,7 @@ def test_kinds_are_listed_in_the_order_in_which_they_count() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(
     records=st.lists(_messages, min_size=1, max_size=8),
     purchases=_purchases,
