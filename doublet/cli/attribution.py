@@ -191,6 +191,8 @@ def _draw(name: str, answer: Any, form: str, file: Path) -> None:
 _EMPTY = {
     "campaigns": "Campaigns appear here with their spend and what they brought. "
     "`doublet ads import FILE` takes both names and spend of a platform's export.",
+    "credits": "Conversions appear here as they come: `doublet pixel create NAME` prints what to "
+    "paste into a site.",
     "paths": "Paths appear here with the first conversion: `doublet pixel create NAME` prints what "
     "to paste into a site.",
     "time_to_conversion": "Times appear here with the first conversion after a click on an ad: "
@@ -217,6 +219,19 @@ def _say_empty(name: str, filters: Any) -> None:
         err.print(_EMPTY[name])
 
 
+_WINDOWS = Annotated[
+    list[str] | None,
+    typer.Option("--window", help="default, 1d_click, 7d_click, …; may be repeated."),
+]
+_MODELS = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="last_touch, first_touch, linear, time_decay, position_based, markov or shapley; may "
+        "be repeated.",
+    ),
+]
+
 ATTRIBUTION_COMMANDS: dict[str, Callable[..., None]] = {
     "campaigns": _command(
         "campaigns",
@@ -226,24 +241,19 @@ ATTRIBUTION_COMMANDS: dict[str, Callable[..., None]] = {
     """,
         level=(LevelOption, "campaign"),
         setting=(SettingOption, None),
-        window=(
-            Annotated[
-                list[str] | None,
-                typer.Option("--window", help="default, 1d_click, 7d_click, …; may be repeated."),
-            ],
-            None,
-        ),
-        model=(
-            Annotated[
-                list[str] | None,
-                typer.Option(
-                    "--model",
-                    help="last_touch, first_touch, linear, time_decay, position_based, markov or "
-                    "shapley; may be repeated.",
-                ),
-            ],
-            None,
-        ),
+        window=(_WINDOWS, None),
+        model=(_MODELS, None),
+    ),
+    "credits": _command(
+        "credits",
+        """Each conversion with the touches that have a share of it, in long form.
+
+    Example: doublet report credits --model linear --limit 100000 --parquet credits.parquet
+    """,
+        setting=(SettingOption, None),
+        window=(_WINDOWS, None),
+        model=(_MODELS, None),
+        limit=(Annotated[int, typer.Option(help="Rows at most.")], 1000),
     ),
     "paths": _command(
         "paths",

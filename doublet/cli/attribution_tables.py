@@ -13,6 +13,7 @@ from doublet.cli.report import money, print_figures
 from doublet.reports import as_percent
 from doublet.reports.campaigns import CampaignRow, CampaignsReport
 from doublet.reports.cohorts import CohortsReport
+from doublet.reports.credits import CreditsReport
 from doublet.reports.differences import DifferencesReport
 from doublet.reports.funnels import FunnelReport
 from doublet.reports.leads import duration
@@ -111,6 +112,37 @@ def _campaigns(report: CampaignsReport) -> Iterator[str]:
             f"Views are not observable for {', '.join(report.not_observable)}: no log here says "
             "who saw an ad."
         )
+
+
+def _credits(report: CreditsReport) -> Iterator[str]:
+    models = len({(row.model, row.window) for row in report.rows})
+    rows = []
+    for row in report.rows[:_ROWS_MAX]:
+        ad = row.ad_name or row.ad_id or row.adset_name or row.adset_id
+        parts = (row.channel, row.campaign_name or row.campaign_id, ad)
+        named = literal(", ".join(filter(None, parts)) or "(not attributed)")
+        model = [f"{row.model.replace('_', ' ')} {row.window}"] if models > 1 else []
+        touched = "" if row.touched_at is None else f"{row.touched_at:%Y-%m-%d %H:%M}"
+        rows.append(
+            [
+                f"{row.event_at:%Y-%m-%d %H:%M}",
+                literal(row.event_name),
+                literal(row.order_id or row.event_id or ""),
+                *model,
+                (row.kind or "").replace("_", " "),
+                touched,
+                named,
+                _share(float(row.share)),
+                money(row.value),
+            ]
+        )
+    titles = ["UTC", "conversion", "order or event", *(["model"] if models > 1 else [])]
+    titles += ["touch", "UTC", "of", "share", f"value in {report.currency}"]
+    print_figures(titles, rows, len(titles) - 2, anyway=True)
+    if len(report.rows) > _ROWS_MAX:
+        yield f"{len(report.rows):,} rows in all; --csv and --parquet have them."
+    if not report.is_complete:
+        yield "There are later conversions too: raise --limit, or ask for fewer days."
 
 
 def _paths(report: PathsReport) -> Iterator[str]:
@@ -289,6 +321,7 @@ def _print_parts(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 _PRINTERS: dict[str, Callable[[Any], Iterator[str]]] = {
     "campaigns": _campaigns,
+    "credits": _credits,
     "paths": _paths,
     "time_to_conversion": _times,
     "funnels": _funnels,

@@ -111,7 +111,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             raise SenderError(f"until ({self.until}) is before since ({self.since}).", "Swap them.")
 
 
-class CreditAsked(Asked, frozen=True, kw_only=True):
+class SettingAsked(Asked, frozen=True, kw_only=True):
     """Also by which attribution setting; an empty one is the account's."""
 
     setting: str = ""

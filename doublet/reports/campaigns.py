@@ -10,43 +10,20 @@ import msgspec
 
 from doublet.catalog import Account
 from doublet.engine import Engine
-from doublet.errors import SenderError
 from doublet.rates import Rates
-from doublet.reports.asked import CreditAsked
 from doublet.reports.conversions import ask, conversion_parameters, without_rate
-from doublet.reports.credit import LEVELS, Level, Model, credited, titles
+from doublet.reports.credit import LEVELS, Level, ModelsAsked, credited, titles
 from doublet.reports.paths import share
-from doublet.reports.windows import DEFAULT, Window, all_windows
+from doublet.reports.windows import DEFAULT, Window
 
 ZERO = Decimal(0)
 _CENT = Decimal("0.0001")
 
 
-class CampaignsAsked(CreditAsked, frozen=True, kw_only=True):
-    """`level` is what has a row of its own. `setting` is the attribution setting, under which the
-    window `default` holds all, and those of views what it leaves to views; `window` and `model`
-    choose what stands side by side, all windows and the last touch if they are not given."""
+class CampaignsAsked(ModelsAsked, frozen=True, kw_only=True):
+    """`level` is what has a row of its own."""
 
     level: Level = "campaign"
-    window: tuple[str, ...] = ()
-    model: tuple[Model, ...] = ("last_touch",)
-
-    def check(self) -> None:
-        """Raises SenderError when this cannot be meant."""
-        CreditAsked.check(self)
-        self.windows()
-        if not self.model or len(set(self.model)) < len(self.model):
-            raise SenderError("model names none, or one twice.", "Name each model once.")
-
-    def windows(self) -> list[Window]:
-        """The windows that are asked for. Raises SenderError for an unknown one."""
-        known = {window.name: window for window in all_windows(self.attribution)}
-        for name in self.window:
-            if name not in known:
-                raise SenderError(
-                    f"{name!r} is no window of this report.", f"There are {', '.join(known)}."
-                )
-        return [known[name] for name in dict.fromkeys(self.window)] or list(known.values())
 
 
 class CampaignResult(msgspec.Struct):

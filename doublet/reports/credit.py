@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from doublet.engine import Engine
+from doublet.errors import SenderError
 from doublet.reports import report_sql
+from doublet.reports.asked import SettingAsked
 from doublet.reports.conversions import ask, fitting, joined_sql
-from doublet.reports.windows import Window, window_parameters
+from doublet.reports.windows import Window, all_windows, window_parameters
 
 Level = Literal["account", "channel", "campaign", "adset", "ad"]
 LEVELS: tuple[Level, ...] = ("account", "channel", "campaign", "adset", "ad")
@@ -20,6 +22,32 @@ Model = Literal[
 HALF_LIFE_S = 7 * 86_400
 FIRST_SHARE = LAST_SHARE = 0.4
 _DRIVEN = ("markov", "shapley")
+
+
+class ModelsAsked(SettingAsked, frozen=True, kw_only=True):
+    """`setting` is the attribution setting, under which the window `default` holds all, and those
+    of views what it leaves to views; `window` and `model` choose what stands side by side, all
+    windows and the last touch if they are not given."""
+
+    window: tuple[str, ...] = ()
+    model: tuple[Model, ...] = ("last_touch",)
+
+    def check(self) -> None:
+        """Raises SenderError when this cannot be meant."""
+        SettingAsked.check(self)
+        self.windows()
+        if not self.model or len(set(self.model)) < len(self.model):
+            raise SenderError("model names none, or one twice.", "Name each model once.")
+
+    def windows(self) -> list[Window]:
+        """The windows that are asked for. Raises SenderError for an unknown one."""
+        known = {window.name: window for window in all_windows(self.attribution)}
+        for name in self.window:
+            if name not in known:
+                raise SenderError(
+                    f"{name!r} is no window of this report.", f"There are {', '.join(known)}."
+                )
+        return [known[name] for name in dict.fromkeys(self.window)] or list(known.values())
 
 
 def credited(

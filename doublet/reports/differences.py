@@ -29,7 +29,7 @@ from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.rates import Rates
 from doublet.reports import bounds
-from doublet.reports.asked import CreditAsked, Setting
+from doublet.reports.asked import Setting, SettingAsked
 from doublet.reports.conversions import ask, conversion_parameters, without_rate
 from doublet.reports.credit import campaign_names, credited
 from doublet.reports.windows import Window
@@ -47,7 +47,7 @@ PARTS = (
 )
 
 
-class DifferencesAsked(CreditAsked, frozen=True, kw_only=True):
+class DifferencesAsked(SettingAsked, frozen=True, kw_only=True):
     """`setting` is ours, `platform_setting` that of the platform's ad sets; `action_type` is under
     which name the platform reports these events, by default that of the first event."""
 
@@ -58,7 +58,7 @@ class DifferencesAsked(CreditAsked, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Raises SenderError when this cannot be meant."""
-        CreditAsked.check(self)
+        SettingAsked.check(self)
         Setting.read(self.platform_setting)
 
     @property

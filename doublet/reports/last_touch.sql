@@ -32,16 +32,19 @@ claimed as (
       when ev_time > event_time - windows.engaged_view_s then 'engaged_view'
       when view_time > event_time - windows.view_s then 'view'
     end as claimed_kind,
+    click_time,
     click_campaign_id,
     click_adset_id,
     click_ad_id,
     click_platform,
     click_channel,
+    ev_time,
     ev_campaign_id,
     ev_adset_id,
     ev_ad_id,
     ev_platform,
     ev_channel,
+    view_time,
     view_campaign_id,
     view_adset_id,
     view_ad_id,
@@ -64,16 +67,19 @@ narrowed as (
     browser_copies,
     server_copies,
     case when only_kind in ('any', claimed_kind) then claimed_kind end as kind,
+    click_time,
     click_campaign_id,
     click_adset_id,
     click_ad_id,
     click_platform,
     click_channel,
+    ev_time,
     ev_campaign_id,
     ev_adset_id,
     ev_ad_id,
     ev_platform,
     ev_channel,
+    view_time,
     view_campaign_id,
     view_adset_id,
     view_ad_id,
@@ -94,6 +100,11 @@ select
   cast(browser_copies as integer) as browser_copies,
   cast(server_copies as integer) as server_copies,
   cast(kind as varchar) as kind,
+  cast(case kind
+    when 'click' then click_time
+    when 'engaged_view' then ev_time
+    when 'view' then view_time
+  end as bigint) as touched_time,
   cast(case kind
     when 'click' then click_platform
     when 'engaged_view' then ev_platform

@@ -206,6 +206,7 @@ select
   cast(null as bigint) as event_key,
   cast(null as timestamptz) as anchor_at,
   cast(kind as varchar) as kind,
+  cast(null as bigint) as touched_time,
   cast(platform as varchar) as platform,
   cast(channel as varchar) as channel,
   cast(campaign_id as varchar) as campaign_id,

@@ -41,6 +41,7 @@ placed as (
     credit.event_key,
     credit.anchor_at,
     credit.kind,
+    credit.touched_time,
     credit.ad_id,
     coalesce(credit.adset_id, ad_parents.adset_id) as adset_id,
     coalesce(
@@ -67,6 +68,7 @@ named as (
     placed.event_key,
     placed.anchor_at,
     placed.kind,
+    placed.touched_time,
     case
       when placed.kind is not null and $depth >= 1 then coalesce(
         placed.platform,
@@ -92,6 +94,7 @@ select
   cast(event_key as bigint) as event_key,
   cast(anchor_at as timestamptz) as anchor_at,
   cast(kind as varchar) as kind,
+  cast(touched_time as bigint) as touched_time,
   cast(channel as varchar) as channel,
   cast(campaign_id as varchar) as campaign_id,
   cast(adset_id as varchar) as adset_id,

@@ -9,7 +9,7 @@ import msgspec
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.rates import Rates
-from doublet.reports.asked import CreditAsked
+from doublet.reports.asked import SettingAsked
 from doublet.reports.conversions import conversion_parameters, without_rate
 from doublet.reports.credit import LEVELS, Level, credited, titles
 from doublet.reports.paths import share
@@ -18,7 +18,7 @@ from doublet.reports.windows import setting_window
 ZERO = Decimal(0)
 
 
-class RefundsAsked(CreditAsked, frozen=True, kw_only=True):
+class RefundsAsked(SettingAsked, frozen=True, kw_only=True):
     """`level` is what has a row of its own. A purchase belongs to the day on which it was made and
     to its last touch within the setting, however late its money goes back."""
 

@@ -20,6 +20,7 @@ from doublet.reports.campaigns import (
     result_rows,
 )
 from doublet.reports.cohorts import CohortRow, CohortsAsked, CohortsReport, cohorts
+from doublet.reports.credits import CreditRow, CreditsAsked, CreditsReport, credits
 from doublet.reports.differences import (
     DifferencePartRow,
     DifferencesAsked,
@@ -64,6 +65,13 @@ REPORTS: dict[str, Report] = {
         CampaignsReport,
         CampaignResultRow,
         result_rows,
+    ),
+    "credits": Report(
+        "Each conversion with the touches that have a share of it.",
+        CreditsAsked,
+        credits,
+        CreditsReport,
+        CreditRow,
     ),
     "paths": Report("Paths of touches to conversion.", PathsAsked, paths, PathsReport, PathRow),
     "time_to_conversion": Report(

@@ -10,7 +10,7 @@ import msgspec
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.rates import Rates
-from doublet.reports.asked import CreditAsked
+from doublet.reports.asked import SettingAsked
 from doublet.reports.conversions import conversion_parameters, without_rate
 from doublet.reports.credit import campaign_names, credited
 from doublet.reports.paths import share
@@ -19,7 +19,7 @@ from doublet.reports.windows import setting_window
 _DEPTHS = {"name": 0, "channel": 1, "campaign": 2}
 
 
-class ServerExtraAsked(CreditAsked, frozen=True, kw_only=True):
+class ServerExtraAsked(SettingAsked, frozen=True, kw_only=True):
     """A row per event name, or per channel or campaign by the last touch within the attribution
     setting."""
 

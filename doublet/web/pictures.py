@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from doublet.reports import as_percent
 from doublet.reports.campaigns import CampaignRow, CampaignsReport, default_result
 from doublet.reports.cohorts import CohortsReport, following
+from doublet.reports.credits import CreditsReport
 from doublet.reports.differences import DifferenceRow, DifferencesReport
 from doublet.reports.funnels import FunnelReport
 from doublet.reports.leads import duration
@@ -20,6 +21,7 @@ from doublet.reports.paths import PathsReport
 from doublet.reports.refunds import RefundRow, RefundsReport
 from doublet.reports.server_extra import ServerExtraReport
 from doublet.reports.time_to_conversion import TimeReport, span_label
+from doublet.reports.windows import DEFAULT
 from doublet.web.chart import chart_file
 
 BARS_MAX = 12
@@ -182,6 +184,33 @@ def _campaigns(report: CampaignsReport) -> Picture:
         values,
         {"step": 17},
     )
+
+
+def _credits(report: CreditsReport) -> Picture:
+    window = report.rows[0].window if report.rows else ""
+    sums: dict[str, dict[str, Decimal]] = {}
+    for row in report.rows:
+        if row.window == window and row.kind is not None:
+            campaign = row.campaign_name or row.campaign_id
+            label = f"{row.channel}, {campaign}" if campaign else str(row.channel)
+            by_model, model = sums.setdefault(_shown(label), {}), row.model.replace("_", " ")
+            by_model[model] = by_model.get(model, Decimal(0)) + row.share
+    most = sorted(sums.items(), key=lambda pair: -max(pair[1].values()))[:BARS_MAX]
+    models = list(dict.fromkeys(row.model.replace("_", " ") for row in report.rows))
+    values = [
+        {
+            "label": label,
+            "series": model,
+            "amount": float(by_model.get(model, 0)),
+            "text": _count(round(by_model.get(model, Decimal(0)), 1)),
+        }
+        for label, by_model in most
+        for model in models
+    ]
+    setting = report.setting if window in ("", DEFAULT) else window
+    first_rows = "" if report.is_complete else " · the first conversions only"
+    subtitle = f"{setting}{first_rows}{_no_rates(report.without_rate)}"
+    return Picture("grouped", "Conversions by campaign", subtitle, values, {"step": 17})
 
 
 def _paths(report: PathsReport) -> Picture:
@@ -416,6 +445,7 @@ def _steps(row: DifferenceRow) -> Values:
 
 _PICTURES: dict[str, Callable[[Any], Picture]] = {
     "campaigns": _campaigns,
+    "credits": _credits,
     "paths": _paths,
     "time_to_conversion": _lags,
     "funnels": _funnels,

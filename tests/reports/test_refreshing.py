@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -36,6 +37,13 @@ def _times(report: Any) -> None:
     assert report.untouched >= 0
 
 
+def _credits(report: Any) -> None:
+    shares: dict[Any, Decimal] = defaultdict(Decimal)
+    for row in report.rows:
+        shares[row.event_at, row.order_id, row.person_id] += row.share
+    assert all(share == share.to_integral_value() for share in shares.values())
+
+
 def _differences(report: Any) -> None:
     for row in report.rows:
         assert row.theirs - row.ours == _sum(row.parts, "conversions")
@@ -52,6 +60,7 @@ def _totals(*names: str, of: Callable[[Any], Any] = lambda report: report) -> Ca
 
 CHECKS: dict[str, Callable[[Any], None]] = {
     "campaigns": _campaigns,
+    "credits": _credits,
     "paths": _totals("conversions", "value"),
     "time_to_conversion": _times,
     "cohorts": _totals("orders", "value"),
