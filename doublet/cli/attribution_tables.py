@@ -115,13 +115,15 @@ def _campaigns(report: CampaignsReport) -> Iterator[str]:
 
 
 def _credits(report: CreditsReport) -> Iterator[str]:
-    models = len({(row.model, row.window) for row in report.rows})
+    has_models = len({row.model for row in report.rows}) > 1
+    has_windows = len({row.window for row in report.rows}) > 1
     rows = []
     for row in report.rows[:_ROWS_MAX]:
         ad = row.ad_name or row.ad_id or row.adset_name or row.adset_id
         parts = (row.channel, row.campaign_name or row.campaign_id, ad)
         named = literal(", ".join(filter(None, parts)) or "(not attributed)")
-        model = [f"{row.model.replace('_', ' ')} {row.window}"] if models > 1 else []
+        model = [row.model.replace("_", " ")] if has_models else []
+        window = [row.window] if has_windows else []
         touched = "" if row.touched_at is None else f"{row.touched_at:%Y-%m-%d %H:%M}"
         rows.append(
             [
@@ -129,6 +131,7 @@ def _credits(report: CreditsReport) -> Iterator[str]:
                 literal(row.event_name),
                 literal(row.order_id or row.event_id or ""),
                 *model,
+                *window,
                 (row.kind or "").replace("_", " "),
                 touched,
                 named,
@@ -136,7 +139,8 @@ def _credits(report: CreditsReport) -> Iterator[str]:
                 money(row.value),
             ]
         )
-    titles = ["UTC", "conversion", "order or event", *(["model"] if models > 1 else [])]
+    titles = ["UTC", "conversion", "order or event", *(["model"] if has_models else [])]
+    titles += ["window"] if has_windows else []
     titles += ["touch", "UTC", "of", "share", f"value in {report.currency}"]
     print_figures(titles, rows, len(titles) - 2, anyway=True)
     if len(report.rows) > _ROWS_MAX:
