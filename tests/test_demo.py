@@ -17,11 +17,14 @@ import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
 
 from doublet.demo.orders import Order, OrderNumbers, read_cart
+from doublet.demo.products import PRODUCTS
 from doublet.demo.server_side import ServerSide
 from doublet.demo.shop import create_shop
-from doublet.demo.visits import plan_visits
+from doublet.demo.shoppers import Tally, send_shoppers
+from doublet.demo.visits import PRODUCTS_SEEN_MAX, plan_visits
 from tests.factories import sha256
 from tests.server import DoubletProcess, free_port, is_listening, served, wait_for
 
@@ -262,16 +265,41 @@ def test_a_refused_report_is_said_and_not_repeated(caplog: pytest.LogCaptureFixt
     assert "no room" in line
 
 
-def test_the_shop_works_without_script_and_explains_what_is_wrong(tmp_path: Path) -> None:
-    orders: list[Order] = []
-    shop = create_shop(
+def make_shop(folder: Path, orders: list[Order]) -> ASGIApp:
+    """A shop that puts its orders into a list."""
+    return create_shop(
         pixel_id=PIXEL,
         public_url="http://127.0.0.1:1",
         dashboard_url="http://127.0.0.1:1/overview",
-        order_numbers=OrderNumbers(tmp_path / "order-number"),
+        order_numbers=OrderNumbers(folder / "order-number"),
         report=orders.append,
     )
-    with served(shop) as url, httpx.Client(base_url=url, follow_redirects=True) as visitor:
+
+
+def test_the_longest_visit_comes_to_its_end(tmp_path: Path) -> None:
+    every = tuple(product.slug for product in PRODUCTS[:PRODUCTS_SEEN_MAX])
+    longest = plan_visits(1, 1, 0.0)[0]._replace(
+        products=every,
+        bought=every,
+        blocks_pixel=True,
+        checks_out=True,
+        buys=True,
+        reloads=True,
+    )
+    orders: list[Order] = []
+    tally = Tally()
+    with served(make_shop(tmp_path, orders)) as url:
+        asyncio.run(send_shoppers(url, [longest], tally))
+    assert [] == tally.problems
+    assert (1, 1, 1) == (tally.visits, tally.orders, len(orders))
+
+
+def test_the_shop_works_without_script_and_explains_what_is_wrong(tmp_path: Path) -> None:
+    orders: list[Order] = []
+    with (
+        served(make_shop(tmp_path, orders)) as url,
+        httpx.Client(base_url=url, follow_redirects=True) as visitor,
+    ):
         assert 404 == visitor.get("/products/nothing").status_code
         assert 404 == visitor.post("/cart", data={"product": "nothing"}).status_code
         assert 404 == visitor.get("/orders/TS-1001").status_code

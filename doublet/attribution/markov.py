@@ -65,7 +65,11 @@ def _first_order(paths: Paths) -> tuple[Floats, float]:
     solver = splu(matrix)
     x = solver.solve(start, trans="T")
     y = solver.solve(end)
-    d = np.array([solver.solve(unit)[n] for n, unit in enumerate(np.eye(rows))])
+    d, unit = np.empty(rows), np.zeros(rows)
+    for n in range(rows):
+        unit[n] = 1.0
+        d[n] = solver.solve(unit)[n]
+        unit[n] = 0.0
     return x * y / d, float(start @ y)
 
 

@@ -14,6 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import httpx
@@ -105,7 +106,7 @@ class Shopper:
         self._client = client
         self._visit = visit
         self._pixel = None if visit.blocks_pixel else Pixel(client, visit)
-        self._pauses = iter(visit.pauses_s)
+        self._pauses = cycle(visit.pauses_s)
         self._url = ""
 
     async def shop(self) -> bool:

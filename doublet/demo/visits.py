@@ -23,7 +23,7 @@ PRODUCTS_SEEN_MAX = 3
 ARRIVAL_SHARE = 0.8
 """Part of the time in which visitors arrive; in the rest the last ones finish."""
 PAUSES_MAX = 2 * PRODUCTS_SEEN_MAX + 5
-"""Pages and clicks of the longest visit."""
+"""Pages and clicks of a long visit."""
 PAUSE_S_MAX = 2.5
 
 AGENTS = (
@@ -46,7 +46,7 @@ _CLICK_ID = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 
 class Visit(NamedTuple):
-    """One visitor's way through the shop. `pauses_s` are used up one after the other."""
+    """One visitor's way through the shop. `pauses_s` are used one after the other, and again."""
 
     start_s: float
     pauses_s: tuple[float, ...]
