@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from doublet.catalog import Account
+from doublet.catalog import Account, ReportRules
 from doublet.engine import Engine
 from doublet.rates import Rates
+from doublet.reports import report_sql
 from doublet.reports.conversions import ask, conversion_parameters, without_rate
 from doublet.reports.credit import LEVELS, Level, ModelsAsked, credited, titles
+from doublet.reports.insights import earliest_day, insights
+from doublet.reports.insights_rows import InsightsRow, Question
 from doublet.reports.paths import share
+from doublet.reports.periods import EARLIEST, Period
 from doublet.reports.windows import DEFAULT, Window
 
 ZERO = Decimal(0)
@@ -125,7 +131,7 @@ def campaigns(
         if row["is_attributed"] and result == first:
             attributed += row["conversions"]
             with_ad += row["with_ad"]
-    delivered = {_key(row): row for row in ask(engine, given, "delivery") if _is_told(row)}
+    delivered = _delivered(engine, account, rates, asked)
     names = titles(engine, given)
     seen = {row["platform"] for row in ask(engine, given, "seen_views")}
     columns = [(model, window) for model in asked.model for window in windows]
@@ -135,7 +141,7 @@ def campaigns(
     ]
     rows.sort(key=_order)
     total = _total(rows, columns)
-    unconverted = {name for row in delivered.values() for name in row["unconverted"] or ()}
+    unconverted = {row["currency"] for row in ask(engine, given, "unconverted_spend")}
     return CampaignsReport(
         level=asked.level,
         setting=str(asked.attribution),
@@ -180,20 +186,41 @@ def _whole(number: Decimal) -> Decimal:
     return number.quantize(Decimal(1)) if number == number.to_integral_value() else number
 
 
-def _is_told(row: dict[str, Any]) -> bool:
-    """Without any day the sums of a level are one row of nothing."""
-    return bool(row["impressions"] or row["clicks"] or row["spend"] or row["unconverted"])
+def _delivered(
+    engine: Engine, account: Account, rates: Rates, asked: CampaignsAsked
+) -> dict[_Key, InsightsRow]:
+    """What insights tell of delivery. A campaign has one channel, that of its platform, however a
+    log calls it."""
+    tomorrow = datetime.now(ZoneInfo(account.time_zone)).date() + timedelta(days=1)
+    since = max(asked.since or earliest_day(engine, account), EARLIEST)
+    until = min(asked.until or tomorrow, tomorrow)
+    if until < since:
+        return {}
+    level = asked.level if asked.level in ("adset", "ad") else "campaign"
+    question = Question([Period(since, until)], level, by_platform=True, results=False)
+    limits = {"account_id": account.account_id}
+    known = engine.query(report_sql("campaign_platforms"), limits)
+    platforms = {row["campaign_id"]: row["platform"] for row in known}
+    found: dict[_Key, InsightsRow] = {}
+    depth = LEVELS.index(asked.level)
+    for row in insights(engine, account, ReportRules(), rates, question):
+        place = row.place
+        channel = platforms.get(place.campaign_id) or place.platform or "unknown"
+        parts = (channel, place.campaign_id, place.adset_id, place.ad_id)
+        key = _Key(True, *(part if n < depth else None for n, part in enumerate(parts)))
+        found.setdefault(key, InsightsRow(place)).add(row)
+    return found
 
 
 def _row(
     key: _Key,
-    delivered: dict[str, Any] | None,
+    delivered: InsightsRow | None,
     sums: dict[tuple[str, str], tuple[Decimal, Decimal]],
     columns: Sequence[tuple[str, Window]],
     seen: set[str],
     names: dict[tuple[str, str], str],
 ) -> CampaignRow:
-    spend = delivered["spend"] if delivered else ZERO
+    spend = (delivered.spend if delivered else None) or ZERO
     is_blind = key.is_attributed and not (key.channel in seen if key.channel else seen)
     results = []
     for model, window in columns:
@@ -211,8 +238,8 @@ def _row(
         campaign_name=names.get(("campaign", key.campaign_id or "")),
         adset_name=names.get(("adset", key.adset_id or "")),
         ad_name=names.get(("ad", key.ad_id or "")),
-        impressions=delivered["impressions"] if delivered else 0,
-        clicks=delivered["clicks"] if delivered else 0,
+        impressions=delivered.impressions if delivered else 0,
+        clicks=delivered.clicks if delivered else 0,
         spend=spend,
         results=results,
     )

@@ -26,7 +26,7 @@ def joined_sql(name: str, *parts: str, **texts: str) -> str:
     if not read:
         return text
     made = ",\n".join(f"{part} as (\n{sql})" for part, sql in read.items())
-    head, keyword, rest = re.split(r"^(with|with recursive|select)$", text, maxsplit=1, flags=re.M)
+    head, keyword, rest = re.split(r"^(with recursive|with|select)\b", text, maxsplit=1, flags=re.M)
     if keyword == "select":
         return f"{head}with\n{made}\nselect{rest}"
     return f"{head}{keyword}\n{made},\n{rest.lstrip()}"

@@ -216,11 +216,12 @@ def _credited(rules: ReportRules) -> set[int]:
 
 
 def earliest_day(engine: Engine, account: Account) -> date:
-    """The first day that a conversion is of, or that a platform reports of; EARLIEST where there is
-    none."""
+    """The first day of a conversion, of a touch in the ad log, or that a platform reports of;
+    EARLIEST where there is none."""
     row = known(engine, account, EARLIEST, EARLIEST)
     days = [] if row["first_day"] is None else [row["first_day"]]
-    if row["first_event_time"] is not None:
-        moment = datetime.fromtimestamp(row["first_event_time"], UTC)
-        days.append(moment.astimezone(ZoneInfo(account.time_zone)).date())
+    for seconds in (row["first_event_time"], row["first_touched_time"]):
+        if seconds is not None:
+            moment = datetime.fromtimestamp(seconds, UTC)
+            days.append(moment.astimezone(ZoneInfo(account.time_zone)).date())
     return max(min(days), EARLIEST) if days else EARLIEST

@@ -1,5 +1,5 @@
--- One row per answer: the first event_time of a conversion (Unix seconds), the first day of which a
--- platform reports, and what there is from $since to $until: ads, or campaigns and ad sets as a whole,
+-- One row per answer: the first event_time of a conversion and the first touch of the ad log (Unix
+-- seconds), the first day of which a platform reports, and what there is from $since to $until: ads, or campaigns and ad sets as a whole,
 -- that a platform reports of, and touches in the ad log ($from_s to $to_s, Unix seconds). Null where
 -- there is nothing. Sources: conversions, ad_days, touches.
 with
@@ -21,6 +21,14 @@ select
   cast(
     (select min(event_time) from conversions where account_id = $account_id) as bigint
   ) as first_event_time,
+  cast(
+    (
+      select min(touched_time)
+      from touches
+      where account_id = $account_id
+        and origin = 'ad_log'
+    ) as bigint
+  ) as first_touched_time,
   cast(days.first_day as date) as first_day,
   cast(days.reported > 0 as boolean) as is_reported,
   cast(days.coarse > 0 as boolean) as has_whole,

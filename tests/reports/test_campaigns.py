@@ -19,10 +19,11 @@ from doublet.reports.campaigns import (
     campaigns,
     result_rows,
 )
-from doublet.reports.credit import LEVELS
+from doublet.reports.credit import LEVELS, Level
 from doublet.reports.new_returning import NewReturningAsked, new_returning
 from doublet.reports.refunds import RefundsAsked, refunds
-from tests.reports.world import DAY_S, RATES, SHOP, WORLDS, World, fill, random_world
+from tests.reports.tables import insert
+from tests.reports.world import DAY_S, RATES, SHOP, START, WORLDS, World, fill, random_world
 
 ZERO = Decimal(0)
 ACCOUNT = {"account_id": SHOP.account_id, "platform": "meta"}
@@ -117,6 +118,32 @@ def test_a_campaign_has_spend_and_results_side_by_side(engine: DuckDBEngine) -> 
         ad.ad_name,
         by_window(ad)["default"],
     )
+
+
+def test_what_only_an_ad_log_tells_was_delivered_too(engine: DuckDBEngine) -> None:
+    world = advertised()
+    fill(engine, world)
+    log = {"account_id": SHOP.account_id, "origin": "ad_log", "platform": "meta"}
+    shown = {**log, "kind": "view", "touched_time": START}
+    views = [{**shown, "campaign_id": "9", "ad_id": "900", "event_key": n} for n in range(3)]
+    clicks = [{**views[0], "kind": "click", "event_key": 7}]
+    # Of this ad the platform reports the day itself.
+    day_s = START + DAY_S // 2
+    reported = [{**shown, "ad_id": "700", "event_key": 8, "touched_time": day_s}]
+    insert(engine, "touches", [*views, *clicks, *reported])
+    levels: list[tuple[Level, Any]] = [
+        ("ad", ("9", "900")),
+        ("campaign", ("9", None)),
+        ("channel", (None, None)),
+    ]
+    for level, ids in levels:
+        report = campaigns(engine, SHOP, RATES, CampaignsAsked(level=level))
+        assert (1003, 21, Decimal(12)) == totals(report)[0]
+        logged = [row for row in report.rows if (row.campaign_id, row.ad_id) == ids]
+        if level != "channel":
+            assert [(3, 1)] == [(row.impressions, row.clicks) for row in logged]
+    with engine.transaction() as tx:
+        tx.run("delete from touches")
 
 
 def test_what_nobody_outside_can_see_is_no_zero(engine: DuckDBEngine) -> None:
