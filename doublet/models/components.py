@@ -31,11 +31,13 @@ and each deleted cookie a new one."""
 
 class Profile(NamedTuple):
     """Identifiers (by key, in rising order) that one record carries, or several with the same ones;
-    the first was received at `first_at` (µs since 1970)."""
+    the first was received at `first_at` (µs since 1970). `variants` are those among them that
+    another spelling of the same value has: they join like others, and tell of nobody more."""
 
     key: int
     first_at: int
     identifiers: tuple[int, ...]
+    variants: frozenset[int] = frozenset()
 
 
 class Merge(NamedTuple):
@@ -180,8 +182,9 @@ def find_shared(profiles: Iterable[Profile], kind_of: Mapping[int, str]) -> set[
     """
     beside: dict[int, set[int]] = {}
     for profile in profiles:
+        proper = [each for each in profile.identifiers if each not in profile.variants]
         for each in profile.identifiers:
-            beside.setdefault(each, set()).update(profile.identifiers)
+            beside.setdefault(each, set()).update(proper)
     shared = set()
     least = min(NEIGHBOURS_MAX.values())
     for identifier, others in beside.items():

@@ -14,7 +14,13 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from doublet.engine import Transaction
-from doublet.models.components import Persons, Profile, find_persons, find_shared
+from doublet.models.components import (
+    NEIGHBOURS_MAX,
+    Persons,
+    Profile,
+    find_persons,
+    find_shared,
+)
 from doublet.models.tables import Tables, model_sql
 
 PERSON_MODELS: tuple[str, ...] = (
@@ -35,7 +41,7 @@ def make_tables(tx: Transaction, names: Tables) -> None:
     tx.run(f"create or replace temp table new_records as {model_sql('record_profiles')}")
     tx.run(
         f"create or replace table {names.record_profiles} as "
-        "select * exclude (identifiers) from new_records"
+        "select * exclude (identifiers, variants) from new_records"
     )
     _begin(tx)
     for name in PERSON_MODELS[1:]:
@@ -59,7 +65,7 @@ def _begin(tx: Transaction) -> None:
         tx.run(f"create or replace temp table {name} ({columns})")
     tx.run(
         "create or replace temp table new_identifiers (account_id varchar, profile_key bigint, "
-        "identifier_key bigint, kind varchar)"
+        "identifier_key bigint, kind varchar, is_variant boolean)"
     )
 
 
@@ -83,7 +89,10 @@ def replace_records(tx: Transaction, names: Tables, decided: bool = False) -> No
         "where old.pixel_id = gone.pixel_id and old.event_key = gone.event_key "
         "and old.anchor_at = gone.anchor_at"
     )
-    tx.run(f"insert into {names.record_profiles} select * exclude (identifiers) from new_records")
+    tx.run(
+        f"insert into {names.record_profiles} "
+        "select * exclude (identifiers, variants) from new_records"
+    )
     tx.run(
         "create or replace temp table altered as select profile_key, present.first_at, "
         "present.account_id, known.profile_key is null as is_new "
@@ -102,10 +111,6 @@ def replace_records(tx: Transaction, names: Tables, decided: bool = False) -> No
 
 def _make_anew(tx: Transaction, names: Tables) -> None:
     _note_identifiers(tx, names)
-    expanded = _spread(tx, names)
-    profiles, kind_of, shared = _read(tx, names)
-    kept = shared - expanded
-    found = find_shared(profiles, kind_of) | kept
     apart = [
         (a, b)
         for a, b in tx.run(
@@ -113,6 +118,10 @@ def _make_anew(tx: Transaction, names: Tables) -> None:
             "where kind = 'unmerge' and not is_revoked order by all"
         )
     ]
+    expanded = _spread(tx, names, is_parted=bool(apart))
+    profiles, kind_of, shared = _read(tx, names)
+    kept = shared - expanded
+    found = find_shared(profiles, kind_of) | kept
     made = find_persons(profiles, found, apart)
     _hand_over(tx, profiles, kind_of, found, kept, made)
     _store(tx, names)
@@ -123,13 +132,14 @@ def _note_identifiers(tx: Transaction, names: Tables) -> None:
     tx.run(
         "insert into new_identifiers select distinct account_id, profile_key, "
         "cast('0x' || substring(md5(account_id || '|' || identifier), 1, 15) as bigint), "
-        "split_part(identifier, '=', 1) from (select account_id, profile_key, "
+        "split_part(identifier, '=', 1), list_contains(variants, identifier) "
+        "from (select account_id, profile_key, variants, "
         "unnest(identifiers) as identifier from new_records semi join ("
         "select profile_key from altered where is_new) as altered using (profile_key))"
     )
     tx.run(
         f"insert into {names.profile_identifiers} "
-        "select account_id, profile_key, identifier_key from new_identifiers"
+        "select account_id, profile_key, identifier_key, is_variant from new_identifiers"
     )
     tx.run(
         f"insert into {names.identifiers} select distinct account_id, identifier_key, kind, false, "
@@ -142,21 +152,16 @@ def _note_identifiers(tx: Transaction, names: Tables) -> None:
     )
 
 
-def _spread(tx: Transaction, names: Tables) -> set[int]:
+def _spread(tx: Transaction, names: Tables, *, is_parted: bool) -> set[int]:
     """All profiles that may belong to other persons now, as `their_profiles`, and the persons they
-    belong to yet as `their_roots`. Also the shared identifiers about which it has to be asked
-    again whether they are."""
+    belong to yet as `their_roots`. Also the identifiers that are shared no longer. `is_parted`:
+    some identifiers are kept apart by a decision."""
     ids, profiles = names.identifiers, names.profiles
     tx.run(
         "create or replace temp table seeds as select distinct identifier_key "
         f"from {names.profile_identifiers} semi join altered using (profile_key)"
     )
-    tx.run(
-        f"create or replace temp table reopened as select identifier_key from {ids} "
-        f"semi join seeds using (identifier_key) where is_shared and exists ("
-        f"select 1 from {names.profile_identifiers} as carried inner join altered "
-        f"using (profile_key) where not is_new and carried.identifier_key = {ids}.identifier_key)"
-    )
+    _reopen(tx, names)
     tx.run(
         "create or replace temp table their_profiles as "
         "select profile_key from altered where first_at is not null union "
@@ -177,7 +182,15 @@ def _spread(tx: Transaction, names: Tables) -> set[int]:
             f"select profile_key from their_profiles union select profile_key from {profiles} "
             "as known semi join their_roots on known.root_id = their_roots.person_id"
         )
-        # Where a decision keeps persons apart, a profile carries identifiers of several.
+        # Where a decision keeps persons apart, a profile carries identifiers of several: those of
+        # others bring it in, and it brings in the others.
+        if is_parted:
+            tx.run(
+                "create or replace temp table their_profiles as select profile_key "
+                f"from their_profiles union select profile_key from {names.profile_identifiers} "
+                f"semi join (select identifier_key from {ids} semi join their_roots "
+                "using (person_id)) as theirs using (identifier_key)"
+            )
         more = tx.run(
             f"insert into their_roots select distinct person_id from {ids} semi join ("
             f"select identifier_key from {names.profile_identifiers} "
@@ -194,19 +207,45 @@ def _spread(tx: Transaction, names: Tables) -> set[int]:
     return {key for (key,) in tx.run("select identifier_key from reopened")}
 
 
+def _reopen(tx: Transaction, names: Tables) -> None:
+    """The shared identifiers that stand beside no more others than one person has, now that
+    profiles are gone, as `reopened`."""
+    limits = " ".join(f"when '{kind}' then {most}" for kind, most in NEIGHBOURS_MAX.items())
+    carried = names.profile_identifiers
+    tx.run(
+        "create or replace temp table doubted as select distinct identifier_key from "
+        f"{names.identifiers} semi join (select identifier_key from {carried} semi join ("
+        "select profile_key from altered where first_at is null) as gone using (profile_key)) "
+        "as left_by using (identifier_key) where is_shared"
+    )
+    tx.run(
+        "create or replace temp table reopened as select identifier_key from doubted anti join ("
+        "select doubted.identifier_key from doubted "
+        f"inner join {carried} as theirs using (identifier_key) "
+        f"inner join {carried} as beside on beside.profile_key = theirs.profile_key "
+        "and beside.identifier_key <> theirs.identifier_key and not beside.is_variant "
+        f"inner join {names.identifiers} as known on known.identifier_key = beside.identifier_key "
+        "where theirs.profile_key not in (select profile_key from altered where first_at is null) "
+        "group by doubted.identifier_key, known.kind having count(distinct beside.identifier_key) "
+        f"> case any_value(known.kind) {limits} end) as still using (identifier_key)"
+    )
+
+
 def _read(tx: Transaction, names: Tables) -> tuple[list[Profile], dict[int, str], set[int]]:
     """The profiles with their identifiers; of each identifier its kind; which are shared."""
     rows = tx.run(
-        f"select profile_key, {_FIRST_US}, identifier_key from {names.profile_identifiers} "
+        f"select profile_key, {_FIRST_US}, identifier_key, is_variant "
+        f"from {names.profile_identifiers} "
         "inner join (select known.profile_key, coalesce(altered.first_at, known.first_at) "
         f"as first_at from {names.profiles} as known semi join their_profiles using (profile_key) "
         "left join altered using (profile_key)) as theirs using (profile_key) "
         "order by profile_key, identifier_key"
     )
-    profiles = [
-        Profile(key, first_us, tuple(row[2] for row in group))
-        for (key, first_us), group in groupby(rows, itemgetter(0, 1))
-    ]
+    profiles = []
+    for (key, first_us), group in groupby(rows, itemgetter(0, 1)):
+        own = list(group)
+        variants = frozenset(row[2] for row in own if row[3])
+        profiles.append(Profile(key, first_us, tuple(row[2] for row in own), variants))
     known = tx.run(
         f"select identifier_key, kind, is_shared from {names.identifiers} semi join ("
         f"select identifier_key from {names.profile_identifiers} "

@@ -3,5 +3,6 @@
 select
   cast(account_id as varchar) as account_id,
   cast(profile_key as bigint) as profile_key,
-  cast(identifier_key as bigint) as identifier_key
+  cast(identifier_key as bigint) as identifier_key,
+  cast(is_variant as boolean) as is_variant
 from new_identifiers

@@ -1,4 +1,5 @@
--- One row per event, or ad touch, that says something of the person: the identifiers it carries.
+-- One row per event, or ad touch, that says something of the person: the identifiers it carries, and
+-- which of them are but variants.
 -- Key: (pixel_id, event_key, anchor_at). Source: the temporary table `identified`.
 -- An address of the network and a browser's name are nobody's; a click id names a click. A hash
 -- that another client would make of the same raw value (extra.hash_variants) is its key's too.
@@ -45,33 +46,34 @@ listed as (
     anchor_at,
     user_data.fbc as fbc,
     user_data.ctwa_clid as ctwa_clid,
-    list_sort(
-      list_distinct(
-        list_filter(
-          list_concat(
-            list_transform(user_data.em, lambda value: 'em=' || value),
-            list_transform(user_data.ph, lambda value: 'ph=' || value),
-            list_transform(user_data.external_id, lambda value: 'external_id=' || value),
-            list_transform(user_data.app_user_id, lambda value: 'app_user_id=' || value),
-            list_transform(variants.em, lambda value: 'em=' || value),
-            list_transform(variants.ph, lambda value: 'ph=' || value),
-            list_transform(variants.external_id, lambda value: 'external_id=' || value),
-            list_transform(variants.app_user_id, lambda value: 'app_user_id=' || value),
-            [
-              'subscription_id=' || user_data.subscription_id,
-              'fb_login_id=' || user_data.fb_login_id,
-              'lead_id=' || user_data.lead_id,
-              'page_scoped_user_id=' || user_data.page_scoped_user_id,
-              'ig_sid=' || user_data.ig_sid,
-              'fbp=' || user_data.fbp,
-              'anon_id=' || user_data.anon_id,
-              'madid=' || user_data.madid
-            ]
-          ),
-          lambda identifier: identifier is not null
-        )
-      )
-    ) as identifiers
+    list_filter(
+      list_concat(
+        list_transform(user_data.em, lambda value: 'em=' || value),
+        list_transform(user_data.ph, lambda value: 'ph=' || value),
+        list_transform(user_data.external_id, lambda value: 'external_id=' || value),
+        list_transform(user_data.app_user_id, lambda value: 'app_user_id=' || value),
+        [
+          'subscription_id=' || user_data.subscription_id,
+          'fb_login_id=' || user_data.fb_login_id,
+          'lead_id=' || user_data.lead_id,
+          'page_scoped_user_id=' || user_data.page_scoped_user_id,
+          'ig_sid=' || user_data.ig_sid,
+          'fbp=' || user_data.fbp,
+          'anon_id=' || user_data.anon_id,
+          'madid=' || user_data.madid
+        ]
+      ),
+      lambda identifier: identifier is not null
+    ) as own,
+    list_filter(
+      list_concat(
+        list_transform(variants.em, lambda value: 'em=' || value),
+        list_transform(variants.ph, lambda value: 'ph=' || value),
+        list_transform(variants.external_id, lambda value: 'external_id=' || value),
+        list_transform(variants.app_user_id, lambda value: 'app_user_id=' || value)
+      ),
+      lambda identifier: identifier is not null
+    ) as others
   from permitted
 ),
 -- A record that carries nothing else is still the browser's that was clicked in.
@@ -81,8 +83,14 @@ named as (
     listed.pixel_id,
     listed.event_key,
     listed.anchor_at,
+    list_sort(
+      list_distinct(
+        list_filter(coalesce(listed.others, []), lambda each: not list_contains(listed.own, each))
+      )
+    ) as variants,
     case
-      when len(listed.identifiers) > 0 then listed.identifiers
+      when len(listed.own) > 0 or len(listed.others) > 0
+        then list_sort(list_distinct(list_concat(listed.own, listed.others)))
       when listed.fbc is not null then ['fbc=' || listed.fbc]
       when listed.ctwa_clid is not null then ['ctwa_clid=' || listed.ctwa_clid]
       else []
@@ -95,8 +103,16 @@ select
   cast(event_key as bigint) as event_key,
   cast(anchor_at as timestamptz) as anchor_at,
   cast(
-    '0x' || substring(md5(account_id || '|' || array_to_string(identifiers, '|')), 1, 15) as bigint
+    '0x' || substring(
+      md5(
+        account_id || '|' || array_to_string(identifiers, '|')
+        || case when len(variants) > 0 then '||' || array_to_string(variants, '|') else '' end
+      ),
+      1,
+      15
+    ) as bigint
   ) as profile_key,
-  cast(identifiers as varchar[]) as identifiers
+  cast(identifiers as varchar[]) as identifiers,
+  cast(variants as varchar[]) as variants
 from named
 where len(identifiers) > 0

@@ -24,8 +24,9 @@ LOGGED = "logged_touches"
 
 _RECORD = "pixel_id, event_key, anchor_at"
 _TUPLE = (
-    "profile_key, origin, kind, touched_time, platform, is_ad, click_id, campaign_id, adset_id, "
-    "ad_id, placement, experiment, utm_source, utm_medium, utm_campaign"
+    "account_id, profile_key, origin, kind, touched_time, platform, is_ad, click_id, campaign_id, "
+    "adset_id, ad_id, placement, experiment, utm_source, utm_medium, utm_campaign, "
+    "case when origin = 'ad_log' then event_key end as logged_key"
 )
 _SHOWN = (
     "account_id, pixel_id, event_key, anchor_at, event_name, event_time, event_source_url, "
@@ -133,7 +134,8 @@ def take_decisions(tx: Transaction, names: Tables, table: Table, batch: Sequence
     )
     tx.run(
         "create or replace temp table new_records as "
-        f"select *, cast([] as varchar[]) as identifiers from {names.record_profiles} limit 0"
+        "select *, cast([] as varchar[]) as identifiers, cast([] as varchar[]) as variants "
+        f"from {names.record_profiles} limit 0"
     )
     tx.run(
         "create or replace temp table decided as select distinct person_id "
@@ -204,7 +206,8 @@ def _replace(tx: Transaction, names: Tables, name: str) -> None:
     # A touch that another record shows too changes nothing.
     tx.run(
         "create or replace temp table changed_touches as "
-        f"select distinct {_TUPLE} from new_touches except select {_TUPLE} from {names.touches}"
+        f"select distinct {_TUPLE} from new_touches except select {_TUPLE} from {names.touches} "
+        "semi join (select touched_time from new_touches) as moments using (touched_time)"
     )
     tx.run(
         f"delete from {names.touches} as old using touched_records as gone "
@@ -214,15 +217,17 @@ def _replace(tx: Transaction, names: Tables, name: str) -> None:
     tx.run(f"insert into {names.touches} select * from new_touches")
     tx.run(
         f"insert into changed_touches select distinct {_TUPLE} from old_touches "
-        f"except select {_TUPLE} from {names.touches}"
+        f"except select {_TUPLE} from {names.touches} "
+        "semi join (select touched_time from old_touches) as moments using (touched_time)"
     )
     tx.run(
         "insert into their_roots select distinct root_id from ("
         f"select root_id from {names.profiles} semi join changed_touches using (profile_key) "
         f"union all select root_id from {names.profiles} semi join ("
         f"select profile_key from {names.touches} semi join ("
-        "select click_id from changed_touches where origin = 'ad_log' and click_id is not null) "
-        "as clicks using (click_id)) as shown using (profile_key)) "
+        "select account_id, click_id from changed_touches "
+        "where origin = 'ad_log' and click_id is not null) "
+        "as clicks using (account_id, click_id)) as shown using (profile_key)) "
         "anti join their_roots on root_id = their_roots.person_id where root_id is not null"
     )
     _follow(tx, names)
