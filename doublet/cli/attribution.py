@@ -304,6 +304,7 @@ ATTRIBUTION_COMMANDS: dict[str, Callable[..., None]] = {
 
     Example: doublet report cohorts --by week --png cohorts.png
     """,
+        without="first",
         by=(
             Annotated[Literal["week", "month"], typer.Option(help="How long a period is.")],
             "month",
@@ -315,6 +316,7 @@ ATTRIBUTION_COMMANDS: dict[str, Callable[..., None]] = {
 
     Example: doublet report new_returning --by week
     """,
+        without="first",
         by=(
             Annotated[Literal["day", "week", "month"], typer.Option(help="How long a row is.")],
             "day",
@@ -341,6 +343,7 @@ ATTRIBUTION_COMMANDS: dict[str, Callable[..., None]] = {
 
     Example: doublet report refunds --level ad --csv
     """,
+        without="first",
         level=(LevelOption, "campaign"),
         setting=(SettingOption, None),
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import msgspec
 
@@ -87,6 +87,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     of a person after one and the same touch. What is left open (no event_name, `first` None) is as
     the account's own rules say."""
 
+    counts_all: ClassVar[bool] = False
+    """Of reports about persons and orders: none is left out as not the first."""
+
     pixel_id: str | None = None
     since: date | None = None
     until: date | None = None
@@ -100,13 +103,20 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         if not self.event_name:
             found["event_name"] = rules.conversions or ("Purchase",)
         if self.first is None:
-            found["first"] = rules.count == "first"
+            found["first"] = rules.count == "first" and not self.counts_all
         return msgspec.structs.replace(self, **found)
+
+    @property
+    def attribution(self) -> Setting:
+        """By which touches conversions are told apart where only the first after each counts."""
+        return Setting()
 
     def check(self) -> None:
         """Raises SenderError when this cannot be meant."""
         if not all(self.event_name):
             raise SenderError("event_name is empty.", "Name an event, such as Purchase.")
+        if self.first and self.counts_all:
+            raise SenderError("This report counts all that a person does.", "Leave first out.")
         if self.since and self.until and self.until < self.since:
             raise SenderError(f"until ({self.until}) is before since ({self.since}).", "Swap them.")
 

@@ -2,25 +2,41 @@
 -- null without a value or a rate). Sources: conversions, rates. Parameters: $account_id, $pixel_id (null:
 -- all pixels), $event_names, $since and $until (Unix seconds, half-open; null: unbounded), $zone
 -- (IANA name of the account's time zone, whose days count) and $first_only (only the first
--- conversion of a person after one and the same touch).
+-- conversion of its name after the touch that claims it: the last click of the last $click_s
+-- seconds, otherwise the last engaged view of $engaged_view_s, otherwise the last view of $view_s;
+-- what no touch claims always counts).
 with
 -- Without $first_only it holds nothing, so that nothing is sorted.
+claimed as (
+  select
+    pixel_id,
+    event_key,
+    anchor_at,
+    event_name,
+    event_time,
+    case
+      when click_time > event_time - $click_s then click_key
+      when ev_time > event_time - $engaged_view_s then ev_key
+      when view_time > event_time - $view_s then view_key
+    end as touch_key
+  from conversions
+  where $first_only
+    and account_id = $account_id
+    and list_contains($event_names, event_name)
+    and ($pixel_id is null or pixel_id = $pixel_id)
+    and ($until is null or event_time < $until)
+),
 firsts as (
   select
     pixel_id,
     event_key,
     anchor_at,
     row_number() over (
-      partition by person_id, event_name, coalesce(click_key, ev_key, view_key)
+      partition by event_name, touch_key
       order by event_time, event_key, anchor_at, pixel_id
     ) as nth
-  from conversions
-  where $first_only
-    and account_id = $account_id
-    and person_id is not null
-    and list_contains($event_names, event_name)
-    and ($pixel_id is null or pixel_id = $pixel_id)
-    and ($until is null or event_time < $until)
+  from claimed
+  where touch_key is not null
 )
 select
   cast(conversions.pixel_id as varchar) as pixel_id,
@@ -74,4 +90,4 @@ where conversions.account_id = $account_id
   and ($pixel_id is null or conversions.pixel_id = $pixel_id)
   and ($since is null or conversions.event_time >= $since)
   and ($until is null or conversions.event_time < $until)
-  and (not $first_only or conversions.person_id is null or firsts.nth = 1)
+  and (firsts.nth is null or firsts.nth = 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -21,6 +21,7 @@ class CohortsAsked(Asked, frozen=True, kw_only=True):
     """Days are those of the first purchase. Weeks begin on Monday. `today` ends the last period,
     by default the day it is in the account's zone."""
 
+    counts_all: ClassVar[bool] = True
     event_name: tuple[str, ...] = ("Purchase",)
     by: Literal["week", "month"] = "month"
     today: date | None = None

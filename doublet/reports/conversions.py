@@ -56,6 +56,7 @@ def conversion_parameters(
         "first_day": asked.since or date.min,
         "last_day": asked.until or date.max,
         "first_only": asked.first,
+        **asked.attribution.seconds,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -25,6 +25,7 @@ class FunnelAsked(Asked, frozen=True, kw_only=True):
     within `days` days of it, whenever that is. By channel, a person belongs to the last click of
     the 28 days before their first step."""
 
+    counts_all: ClassVar[bool] = True
     event_name: tuple[str, ...] = STEPS
     days: Annotated[int, Meta(ge=1, le=90)] = 7
     by: Literal["all", "channel"] = "all"
@@ -44,8 +45,6 @@ class FunnelAsked(Asked, frozen=True, kw_only=True):
                 "PageView is no step of a funnel: page views are not kept by person.",
                 "Begin with ViewContent, or send an event of your own.",
             )
-        if self.first:
-            raise SenderError("A funnel counts each person once anyhow.", "Leave first out.")
 
 
 class FunnelRow(msgspec.Struct):

@@ -1,5 +1,5 @@
 -- One row per journey through nodes and window: how many conversions and how many losses came of it.
--- Sources: chosen_conversions, window_touches, touchpoints, ads. Parameters: those of window_touches,
+-- Sources: window_touches, conversions, touchpoints, persons, ads. Parameters: those of window_touches,
 -- and $begins_at and $ends_at (Unix seconds, half-open: whose touches may be losses; null: no bound).
 -- A loss is a run of a person's touches that no conversion follows within their windows; the run goes
 -- on while a touch falls into the window of the one before. As in what converts, clicks go before
@@ -32,12 +32,22 @@ won as (
     1 as conversions
   from window_touches
 ),
+-- Whatever day it is on: what was bought soon after the days of the report was not lost. The longest
+-- window is 28 days.
 buys as (
   select distinct
-    person_id,
-    event_time
-  from chosen_conversions
-  where person_id is not null
+    coalesce(persons.root_id, conversions.person_id) as person_id,
+    conversions.event_time
+  from conversions
+  left join persons
+    on persons.account_id = $account_id
+    and persons.person_id = conversions.person_id
+  where conversions.account_id = $account_id
+    and list_contains($event_names, conversions.event_name)
+    and ($pixel_id is null or conversions.pixel_id = $pixel_id)
+    and conversions.person_id is not null
+    and ($begins_at is null or conversions.event_time >= $begins_at)
+    and ($ends_at is null or conversions.event_time < $ends_at + 2419200)
 ),
 -- Persons as they are now, so that none is counted under two ids.
 touched as (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -20,6 +20,7 @@ from doublet.reports.paths import share
 class NewReturningAsked(Asked, frozen=True, kw_only=True):
     """A row per day, week (from Monday) or month."""
 
+    counts_all: ClassVar[bool] = True
     event_name: tuple[str, ...] = ("Purchase",)
     by: Literal["day", "week", "month"] = "day"
 

@@ -27,6 +27,11 @@ class PathsAsked(Asked, frozen=True, kw_only=True):
     repeats: bool = False
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 50
 
+    @property
+    def attribution(self) -> Setting:
+        """The touches that a path has."""
+        return Setting(self.days, 1, 1)
+
 
 class PathRow(msgspec.Struct):
     """One path, its steps oldest first: how many conversions came by it, and their value in the
@@ -63,7 +68,6 @@ def share(part: int | Decimal, whole: int | Decimal) -> float | None:
 def paths(engine: Engine, account: Account, rates: Rates, asked: PathsAsked) -> PathsReport:
     """The most frequent paths. Empty when nothing was converted."""
     given = conversion_parameters(account, rates, asked)
-    given |= Setting(asked.days, 1, 1).seconds
     given |= {"by": asked.by, "repeats": asked.repeats, "paths_max": asked.limit}
     found = ask(engine, given, "paths", "chosen_conversions")
     conversions = sum(row["conversions"] for row in found)

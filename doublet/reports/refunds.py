@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import ClassVar
 
 import msgspec
 
@@ -22,6 +23,7 @@ class RefundsAsked(SettingAsked, frozen=True, kw_only=True):
     """`level` is what has a row of its own. A purchase belongs to the day on which it was made and
     to its last touch within the setting, however late its money goes back."""
 
+    counts_all: ClassVar[bool] = True
     event_name: tuple[str, ...] = ("Purchase",)
     level: Level = "campaign"
 

@@ -44,6 +44,11 @@ class TimeAsked(Asked, frozen=True, kw_only=True):
 
     days: Annotated[int, Meta(ge=1, le=90)] = 28
 
+    @property
+    def attribution(self) -> Setting:
+        """The touches that count."""
+        return Setting(self.days, 1, 1)
+
 
 class TimeRow(msgspec.Struct):
     """The conversions that came between `lower_s` and before `upper_s` seconds after the first or
@@ -88,7 +93,7 @@ def time_to_conversion(
     engine: Engine, account: Account, rates: Rates, asked: TimeAsked
 ) -> TimeReport:
     """Lags from first and last touch. Without rows when no conversion has a touch."""
-    given = conversion_parameters(account, rates, asked) | Setting(asked.days, 1, 1).seconds
+    given = conversion_parameters(account, rates, asked)
     edges = [edge for edge in _EDGES_S if edge < asked.days * DAY_S] + [asked.days * DAY_S]
     given |= {"lower_s": edges[:-1], "upper_s": edges[1:]}
     found = ask(engine, given, "time_to_conversion", "chosen_conversions", "lags")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import typing
 from collections import defaultdict
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -23,10 +25,11 @@ from doublet.engine.duckdb import DuckDBEngine
 from doublet.reports import report_sql
 from doublet.reports.asked import DAY_S, Setting
 from doublet.reports.campaigns import CampaignsAsked, campaigns
-from doublet.reports.conversions import conversion_parameters, fitting
+from doublet.reports.conversions import ask, conversion_parameters, fitting
 from doublet.reports.credit import FIRST_SHARE, HALF_LIFE_S, LAST_SHARE, LEVELS, Model, credited
 from doublet.reports.windows import all_windows, window_parameters
-from tests.reports.world import RATES, SHOP, WORLDS, World, fill, random_world
+from tests.factories import ACCOUNT
+from tests.reports.world import RATES, SHOP, START, WORLDS, World, fill, random_world
 
 MODELS = typing.get_args(Model)
 BY_RULE = {
@@ -229,6 +232,27 @@ def test_losses_count_whenever_they_were(engine: DuckDBEngine) -> None:
         world.touch(n, 30 * DAY_S + 60, "meta", campaign_id="ba"[n % 2])
         world.convert(n, 30 * DAY_S + 120, "10")
     assert [30.0, 30.0] == pytest.approx(weights(engine, world, "7d_click"), abs=1e-6)
+
+
+def test_what_was_bought_after_the_days_asked_for_is_not_lost(engine: DuckDBEngine) -> None:
+    world = World()
+    day = datetime.fromtimestamp(START, ZoneInfo(SHOP.time_zone)).date()
+    for n in range(6):
+        world.touch(n, 0, "meta", campaign_id="ab"[n % 2])
+        world.convert(n, 60 if n < 4 else 2 * DAY_S, "10")
+    # Whoever was two is one by now, with all that both did.
+    world.persons.append({"account_id": ACCOUNT, "person_id": 0, "root_id": 7})
+    merged_s = START + 30 * DAY_S
+    world.touches.append({**world.touches[0], "person_id": 7, "since_s": merged_s})
+    world.touches[0]["until_s"] = merged_s
+    fill(engine, world)
+    windows = all_windows(Setting())[:1]
+    asked = CampaignsAsked(since=day, until=day)
+    given = {**conversion_parameters(SHOP, RATES, asked), **window_parameters(windows)}
+    given |= {"ads_only": True, "begins_at": given["since"], "ends_at": given["until"]}
+    rows = ask(engine, given, "journeys", "chosen_conversions", "window_touches")
+    assert {0} == {row["losses"] for row in rows}
+    assert 4 == sum(row["conversions"] for row in rows)
 
 
 def test_what_was_only_seen_can_be_lost_too(engine: DuckDBEngine) -> None:

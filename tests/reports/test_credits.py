@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import typing
 from collections import defaultdict
+from datetime import date
 from decimal import Decimal
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from doublet.catalog import ReportRules
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.errors import SenderError
 from doublet.reports.campaigns import CampaignsAsked, campaigns
 from doublet.reports.credit import Model
 from doublet.reports.credits import CreditRow, CreditsAsked, credits
+from doublet.reports.insights import insights
+from doublet.reports.insights_rows import Question
+from doublet.reports.periods import Period
 from tests.reports.world import RATES, SHOP, START, WORLDS, World, fill, random_world
 
 MODELS = typing.get_args(Model)
@@ -72,6 +77,27 @@ def test_a_row_tells_the_conversion_and_the_touch(engine: DuckDBEngine) -> None:
     assert (START, START + 7200) == (first.touched_at.timestamp(), first.event_at.timestamp())
     assert [Decimal(15), Decimal(15), Decimal(5)] == [row.value for row in rows]
     assert (None, None) == (rows[2].channel, rows[2].touched_at)
+
+
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([(7, 1, 1), (28, 0, 1), (1, 0, 1), (0, 1, 0)]),
+    st.sampled_from(["all", "first"]),
+)
+@WORLDS
+def test_insights_and_campaigns_credit_the_same(
+    engine: DuckDBEngine, seed: int, days: tuple[int, int, int], count: Literal["all", "first"]
+) -> None:
+    fill(engine, random_world(seed))
+    rules = ReportRules(*days, count, ("Purchase",))
+    asked = CampaignsAsked(level="account").under(rules)
+    report = campaigns(engine, SHOP, RATES, asked)
+    mine = [row.results[0] for row in report.rows if row.is_attributed]
+    period = Period(date(2026, 5, 1), date(2026, 9, 1))
+    rows = insights(engine, SHOP, rules, RATES, Question([period], delivery=False))
+    theirs = [keys["value"] for row in rows for keys in row.results.values() if "value" in keys]
+    assert sum(result.conversions or 0 for result in mine) == sum(t.conversions for t in theirs)
+    assert sum(result.value or 0 for result in mine) == sum(tally.value for tally in theirs)
 
 
 @pytest.mark.parametrize("limit", [1, 7, 40, 10_000])

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from doublet.catalog import ReportRules
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.errors import SenderError
 from doublet.reports.cohorts import CohortsAsked, cohorts
@@ -138,6 +139,21 @@ def bought(world: World) -> list[dict[str, Any]]:
         net = order["net"] if order else own.quantize(Decimal("0.0001"))
         found.append({"person": event["person_id"], "day": day, "net": net})
     return found
+
+
+def test_customers_are_followed_however_the_account_counts(engine: DuckDBEngine) -> None:
+    world = World()
+    world.touch(1, 0)
+    for n in range(3):
+        world.convert(1, 60 + n * 40 * DAY_S)
+    fill(engine, world)
+    first = ReportRules(count="first")
+    returning = new_returning(engine, SHOP, RATES, NewReturningAsked().under(first))
+    assert (1, 2) == (returning.new_orders, returning.returning_orders)
+    months = cohorts(engine, SHOP, RATES, CohortsAsked(today=date(2026, 8, 31)).under(first))
+    assert 3 == months.orders
+    with pytest.raises(SenderError):
+        CohortsAsked(first=True).check()
 
 
 def test_cohorts_follow_customers(engine: DuckDBEngine) -> None:

@@ -91,6 +91,17 @@ def test_only_the_first_conversion_after_a_touch_counts_on_demand(engine: DuckDB
     assert 4 == paths(engine, SHOP, RATES, PathsAsked(first=True)).conversions
 
 
+def test_what_no_touch_claims_is_never_the_second_after_it(engine: DuckDBEngine) -> None:
+    world = World()
+    world.touch(1, 0)
+    world.convert(1, 60)
+    for n in range(3):
+        world.convert(1, (40 + n) * DAY_S)
+    fill(engine, world)
+    assert 4 == paths(engine, SHOP, RATES, PathsAsked(first=True)).conversions
+    assert 4 == paths(engine, SHOP, RATES, PathsAsked(first=True, days=7)).conversions
+
+
 def test_days_are_the_accounts(engine: DuckDBEngine) -> None:
     # START is 22:26 on the 28th in the shop's zone.
     world = World()
