@@ -84,6 +84,10 @@ FLAGS: dict[str, tuple[str, str]] = {
         "action_source is missing.",
         "Say where it happened, for a shop's site website.",
     ),
+    "limited_data_use": (
+        "Its data may be used in a limited way only (Limited Data Use).",
+        "Nothing: it joins no person, and goes to no destination that cannot be told of it.",
+    ),
     "missing_currency": (
         "A Purchase without a currency.",
         "Send custom_data.currency as in EUR.",

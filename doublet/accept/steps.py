@@ -27,6 +27,8 @@ DAY_S = 86_400
 EVENT_AGE_DAYS_MAX = 7
 STORE_AGE_DAYS_MAX = 62
 YEAR_2000_S = 946_684_800
+LIMITED = "limited_data_use"
+"""Flag of events whose data may be used in a limited way only."""
 HISTORY = "history"
 """The flag of what `Arrival.is_history` let in."""
 
@@ -424,6 +426,14 @@ def _rare_fields(draft: Draft) -> Refusal | None:
     return None
 
 
+def _limits(draft: Draft) -> Refusal | None:
+    """One copy that is limited limits the event; flags of all copies come together."""
+    options = draft.wire.data_processing_options or (draft.extra or {}).get("dpo") or ()
+    if "LDU" in options:
+        draft.flags.append(LIMITED)
+    return None
+
+
 STEPS: tuple[Callable[[Draft], Refusal | None], ...] = (
     _event_name,
     _event_id,
@@ -434,4 +444,5 @@ STEPS: tuple[Callable[[Draft], Refusal | None], ...] = (
     check_kind,
     _addresses,
     _rare_fields,
+    _limits,
 )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from doublet.accept.steps import LIMITED
 from doublet.catalog import Destination
 from doublet.destinations.contract import Kind, Outgoing
 from doublet.event import MONEY_MAX, money
@@ -21,8 +22,6 @@ BROWSERS_MAX = 20
 _CONNECTION_AGE_MAX_S = 7 * 86_400
 """So long address and browser are taken for those of the same person."""
 
-_LIMITED = "LDU"
-_OPTIONS = "data_processing_options"
 _CONSENT = "consent"
 _FROM_CONNECTION = ("client_ip_address", "client_user_agent")
 _FILLED = ("fbc", "fbp", *_FROM_CONNECTION, "external_id")
@@ -51,6 +50,7 @@ class Stored(msgspec.Struct):
     custom_data: dict[str, Any] | None = None
     extra: dict[str, Any] | None = None
     consent: dict[str, Any] | None = None
+    flags: list[str] | None = None
     browser_copies: int = 0
     server_copies: int = 0
     is_correction: bool = False
@@ -112,7 +112,7 @@ def plan(
     # A browser that names no purpose has said nothing on consent, but may ask for privacy.
     said = [consent, extra.get(_CONSENT)]
     has_gpc = any(isinstance(each, dict) and each.get("gpc") for each in said)
-    is_limited = _LIMITED in (extra.get(_OPTIONS) or ()) or has_gpc
+    is_limited = LIMITED in (stored.flags or ()) or has_gpc
     if consent is not None:
         # What counted, also where it is not that of the copy whose `extra` stands.
         extra[_CONSENT] = consent

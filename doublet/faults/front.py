@@ -7,6 +7,7 @@ them. Each request has a connection of its own to the collectors.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -109,7 +110,10 @@ class Front:
         assert task is not None
         self._talks.add(task)
         task.add_done_callback(self._talks.discard)
-        await _Talk(self, Wire(reader, writer, h11.SERVER), writer.get_extra_info("peername")).run()
+        talk = _Talk(self, Wire(reader, writer, h11.SERVER), writer.get_extra_info("peername"))
+        # It is cancelled at the end only, and asyncio would print a trace of that (Python 3.11).
+        with contextlib.suppress(asyncio.CancelledError):
+            await talk.run()
 
 
 class _OverError(Exception):

@@ -3,7 +3,7 @@
 -- Key: (pixel_id, event_key, anchor_at). Source: the temporary table `identified`.
 -- An address of the network and a browser's name are nobody's; a click id names a click. A hash
 -- that another client would make of the same raw value (extra.hash_variants) is its key's too.
--- Who denied the use of his data for ads, or limited it (data_processing_options), is nobody, and
+-- Who denied the use of his data for ads, or limited it in any copy (Limited Data Use), is nobody, and
 -- so is what was made anonymous. Digests are md5 of text, which every engine makes alike.
 with
 permitted as (
@@ -32,11 +32,7 @@ permitted as (
       ),
       false
     )
-    and not coalesce(
-      contains(extra, '"data_processing_options"')
-      and contains(cast(json_extract(extra, '$.data_processing_options') as varchar), 'LDU'),
-      false
-    )
+    and not coalesce(list_contains(flags, 'limited_data_use'), false)
 ),
 listed as (
   select

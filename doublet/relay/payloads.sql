@@ -56,6 +56,7 @@ select
         custom_data := cast(events.custom_data as json),
         extra := cast(events.extra as json),
         consent := cast(events.consent as json),
+        flags := events.flags,
         browser_copies := events.browser_copies,
         server_copies := events.server_copies,
         first_received_at := date_diff(

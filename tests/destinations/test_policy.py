@@ -167,7 +167,7 @@ def test_the_platform_can_be_told_whose_word_counted() -> None:
 
 
 def test_limited_use_is_told_or_keeps_the_event_back() -> None:
-    limited = _stored(extra={"data_processing_options": ["LDU"]})
+    limited = _stored(flags=["limited_data_use"])
     by_browser = _stored(consent={**GRANTED, "gpc": True})
     # A signal alone names no purpose: the tables take it for no word on consent.
     of_nothing_else = _stored(extra={"consent": {"gpc": True}})
@@ -175,7 +175,7 @@ def test_limited_use_is_told_or_keeps_the_event_back() -> None:
         assert _planned(stored).event.is_limited
         assert (False, "limited") == _reason(stored, limited="withhold")
         assert (False, "limited") == _reason(stored, UNLIMITED)
-    assert not _planned(_stored(extra={"data_processing_options": []})).event.is_limited
+    assert not _planned(_stored(flags=["missing_ts"])).event.is_limited
 
 
 # --- enrichment -------------------------------------------------------------------------------

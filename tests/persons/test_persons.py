@@ -95,9 +95,14 @@ def test_a_click_joins_only_what_carries_nothing_else(tmp_path: Path) -> None:
         {"data_processing_options": ["LDU"], "data_processing_options_country": 1},
     ],
 )
-def test_limited_data_use_is_nobody(tmp_path: Path, more: dict[str, Any]) -> None:
+@pytest.mark.parametrize("said_first", [True, False])
+def test_limited_data_use_in_any_copy_is_nobody(
+    tmp_path: Path, more: dict[str, Any], said_first: bool
+) -> None:
     pipeline = Pipeline(tmp_path)
-    pipeline.append([make("Lead", 0, em=em("mary"), more=more), make("Lead", 1, em=em("mary"))])
+    copies = [make("Lead", 0, em=em("mary"), more=more), make("Lead", 0, em=em("mary"))]
+    pipeline.append(copies if said_first else copies[::-1])
+    pipeline.append([make("Lead", 1, em=em("mary"))])
     pipeline.refresh()
     assert [None, True] == [
         row["person_id"] and True for row in pipeline.table("conversions", "anchor_at")
