@@ -6,7 +6,8 @@
 -- An address names ads by utm_id, campaign_id, adset_id, ad_id (Meta's URL parameters), gad_campaignid
 -- (Google), hsa_* (HubSpot), or by utm_campaign and utm_content where these are bare ids. A click id
 -- names none. A network's own click id is what the site, or a postback, reports as
--- custom_data.click_id. Macros that nobody has replaced ({{ad.id}}, %7B) say nothing.
+-- custom_data.click_id. Macros that nobody has replaced ({{ad.id}}, %7Bgclid%7D, __CLICKID__) say
+-- nothing.
 with
 told as (
   select
@@ -15,7 +16,16 @@ told as (
     anchor_at,
     account_id,
     event_time,
-    event_source_url,
+    case
+      when regexp_matches(event_source_url, '=[^&#]*([{]|%7[Bb])|=__[A-Z0-9_]+__([&#]|$)')
+        then regexp_replace(
+          event_source_url,
+          '=([^&#]*([{]|%7[Bb])[^&#]*|__[A-Z0-9_]+__)([&#]|$)',
+          '=\3',
+          'g'
+        )
+      else event_source_url
+    end as event_source_url,
     extra,
     user_data.fbc as fbc,
     user_data.ctwa_clid as ctwa_clid,
@@ -125,16 +135,16 @@ raw as (
     try_cast(json_extract_string(extra, '$.touch.ts') as bigint) // 1000,
     null,
     null,
-    json_extract_string(extra, '$.touch.gclid'),
+    regexp_replace(json_extract_string(extra, '$.touch.gclid'), '^([{]|%7[Bb]|__[A-Z0-9_]+__$).*', ''),
     null,
     null,
-    json_extract_string(extra, '$.touch.ttclid'),
-    json_extract_string(extra, '$.touch.msclkid'),
-    json_extract_string(extra, '$.touch.twclid'),
-    json_extract_string(extra, '$.touch.li_fat_id'),
-    json_extract_string(extra, '$.touch.epik'),
-    json_extract_string(extra, '$.touch.ScCid'),
-    json_extract_string(extra, '$.touch.rdt_cid'),
+    regexp_replace(json_extract_string(extra, '$.touch.ttclid'), '^([{]|%7[Bb]|__[A-Z0-9_]+__$).*', ''),
+    regexp_replace(json_extract_string(extra, '$.touch.msclkid'), '^([{]|%7[Bb]|__[A-Z0-9_]+__$).*', ''),
+    regexp_replace(json_extract_string(extra, '$.touch.twclid'), '^([{]|%7[Bb]|__[A-Z0-9_]+__$).*', ''),
+    regexp_replace(json_extract_string(extra, '$.touch.li_fat_id'), '^([{]|%7[Bb]|__[A-Z0-9_]+__$).*', ''),
+    regexp_replace(json_extract_string(extra, '$.touch.epik'), '^([{]|%7[Bb]|__[A-Z0-9_]+__$).*', ''),
+    regexp_replace(json_extract_string(extra, '$.touch.ScCid'), '^([{]|%7[Bb]|__[A-Z0-9_]+__$).*', ''),
+    regexp_replace(json_extract_string(extra, '$.touch.rdt_cid'), '^([{]|%7[Bb]|__[A-Z0-9_]+__$).*', ''),
     json_extract_string(extra, '$.touch.utm_source'),
     json_extract_string(extra, '$.touch.utm_medium'),
     json_extract_string(extra, '$.touch.utm_campaign'),
@@ -218,18 +228,18 @@ named as (
       when coalesce(rdt_cid, '') <> '' then 'reddit'
       else own_platform
     end as click_platform,
-    case when not regexp_matches(utm_source, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(utm_source, '+', ' '))), utm_source), 200), '') end as utm_source,
-    case when not regexp_matches(utm_medium, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(utm_medium, '+', ' '))), utm_medium), 200), '') end as utm_medium,
-    case when not regexp_matches(utm_campaign, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(utm_campaign, '+', ' '))), utm_campaign), 200), '') end as utm_campaign,
-    case when not regexp_matches(utm_content, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(utm_content, '+', ' '))), utm_content), 200), '') end as utm_content,
-    case when not regexp_matches(utm_id, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(utm_id, '+', ' '))), utm_id), 200), '') end as utm_id,
-    case when not regexp_matches(campaign_id, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(campaign_id, '+', ' '))), campaign_id), 200), '') end as campaign_id,
-    case when not regexp_matches(adset_id, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(adset_id, '+', ' '))), adset_id), 200), '') end as adset_id,
-    case when not regexp_matches(ad_id, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(ad_id, '+', ' '))), ad_id), 200), '') end as ad_id,
-    case when not regexp_matches(hsa_cam, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(hsa_cam, '+', ' '))), hsa_cam), 200), '') end as hsa_cam,
-    case when not regexp_matches(hsa_grp, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(hsa_grp, '+', ' '))), hsa_grp), 200), '') end as hsa_grp,
-    case when not regexp_matches(hsa_ad, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(hsa_ad, '+', ' '))), hsa_ad), 200), '') end as hsa_ad,
-    case when not regexp_matches(gad_campaignid, '[{]|%7[Bb]') then nullif(left(coalesce(try(url_decode(replace(gad_campaignid, '+', ' '))), gad_campaignid), 200), '') end as gad_campaignid
+    case when not regexp_matches(utm_source, '[{]|%7[Bb]|^__[A-Z0-9_]+__$') then nullif(left(coalesce(try(url_decode(replace(utm_source, '+', ' '))), utm_source), 200), '') end as utm_source,
+    case when not regexp_matches(utm_medium, '[{]|%7[Bb]|^__[A-Z0-9_]+__$') then nullif(left(coalesce(try(url_decode(replace(utm_medium, '+', ' '))), utm_medium), 200), '') end as utm_medium,
+    case when not regexp_matches(utm_campaign, '[{]|%7[Bb]|^__[A-Z0-9_]+__$') then nullif(left(coalesce(try(url_decode(replace(utm_campaign, '+', ' '))), utm_campaign), 200), '') end as utm_campaign,
+    case when not regexp_matches(utm_content, '[{]|%7[Bb]|^__[A-Z0-9_]+__$') then nullif(left(coalesce(try(url_decode(replace(utm_content, '+', ' '))), utm_content), 200), '') end as utm_content,
+    case when not regexp_matches(utm_id, '[{]|%7[Bb]|^__[A-Z0-9_]+__$') then nullif(left(coalesce(try(url_decode(replace(utm_id, '+', ' '))), utm_id), 200), '') end as utm_id,
+    case when not regexp_matches(campaign_id, '[{]|%7[Bb]|^__[A-Z0-9_]+__$') then nullif(left(coalesce(try(url_decode(replace(campaign_id, '+', ' '))), campaign_id), 200), '') end as campaign_id,
+    case when not regexp_matches(adset_id, '[{]|%7[Bb]|^__[A-Z0-9_]+__$') then nullif(left(coalesce(try(url_decode(replace(adset_id, '+', ' '))), adset_id), 200), '') end as adset_id,
+    case when not regexp_matches(ad_id, '[{]|%7[Bb]|^__[A-Z0-9_]+__$') then nullif(left(coalesce(try(url_decode(replace(ad_id, '+', ' '))), ad_id), 200), '') end as ad_id,
+    case when not regexp_matches(hsa_cam, '[{]|%7[Bb]|^__[A-Z0-9_]+__$') then nullif(left(coalesce(try(url_decode(replace(hsa_cam, '+', ' '))), hsa_cam), 200), '') end as hsa_cam,
+    case when not regexp_matches(hsa_grp, '[{]|%7[Bb]|^__[A-Z0-9_]+__$') then nullif(left(coalesce(try(url_decode(replace(hsa_grp, '+', ' '))), hsa_grp), 200), '') end as hsa_grp,
+    case when not regexp_matches(hsa_ad, '[{]|%7[Bb]|^__[A-Z0-9_]+__$') then nullif(left(coalesce(try(url_decode(replace(hsa_ad, '+', ' '))), hsa_ad), 200), '') end as hsa_ad,
+    case when not regexp_matches(gad_campaignid, '[{]|%7[Bb]|^__[A-Z0-9_]+__$') then nullif(left(coalesce(try(url_decode(replace(gad_campaignid, '+', ' '))), gad_campaignid), 200), '') end as gad_campaignid
   from raw
 ),
 placed as (

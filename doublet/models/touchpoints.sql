@@ -172,31 +172,32 @@ spanned as (
     touched.account_id,
     spans.root_id,
     spans.since_s,
-    spans.until_s,
+    -- Two persons may have shown the same click before they were found to be one: from then on it
+    -- is one, at the earlier moment, with all that both know of its ad.
+    least(spans.until_s, lead(spans.since_s) over known) as until_s,
     touched.digest,
-    touched.touched_time,
+    min(touched.touched_time) over known as touched_time,
     touched.kind,
     touched.platform,
     touched.is_ad,
-    touched.campaign_id,
-    touched.adset_id,
-    touched.ad_id,
+    max(touched.campaign_id) over known as campaign_id,
+    max(touched.adset_id) over known as adset_id,
+    max(touched.ad_id) over known as ad_id,
     touched.placement,
     touched.click_id,
     touched.utm_source,
     touched.utm_medium,
     touched.utm_campaign,
-    touched.origin,
-    -- Two persons may have shown the same click before they were found to be one.
-    row_number() over (
-      partition by touched.account_id, spans.root_id, touched.digest
-      order by spans.since_s, touched.touched_time, touched.person_id
-    ) as place
+    touched.origin
   from touched
   inner join their_spans as spans
     on touched.account_id = spans.account_id
     and touched.person_id = spans.person_id
   where spans.since_s < spans.until_s
+  window known as (
+    partition by touched.account_id, spans.root_id, touched.digest
+    order by spans.since_s, touched.touched_time, touched.person_id
+  )
 )
 select
   cast(account_id as varchar) as account_id,
@@ -224,4 +225,4 @@ select
   cast(utm_campaign as varchar) as utm_campaign,
   cast(origin as varchar) as origin
 from spanned
-where place = 1
+where since_s < until_s

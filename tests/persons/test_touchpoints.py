@@ -66,6 +66,10 @@ def test_a_click_id_is_one_click_however_often_it_is_shown(tmp_path: Path) -> No
          ("120210000000000", "120210000000001")),
         ("utm_source=fb&utm_medium=cpc&ad_id=%7B%7Bad.id%7D%7D&utm_id={{campaign.id}}", "meta",
          "fb / cpc", True, (None, None)),
+        ("gclid={gclid}&utm_source=google&utm_medium=cpc", "google", "google / cpc", True,
+         (None, None)),
+        ("ttclid=__CLICKID__&campaign_id=__CAMPAIGN_ID__&utm_source=tiktok&utm_medium=paid&"
+         "utm_campaign=__CAMPAIGN_NAME__", "tiktok", "tiktok / paid", True, (None, None)),
         ("utm_source=%FF%zz&utm_medium=cpc", None, "%FF%zz / cpc", True, (None, None)),
     ],
 )  # fmt: skip
@@ -81,6 +85,13 @@ def test_an_address_says_where_a_visit_comes_from(
     columns = ("platform", "channel", "is_ad", "campaign_id", "ad_id")
     assert points(pipeline, *columns) == [(platform, channel, is_ad, *ids)]
     assert last(pipeline) == [0 if is_ad else None]
+    pipeline.close()
+
+
+@pytest.mark.parametrize("query", ["gclid={gclid}", "gclid=%7Bgclid%7D", "ttclid=__CLICKID__"])
+def test_what_nobody_has_filled_in_is_no_click(tmp_path: Path, query: str) -> None:
+    pipeline = made(tmp_path, [make("Lead", fbp=fbp(1), url=f"https://shop.example/?{query}")])
+    assert [] == points(pipeline, "platform")
     pipeline.close()
 
 
