@@ -30,7 +30,8 @@ ACTION_SOURCE = "system_generated"
 
 _NAMES: dict[str, str] = {
     "kind": "",
-    "click_id": "clickid clkid click subid gclid fbclid ttclid msclkid twclid li_fat_id epik",
+    "click_id": "clickid clkid click subid gclid wbraid gbraid fbclid ttclid msclkid twclid "
+    "li_fat_id epik sccid rdt_cid",
     "campaign_id": "campaign campaignid cmpid",
     "adset_id": "adgroup_id adgroupid ad_group_id ad_set_id",
     "ad_id": "adid ad creative_id creativeid banner_id",
@@ -63,7 +64,8 @@ sent, the first counts."""
 TOKEN_PARAMETERS = ("access_token", "token")
 _CLICK_PLATFORMS = {
     **{"gclid": "google", "fbclid": "meta", "ttclid": "tiktok", "msclkid": "microsoft"},
-    **{"twclid": "x", "li_fat_id": "linkedin", "epik": "pinterest"},
+    **{"twclid": "x", "li_fat_id": "linkedin", "epik": "pinterest", "sccid": "snapchat"},
+    **{"wbraid": "google", "gbraid": "google", "rdt_cid": "reddit"},
 }
 _OF_CONVERSIONS = ("event_name", "value", "transaction_id", "order_id")
 _KEPT: dict[str, Callable[[str], object]] = {
@@ -86,9 +88,15 @@ class Postback(NamedTuple):
     ignored: list[str]
 
     @property
+    def kind(self) -> str:
+        """What it says that it is, empty where it does not; a network may call that its event."""
+        event = self.found.get("event_name", "")
+        return self.found.get("kind", "") or (event if kind_of(event) else "")
+
+    @property
     def is_conversion(self) -> bool:
         """Whether it says so, or has what only conversions have."""
-        said = self.found.get("kind", "").strip().lower()
+        said = self.kind.strip().lower()
         if said:
             return said == "conversion"
         return any(self.found.get(name) for name in _OF_CONVERSIONS)
@@ -148,8 +156,7 @@ def kept_postback(postback: Postback) -> Any:
 
 def _touch(postback: Postback, arrival: Arrival) -> Received | Refusal:
     found = postback.found
-    said = found.get("kind", "click")
-    kind = kind_of(said)
+    kind = kind_of(postback.kind or "click")
     if kind is None:
         raise Fault("kind is none of click, view, engaged_view, held_out and conversion.", "kind")
     people = {key: found[key] for key in TOUCH_USER_KEYS if key in found}
@@ -168,6 +175,12 @@ def _touch(postback: Postback, arrival: Arrival) -> Received | Refusal:
         field = "ts" if record.field == "touched_at" else record.field
         message = record.message.replace("touched_at", "ts")
         return Refusal(Reason.PARAMETER_INVALID, message, field)
+    if not ({"ts", "touch_id"} & found.keys() or (kind == "click" and "click_id" in found)):
+        raise Fault(
+            "ts is missing; give the time of the view or click, or its impression_id: without one "
+            "of them it would count again when it is sent again.",
+            "ts",
+        )
     named: str = msgspec.json.decode(record)["touch_id"]
     return Received(record, kind, None if named.startswith("~") else named)
 

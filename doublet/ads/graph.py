@@ -159,7 +159,7 @@ class GraphHost:
     ) -> dict[str, Any]:
         try:
             with self._client.stream("GET", path, params=parameters) as answer:
-                content = b""
+                content = bytearray()
                 for part in answer.iter_bytes():
                     content += part
                     if len(content) > _ANSWER_SIZE_BYTES_MAX:
@@ -217,12 +217,18 @@ def _wait_s(state: RetryCallState) -> float:
 
 def _following(paging: Any) -> str:
     """The cursor of the next page: there is one when `next` is there. Its address is not called,
-    which may hold a token, or another host."""
+    which may hold a token, or another host. Raises DestinationError when it holds none: a part must
+    not pass for the whole."""
     if not isinstance(paging, dict) or not paging.get("next"):
         return ""
     cursors = paging.get("cursors")
     after = cursors.get("after") if isinstance(cursors, dict) else None
-    return str(after or httpx.URL(str(paging["next"])).params.get("after") or "")
+    after = after or httpx.URL(str(paging["next"])).params.get("after")
+    if not after:
+        raise DestinationError(
+            "The host has a next page and names no cursor of it.", "Tell its operator."
+        )
+    return str(after)
 
 
 def _fields(level: str) -> list[str]:

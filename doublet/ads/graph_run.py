@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -46,7 +46,8 @@ class GraphPlan(NamedTuple):
 
 class State(msgspec.Struct):
     """How far an import is: the first day of those that are asked for now, how many at once, the
-    place within them, and what was imported."""
+    place within them, and what was imported. `forgotten` is the first day of those whose place the
+    host has forgotten once."""
 
     began_at: float
     since: date
@@ -55,6 +56,7 @@ class State(msgspec.Struct):
     rows: int = 0
     left_out: int = 0
     is_resumed: bool = False
+    forgotten: date | None = None
 
 
 class Outcome(NamedTuple):
@@ -109,8 +111,13 @@ def _import_page(
     try:
         page = host.page(asked, state.after)
     except CursorError:
-        # It has forgotten the place; its days begin anew.
-        state.after = ""
+        # It has forgotten the place; its days begin anew, once.
+        if state.forgotten == state.since:
+            raise DestinationError(
+                f"The host forgets its own place in the days from {state.since} on.",
+                "Ask for less with --level adset or --level campaign, or run it again later.",
+            ) from None
+        state.after, state.forgotten = "", state.since
         return
     except TooMuchError:
         if state.days_at_once == 1:
@@ -124,11 +131,12 @@ def _import_page(
         records = []
         for row in page.rows:
             made = ad_day_record(day_of(row, asked, account, plan.platform), slot.arrival())
-            if isinstance(made, Refusal):
+            problem = made.message if isinstance(made, Refusal) else _several_days(row)
+            if problem:
                 state.left_out += 1
                 if len(why) < _TOLD_MAX:
-                    why.append(made.message)
-            else:
+                    why.append(problem)
+            elif isinstance(made, bytes):
                 records.append(made)
         if records:
             slot.append(records)
@@ -136,6 +144,14 @@ def _import_page(
     state.after = page.after
     if not page.after:
         state.since = last + timedelta(days=1)
+
+
+def _several_days(row: Mapping[str, Any]) -> str:
+    """What is wrong with a row that is of more than a day; empty where it is of one."""
+    begins, ends = row.get("date_start"), row.get("date_stop")
+    if ends in (None, begins):
+        return ""
+    return f"A row is of the days from {begins} to {ends}: the host tells no single days."
 
 
 def _kept(file: Path) -> State | None:

@@ -30,7 +30,9 @@ from doublet.imports.values import Unclear, read_currency, read_sum, time_of
 from doublet.refusal import Refusal
 
 _EMPTY = frozenset(("", "-", "--", "—", "–", "n/a", "null", "none"))
-_is_total = re.compile(r"(?:grand |sub)?total\b|summe\b|gesamt\b", re.IGNORECASE).match
+_is_total = re.compile(
+    r"(?:(?:grand |sub)?totals?(?: of \d+ \w+)?|summe|gesamt)(?:\s*:.*)?", re.IGNORECASE
+).fullmatch
 _has_offset = re.compile(r"\d{4}-\d{2}-\d{2}[T ].*").fullmatch
 _NAMES = tuple(f"{level}_{part}" for level in AD_LEVELS for part in ("id", "name"))
 
@@ -270,11 +272,11 @@ _LEVEL_WORDS = {
 
 
 def _sums_up(cells: dict[str, Any], mapped: Any) -> bool:
-    """Whether a row adds others up: it says so where names stand, or names nothing at all though
-    the file has columns for it."""
-    named = [_text(cells[name]) for name in _NAMES if name in cells]
-    if any(_is_total(text) for text in named[:1]):
-        return True
+    """Whether a row adds others up: it says so in the place of a name, beside no id, or names
+    nothing at all though the file has columns for it."""
+    named = [name for name in _NAMES if name in cells]
+    if named and _is_total(_text(cells[named[0]])):
+        return not any(name.endswith("_id") for name in named[1:])
     return not named and any(name in mapped for name in _NAMES)
 
 

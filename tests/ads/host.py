@@ -109,6 +109,23 @@ def _send(
     request.wfile.write(body)
 
 
+def only_where_places_are(
+    host: Host, request: BaseHTTPRequestHandler, parameters: dict[str, str]
+) -> bool:
+    """A fault that holds for questions with a place: the host rejects its own cursor."""
+    if "after" not in parameters:
+        return False
+    return error(400, 100, message="Invalid cursor")(host, request, parameters)
+
+
+def without_cursor(host: Host, request: BaseHTTPRequestHandler, parameters: dict[str, str]) -> bool:
+    """A page with a next one, of which it names no cursor."""
+    rows = host.rows(*_span(parameters))[:PAGE]
+    body = {"data": rows, "paging": {"next": "http://127.0.0.1:9/?offset=25"}}
+    _send(request, 200, json.dumps(body).encode(), {})
+    return True
+
+
 @contextmanager
 def host(*faults: Fault | None) -> Iterator[Host]:
     """A host that listens until the block ends."""

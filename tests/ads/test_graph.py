@@ -17,7 +17,18 @@ from doublet.catalog import Account
 from doublet.errors import DestinationError, DoubletError, OperatorError
 from doublet.rounds import Freshener
 from doublet.settings import Settings
-from tests.ads.host import ADS, FIRST, TOKEN, Host, error, hang_up, host, too_much
+from tests.ads.host import (
+    ADS,
+    FIRST,
+    TOKEN,
+    Host,
+    error,
+    hang_up,
+    host,
+    only_where_places_are,
+    too_much,
+    without_cursor,
+)
 from tests.ads.test_import import account, records
 from tests.imports.calling import run
 
@@ -170,6 +181,35 @@ def test_a_place_that_the_host_forgot_is_begun_anew(tmp_path: Path, account: Acc
     with host(None, None, error(400, 100, message="Invalid cursor")) as serving:
         assert DAYS * ADS + 4 == bring(tmp_path, serving.url, account).rows
     assert DAYS * ADS == len(days(tmp_path))
+
+
+def test_a_host_that_rejects_its_own_place_ends_the_import(
+    tmp_path: Path, account: Account
+) -> None:
+    refused = pytest.raises(DestinationError, match="forgets its own place")
+    with host(*[only_where_places_are] * 100) as serving, refused:
+        bring(tmp_path, serving.url, account)
+    assert 4 == len(serving.asked)
+
+
+def test_a_part_does_not_pass_for_the_whole(tmp_path: Path, account: Account) -> None:
+    with host(without_cursor) as serving, pytest.raises(DestinationError, match="no cursor"):
+        bring(tmp_path, serving.url, account)
+
+
+def test_rows_of_several_days_are_left_out_and_told(
+    tmp_path: Path, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Host.row
+
+    def long_row(self: Host, day: date, ad: int) -> dict[str, Any]:
+        return {**row(self, day, ad), "date_stop": (day + timedelta(6)).isoformat()}
+
+    monkeypatch.setattr(Host, "row", long_row)
+    with host() as serving:
+        done = bring(tmp_path, serving.url, account)
+    assert (0, DAYS * ADS) == done[:2]
+    assert "from 2026-05-01 to 2026-05-07" in done.why[0]
 
 
 @pytest.mark.parametrize(

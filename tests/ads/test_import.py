@@ -339,3 +339,13 @@ def test_a_field_that_is_none_is_refused_with_the_nearest(tmp_path: Path, accoun
     file = written(tmp_path, META)
     done = run(tmp_path, "ads", "import", str(file), "--yes", "--map", "Day=dat", code=4)
     assert "Did you mean date?" in done.stderr
+
+
+@pytest.mark.usefixtures("account")
+def test_a_campaign_may_be_called_total(tmp_path: Path) -> None:
+    lines = ["Day,Campaign,Cost,Currency code", "2026-05-01,Total Fitness - Prospecting,5,EUR"]
+    lines += ["2026-05-01,Total: campaigns,9,EUR", "2026-05-01,Total,9,EUR"]
+    file = written(tmp_path, "\n".join(lines))
+    said = ("--set", "platform=google", "--map", "Campaign=campaign_id", "--yes")
+    run(tmp_path, "ads", "import", str(file), *said)
+    assert ["Total Fitness - Prospecting"] == [row["campaign_id"] for row in records(tmp_path)]

@@ -112,6 +112,14 @@ def test_a_postback_that_is_sent_again_counts_once(fresh: Collector, query: str)
     assert first[key] == again[key]
 
 
+def test_a_network_may_call_the_kind_its_event(fresh: Collector) -> None:
+    get(fresh, "event=click&clickid=x1&network=taboola")
+    get(fresh, "event=impression&impression_id=7&network=taboola&clickid=x1")
+    get(fresh, "sccid=abc&event_name=Purchase&value=5&currency=EUR")
+    click, view, bought = fresh.new_records()
+    assert ["click", "view", "Purchase"] == [click["kind"], view["kind"], bought["event_name"]]
+
+
 def test_a_click_id_of_a_known_platform_is_kept_as_the_pixel_keeps_it(fresh: Collector) -> None:
     get(fresh, "gclid=Cj0&event_name=Lead")
     get(fresh, "fbclid=IwAR12345678&event_name=Lead&ts=" + str(now := int(time.time()) - 60))
@@ -147,6 +155,8 @@ def test_people_are_hashed_and_nothing_raw_is_kept(fresh: Collector) -> None:
         ("click_id=1&value=5&currency=EUR", "event_name", "&event_name=Purchase"),
         ("click_id=1", "platform", "network's own name"),
         ("platform=x", "user_data", "names nobody"),
+        ("platform=x&em=mary@example.com", "ts", "impression_id"),
+        ("platform=x&click_id=1&kind=view", "ts", "impression_id"),
         ("click_id=1&platform=x&cost=5", "currency", "EUR"),
         ("click_id=1&platform=x&kind=sold", "kind", "conversion"),
         ("click_id=1&platform=x&ts=yesterday", "ts", "ts is missing or no time"),
