@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import warnings
 from datetime import timedelta
@@ -284,7 +285,9 @@ def test_pages_lead_forward_and_back(site: Site) -> None:
             tx.run(f"delete from {table} = $ad", {"ad": ids(5)["ad_id"]})
     page = httpx.get(address, params={**params, "after": cursor}).json()
     assert ["7"] == [row["ad_name"][-1] for row in page["data"]]
-    assert 400 == httpx.get(address, params={**params, "after": "bm9wZQ"}).status_code
+    for made_up in ("nope", '[1e999,"x"]', '[NaN,"x"]', "[[],[]]"):
+        cursor = base64.urlsafe_b64encode(made_up.encode()).decode()
+        assert 400 == httpx.get(address, params={**params, "after": cursor}).status_code
 
 
 @pytest.mark.parametrize(
