@@ -130,7 +130,7 @@ def test_an_empty_report_has_columns_in_parquet(empty: dict[str, Any], tmp_path:
 ASKED: list[Asked] = [
     CampaignsAsked(level="ad", window=("7d_click", "1d_view"), first=True),
     PathsAsked(by="campaign", days=7, repeats=True, event_name=("Lead", "Contact")),
-    CohortsAsked(by="week", today=date(2026, 8, 1), since=date(2026, 5, 1)),
+    CohortsAsked(by="week", today=date(2026, 6, 1), since=date(2026, 5, 1)),
     FunnelAsked(event_name=("ViewContent", "Purchase"), by="channel"),
     DifferencesAsked(platform_setting="7d_click", action_type="omni_purchase"),
 ]
@@ -158,6 +158,12 @@ def test_an_address_says_what_is_asked(asked: Asked) -> None:
 def test_what_an_address_must_not_say(given: dict[str, list[str]], word: str) -> None:
     with pytest.raises(SenderError, match=word):
         read_parameters(PathsAsked, given, {})
+
+
+@pytest.mark.parametrize("day", ["5000-01-01", "9999-12-31"])
+def test_cohorts_end_with_no_day_to_come(day: str) -> None:
+    with pytest.raises(SenderError, match="still to come"):
+        read_parameters(CohortsAsked, {"today": [day]}, {})
 
 
 @pytest.mark.parametrize("text", ["", "7d", "7d_click,7d_click", "7d_click,1d_click", "2d_click"])
