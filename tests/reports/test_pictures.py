@@ -30,7 +30,7 @@ from doublet.reports.registry import REPORTS
 from doublet.web.pictures import specification
 from doublet.web.render import render_bytes
 from tests.dashboard import Site
-from tests.reports.world import RATES, SHOP, World, fill, random_world
+from tests.reports.world import DAY_S, RATES, SHOP, World, fill, random_world
 
 NAMES = list(REPORTS)
 HOSTILE = "<script>alert(1)</script>\x1b[2J"
@@ -70,6 +70,21 @@ def test_a_report_is_drawn(answers: dict[str, Any], name: str) -> None:
     assert len(bars) >= 3
     assert made["title"]["text"] in re.sub(r"<[^>]+>", "\n", svg)
     assert "<script" not in svg
+
+
+@pytest.mark.parametrize("window", [("1d_click", "default"), ("1d_click", "7d_click")])
+def test_campaigns_are_drawn_by_the_window_that_is_named(
+    engine: DuckDBEngine, window: tuple[str, ...]
+) -> None:
+    world = World()
+    world.touch(1, 0, "meta", campaign_id="7")
+    world.convert(1, 3 * DAY_S, "30")
+    fill(engine, world)
+    report = REPORTS["campaigns"].make(engine, SHOP, RATES, CampaignsAsked(window=window))
+    made = specification("campaigns", report, "light")
+    (value,) = (each for each in made["data"]["values"] if each["series"] == "Value")
+    drawn = (value["amount"], made["title"]["subtitle"].split(" · ")[0])
+    assert drawn == {"default": (30, report.setting), "7d_click": (0, "1d_click")}[window[-1]]
 
 
 @pytest.mark.parametrize("name", ["campaigns", "cohorts", "differences"])
