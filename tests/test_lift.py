@@ -468,6 +468,7 @@ def test_the_command_tells_persons_and_lifts() -> None:
     assert f"{needed:,} persons" in run(*plan, "--lift", "0.1").stdout
     assert "A lift of 10.0" in run(*plan, "--persons", str(needed)).stdout
     assert "Give --lift or --persons" in run(*plan, code=2).stderr
+    assert "must be numbers" in run(*plan, "--rate", "nan", "--lift", "0.1", code=2).stderr
     drawn = run("draw", "spring", "person-1", "person-3", "--holdout", "0.5").stdout
     assert ["person-1  shown", "person-3  held out"] == drawn.splitlines()
 
