@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections import defaultdict
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -17,7 +18,7 @@ from doublet.errors import SenderError
 from doublet.reports.campaigns import CampaignsAsked, campaigns
 from doublet.reports.credit import Model
 from doublet.reports.credits import CreditRow, CreditsAsked, credits
-from tests.reports.world import RATES, SHOP, START, WORLDS, World, fill, random_world
+from tests.reports.world import DAY_S, RATES, SHOP, START, WORLDS, World, fill, random_world
 
 MODELS = typing.get_args(Model)
 NAMES = ("Purchase", "AddToCart")
@@ -72,6 +73,17 @@ def test_a_row_tells_the_conversion_and_the_touch(engine: DuckDBEngine) -> None:
     assert (START, START + 7200) == (first.touched_at.timestamp(), first.event_at.timestamp())
     assert [Decimal(15), Decimal(15), Decimal(5)] == [row.value for row in rows]
     assert (None, None) == (rows[2].channel, rows[2].touched_at)
+
+
+def test_two_conversions_of_one_event_id_and_time_are_two(engine: DuckDBEngine) -> None:
+    world = World()
+    for days in (0, 3):
+        world.touch(1, 0, campaign_id=f"C{days}")
+        anchor_at = datetime.fromtimestamp(START + days * DAY_S, UTC)
+        world.convert(1, 60, event_key=1, anchor_at=anchor_at)
+    fill(engine, world)
+    report = credits(engine, SHOP, RATES, CreditsAsked(limit=1))
+    assert (1, False) == (len(report.rows), report.is_complete)
 
 
 @pytest.mark.parametrize("limit", [1, 7, 40, 10_000])
