@@ -156,7 +156,7 @@ def test_the_lift_detectable_is_the_one_that_needs_so_many_persons() -> None:
 def arm(persons: int, converters: int, **fields: Any) -> Sums:
     """One conversion of 10 for each converter."""
     made = Sums(persons, converters, converters, converters)
-    made.value, made.value_squared = Decimal(10 * converters), Decimal(100 * converters)
+    made.value, made.value_squared = Decimal(10 * converters), 100.0 * converters
     made.first_time = LATER - 10 * 86_400
     for name, value in fields.items():
         setattr(made, name, value)
@@ -327,6 +327,15 @@ def test_arms_are_persons_with_what_they_did_after_their_first_opportunity(
     assert (None, [(3, 2, 3, 42), (4, 4, 5, 34)]) == (all_of_it.campaign_id, counts(all_of_it))
 
 
+def test_values_that_only_a_liar_has_break_no_report(pipeline: Pipeline) -> None:
+    pipeline.append([bought("bea", DAY + at, 9e13) for at in (1, 2)])
+    pipeline.append([bought("cyd", 3 * DAY, 999_999_999_999, "JPY")])
+    pipeline.refresh()
+    rates = Rates("USD", [Rate(date(2026, 5, 20), "JPY", Decimal(160))])
+    first, _ = report(pipeline, rates=rates)
+    assert first.shown.value == pytest.approx(Decimal("180000000000000") + 160 * Decimal(10**12))
+
+
 def test_a_report_is_about_what_was_asked_for(pipeline: Pipeline) -> None:
     (only,) = report(pipeline, campaign_id="62")
     assert "62" == only.campaign_id
@@ -459,6 +468,7 @@ def test_the_command_tells_persons_and_lifts() -> None:
     assert f"{needed:,} persons" in run(*plan, "--lift", "0.1").stdout
     assert "A lift of 10.0" in run(*plan, "--persons", str(needed)).stdout
     assert "Give --lift or --persons" in run(*plan, code=2).stderr
+    assert "must be numbers" in run(*plan, "--rate", "nan", "--lift", "0.1", code=2).stderr
     drawn = run("draw", "spring", "person-1", "person-3", "--holdout", "0.5").stdout
     assert ["person-1  shown", "person-3  held out"] == drawn.splitlines()
 

@@ -276,8 +276,8 @@ def _server_extra(report: ServerExtraReport) -> Iterator[str]:
 def _refunds(report: RefundsReport) -> Iterator[str]:
     def cells(row: RefundRow, first: Sequence[str]) -> list[str]:
         sums = (row.gross, row.refunds, row.cancelled, row.net)
-        back = f"{row.refunded_orders + row.cancelled_orders:,}"
-        return [*first, f"{row.orders:,}", back, *map(money, sums), _share(row.returned_share)]
+        counts = (f"{row.orders:,}", f"{row.returned_orders:,}")
+        return [*first, *counts, *map(money, sums), _share(row.returned_share)]
 
     rows = [cells(row, _ids(row, report.level)) for row in report.rows[:_ROWS_MAX]]
     width = len(_titles(report.level))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -125,6 +126,8 @@ def lift_power(
     """
     from doublet.lift.power import Plan, lift_detectable, persons_needed
 
+    if not all(map(isfinite, (rate, dispersion, power, lift or 0))):
+        raise typer.BadParameter("--rate, --dispersion, --power and --lift must be numbers.")
     if rate <= 0:
         raise typer.BadParameter("--rate must be above zero.")
     if (lift is None) == (persons is None):

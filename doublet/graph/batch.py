@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -9,6 +10,9 @@ import msgspec
 
 from doublet.graph.reader import Call, Reader
 from doublet.graph.refused import Refused, invalid
+from doublet.refusal import Reason, Refusal
+
+logger = logging.getLogger(__name__)
 
 _CALLS_MAX = 50
 
@@ -26,7 +30,7 @@ _decode = msgspec.json.Decoder(list[_Operation]).decode
 def answer_batch(reader: Reader, call: Call) -> list[dict[str, Any]]:
     """The answers in the order of the calls, each with its status and its body as text.
 
-    One that is refused spoils none of the others. Raises Refused for what is no batch.
+    One that is refused, or fails, spoils none of the others. Raises Refused for what is no batch.
     """
     reader.account(call)
     try:
@@ -46,10 +50,18 @@ def _answer(
     try:
         code, body = 200, msgspec.json.encode(reader.read(_single(call, operation)))
     except Refused as refused:
-        code, body = refused.answer.status_code, bytes(refused.answer.body)
+        code, body = _refusal(refused)
+    except Exception:
+        logger.exception("call of a batch failed")
+        code, body = _refusal(Refused(Refusal(Reason.INTERNAL, "An unknown error occurred.")))
     headers = [{"name": "Content-Type", "value": "application/json"}]
     answer = {"code": code, "headers": headers, "body": body.decode()}
     return answer if with_headers else {"code": code, "body": body.decode()}
+
+
+def _refusal(refused: Refused) -> tuple[int, bytes]:
+    answer = refused.answer
+    return answer.status_code, bytes(answer.body)
 
 
 def _single(call: Call, operation: _Operation) -> Call:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -60,38 +61,23 @@ class CustomConversions:
     def edge(self, question: Question) -> dict[str, Any]:
         """Those of the account, oldest first. Raises Refused."""
         known = self._catalog.reporting.custom_conversions(question.account.account_id)
-        rows = [self.node(question, each) for each in known]
-        rest = rows_after(question, rows, _id_of)
-        return page(question, rest, _id_of, CUSTOM_CONVERSION, question.limit())
+        by_id = {each.custom_conversion_id: each for each in known}
+        limit = question.limit()
+        rest = rows_after(question, [{"id": each} for each in by_id], _id_of)
+        # Only what the page shows is looked for among the events.
+        shown = self._nodes(question, [by_id[row["id"]] for row in rest[:limit]])
+        return page(question, [*shown, *rest[limit:]], _id_of, CUSTOM_CONVERSION, limit)
 
     def node(self, question: Question, each: CustomConversion) -> Row:
         """All fields of a custom conversion; when it fired only where that is asked for."""
-        row: Row = {
-            "id": each.custom_conversion_id,
-            "custom_conversion_id": each.custom_conversion_id,
-            "account_id": each.account_id.removeprefix("act_"),
-            "name": each.name,
-            "description": each.description or None,
-            "rule": each.rule,
-            "custom_event_type": each.custom_event_type,
-            "action_source_type": each.action_source_type or None,
-            "default_conversion_value": float(each.default_value or 0),
-            "event_source_id": each.pixel_id or None,
-            "event_source_type": "pixel" if each.pixel_id else None,
-            "pixel": {"id": each.pixel_id} if each.pixel_id else None,
-            "data_sources": (
-                [{"id": each.pixel_id, "source_type": "PIXEL"}] if each.pixel_id else None
-            ),
-            "creation_time": question.of_seconds(each.created_at),
-            "is_archived": each.is_archived,
-            "is_unavailable": False,
-            "aggregation_rule": None,
-        }
-        if any(name in question.fields for name in _FIRED):
-            fired = fired_times(self._engine, question.account, each)
-            if fired is not None:
-                row |= dict(zip(_FIRED, map(question.of_seconds, fired), strict=True))
+        (row,) = self._nodes(question, [each])
         return row
+
+    def _nodes(self, question: Question, wanted: Sequence[CustomConversion]) -> list[Row]:
+        fired: dict[str, tuple[int, int]] = {}
+        if any(name in question.fields for name in _FIRED):
+            fired = fired_times(self._engine, question.account, wanted)
+        return [_node(question, each, fired.get(each.custom_conversion_id, ())) for each in wanted]
 
     def create(self, question: Question) -> Row:
         """Make one of the parameters. Raises Refused."""
@@ -168,6 +154,34 @@ class CustomConversions:
         except SenderError as error:
             raise invalid("rule", f"(#100) {error}") from None
         return text
+
+
+def _node(question: Question, each: CustomConversion, fired: Sequence[int]) -> Row:
+    """`fired` are the first and last moment at which it did, if any."""
+    row: Row = {
+        "id": each.custom_conversion_id,
+        "custom_conversion_id": each.custom_conversion_id,
+        "account_id": each.account_id.removeprefix("act_"),
+        "name": each.name,
+        "description": each.description or None,
+        "rule": each.rule,
+        "custom_event_type": each.custom_event_type,
+        "action_source_type": each.action_source_type or None,
+        "default_conversion_value": float(each.default_value or 0),
+        "event_source_id": each.pixel_id or None,
+        "event_source_type": "pixel" if each.pixel_id else None,
+        "pixel": {"id": each.pixel_id} if each.pixel_id else None,
+        "data_sources": (
+            [{"id": each.pixel_id, "source_type": "PIXEL"}] if each.pixel_id else None
+        ),
+        "creation_time": question.of_seconds(each.created_at),
+        "is_archived": each.is_archived,
+        "is_unavailable": False,
+        "aggregation_rule": None,
+    }
+    if fired:
+        row |= dict(zip(_FIRED, map(question.of_seconds, fired), strict=True))
+    return row
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> str:

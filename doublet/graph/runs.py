@@ -105,7 +105,9 @@ class Runs:
         return row
 
     def page(self, question: Question, run: ReportRun) -> dict[str, Any]:
-        """One page of what a report found. Raises Refused while it is not done."""
+        """One page of what a report found. Raises Refused while it is not done, or if it failed."""
+        if run.status == FAILED:
+            raise invalid("report_run_id", f"(#100) The report failed: {run.error}")
         answer = self._catalog.reporting.answer(run.report_run_id)
         if answer is None:
             raise invalid(

@@ -65,7 +65,7 @@ bought as (
   select
     persons.root_id,
     conversions.event_time,
-    cast(conversions.value * cast(rates.rate as decimal(19, 10)) as decimal(18, 4)) as amount,
+    cast(conversions.value * cast(rates.rate as decimal(19, 10)) as decimal(38, 4)) as amount,
     conversions.value is not null and rates.rate is null as is_without_rate
   from conversions
   inner join persons
@@ -88,7 +88,7 @@ outcomes as (
     drawn.first_time,
     drawn.arms,
     count(bought.event_time) as conversions,
-    cast(coalesce(sum(bought.amount), 0) as decimal(18, 4)) as value,
+    cast(coalesce(sum(bought.amount), 0) as decimal(38, 4)) as value,
     count(case when bought.is_without_rate then 1 end) as without_rate
   from drawn
   left join bought
@@ -112,7 +112,7 @@ select
   cast(sum(conversions) as bigint) as conversions,
   cast(sum(conversions * conversions) as bigint) as conversions_squared,
   cast(sum(value) as decimal(38, 4)) as value,
-  cast(sum(value * value) as decimal(38, 8)) as value_squared,
+  cast(sum(cast(value as double) * cast(value as double)) as double) as value_squared,
   cast(sum(without_rate) as bigint) as without_rate,
   cast(count(case when arms > 1 then 1 end) as bigint) as in_both,
   cast(count(case when first_time + $window_s > $now then 1 end) as bigint) as still_open,

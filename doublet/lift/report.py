@@ -158,7 +158,7 @@ class Sums(msgspec.Struct):
     conversions: int = 0
     conversions_squared: int = 0
     value: Decimal = Decimal(0)
-    value_squared: Decimal = Decimal(0)
+    value_squared: float = 0.0
     without_rate: int = 0
     in_both: int = 0
     still_open: int = 0
@@ -187,7 +187,7 @@ class Sums(msgspec.Struct):
 
     def values(self) -> Moments:
         """Of what a person spends."""
-        return Moments(self.persons, float(self.value), float(self.value_squared))
+        return Moments(self.persons, float(self.value), self.value_squared)
 
 
 def judge(

@@ -26,7 +26,7 @@ _ABOUT = {
     "window": "What stands side by side; may be repeated.",
     "model": "Which models stand side by side; may be repeated.",
     "action_type": "The platform's name of the event.",
-    "today": "The day on which the last period ends.",
+    "today": "The day on which the last period ends; none to come.",
 }
 _QUESTION = ("account", "pixel", "since", "until")
 _ELSEWHERE = ("pixel_id", "since", "until")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar, Literal
 from zoneinfo import ZoneInfo
@@ -11,6 +11,7 @@ import msgspec
 
 from doublet.catalog import Account
 from doublet.engine import Engine
+from doublet.errors import SenderError
 from doublet.rates import Rates
 from doublet.reports.asked import Asked
 from doublet.reports.conversions import ask, conversion_parameters, without_rate
@@ -19,12 +20,19 @@ from doublet.reports.paths import share
 
 class CohortsAsked(Asked, frozen=True, kw_only=True):
     """Days are those of the first purchase. Weeks begin on Monday. `today` ends the last period,
-    by default the day it is in the account's zone."""
+    by default the day it is in the account's zone; no day to come can be asked for."""
 
     counts_all: ClassVar[bool] = True
     event_name: tuple[str, ...] = ("Purchase",)
     by: Literal["week", "month"] = "month"
     today: date | None = None
+
+    def check(self) -> None:
+        """Raises SenderError when this cannot be meant."""
+        Asked.check(self)
+        # Where the day begins first, it is tomorrow already.
+        if self.today and self.today > datetime.now(UTC).date() + timedelta(days=1):
+            raise SenderError(f"today ({self.today}) is still to come.", "Leave it out.")
 
 
 class CohortRow(msgspec.Struct):
@@ -86,9 +94,12 @@ def cohorts(engine: Engine, account: Account, rates: Rates, asked: CohortsAsked)
     today = asked.today or datetime.now(ZoneInfo(account.time_zone)).date()
     bought = {(row["cohort"], row["period"]): row for row in found}
     sizes = {row["cohort"]: row["persons"] for row in found if row["period"] == 0}
+    lasts: dict[date, int] = {}
+    for cohort, period in bought:
+        lasts[cohort] = max(period, lasts.get(cohort, 0))
     rows = []
     for cohort, size in sizes.items():
-        last = max(row["period"] for row in found if row["cohort"] == cohort)
+        last = lasts[cohort]
         sum_until = Decimal(0)
         period = 0
         while (starts := following(cohort, asked.by, period)) <= today or period <= last:

@@ -109,7 +109,7 @@ def _moment(seconds: int | None) -> datetime | None:
 
 
 def _conversion(row: dict[str, Any]) -> tuple[Any, ...]:
-    return (row["event_time"], row["pixel_id"], row["event_key"])
+    return (row["event_time"], row["pixel_id"], row["event_key"], row["anchor_at"])
 
 
 def _order(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -36,6 +36,7 @@ named as (
 select
   cast(pixel_id as varchar) as pixel_id,
   cast(event_key as bigint) as event_key,
+  cast(anchor_at as timestamptz) as anchor_at,
   cast(event_id as varchar) as event_id,
   cast(event_name as varchar) as event_name,
   cast(event_time as bigint) as event_time,

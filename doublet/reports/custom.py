@@ -146,15 +146,19 @@ def check_rule(engine: Engine, text: str) -> None:
 
 
 def fired_times(
-    engine: Engine, account: Account, custom_conversion: CustomConversion
-) -> tuple[int, int] | None:
-    """The first and last event_time (Unix seconds) of the events that it chooses; None where it
-    never chose any."""
-    sql, parameters = matched_sql([custom_conversion])
+    engine: Engine, account: Account, custom_conversions: Sequence[CustomConversion]
+) -> dict[str, tuple[int, int]]:
+    """The first and last event_time (Unix seconds) of the events that each chooses, by its id;
+    those that never chose any are not in it."""
+    if not custom_conversions:
+        return {}
+    sql, parameters = matched_sql(custom_conversions)
     text = (
-        f"with matched as ({sql}) select min(event_time) as first_s, max(event_time) as last_s "
-        "from events_deduplicated semi join matched using (pixel_id, event_key, anchor_at)"
+        f"with matched as ({sql}) "
+        "select custom_id, min(event_time) as first_s, max(event_time) as last_s "
+        "from events_deduplicated inner join matched using (pixel_id, event_key, anchor_at) "
+        "group by custom_id"
     )
     span = {"account_id": account.account_id, "from_s": 0, "to_s": 2**40}
-    (row,) = engine.query(text, {**parameters, **span})
-    return None if row["first_s"] is None else (row["first_s"], row["last_s"])
+    found = engine.query(text, {**parameters, **span})
+    return {row["custom_id"]: (row["first_s"], row["last_s"]) for row in found}

@@ -416,7 +416,8 @@ def portions(pool: Decimal, wishes: Mapping[Any, Decimal], unit: Decimal) -> dic
     order = sorted(exact, key=lambda key: (units[key] - exact[key], str(key)))
     for key in order[:missing]:
         units[key] += 1
-    return {key: count * unit for key, count in units.items()}
+    # A wish that is no whole number of units may lie below the next one.
+    return {key: min(count * unit, wanted[key]) for key, count in units.items()}
 
 
 def _by_platform(split: Mapping[_Key, _Split]) -> dict[_Key, _Split]:

@@ -14,12 +14,17 @@ platforms as (
 ),
 doubles as (
   select
+    pixel_id,
     root_key,
     root_at,
     count(*) as copies
   from joins
   where rule = 'order_id'
-  group by root_key, root_at
+    and pixel_id in (
+      select pixel_id
+      from chosen_conversions
+    )
+  group by pixel_id, root_key, root_at
 ),
 dated as (
   select
@@ -41,7 +46,8 @@ dated as (
   left join platforms
     on platforms.platform = placed_credit.channel
   left join doubles
-    on doubles.root_key = placed_credit.event_key
+    on doubles.pixel_id = placed_credit.pixel_id
+    and doubles.root_key = placed_credit.event_key
     and doubles.root_at = placed_credit.anchor_at
 )
 select

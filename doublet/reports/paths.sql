@@ -109,7 +109,7 @@ ranked as (
     conversions,
     value,
     len(path) = 0 as is_untouched,
-    row_number() over (order by conversions desc, value desc, path) as nth
+    row_number() over (order by len(path) = 0, conversions desc, value desc, path) as nth
   from counted
 ),
 kept as (

@@ -30,9 +30,9 @@ class RefundsAsked(SettingAsked, frozen=True, kw_only=True):
 
 class RefundRow(msgspec.Struct):
     """The purchases of one channel, campaign, ad set or ad (or, not attributed, of none): how many,
-    how many of them had money refunded or were cancelled, and net = gross - refunds - cancelled by
-    now, in the account's currency; the share (0–1) is of gross, what went back. Purchases
-    `without_ledger` have no order id, so that nothing is known of refunds."""
+    how many of them had money refunded, were cancelled, or either (`returned_orders`), and net =
+    gross - refunds - cancelled by now, in the account's currency; the share (0–1) is of gross, what
+    went back. Purchases `without_ledger` have no order id, so that nothing is known of refunds."""
 
     is_attributed: bool
     channel: str | None
@@ -45,6 +45,7 @@ class RefundRow(msgspec.Struct):
     orders: int
     refunded_orders: int
     cancelled_orders: int
+    returned_orders: int
     without_ledger: int
     gross: Decimal
     refunds: Decimal
@@ -110,6 +111,7 @@ def _total(rows: list[RefundRow]) -> RefundRow:
         orders=sum(row.orders for row in rows),
         refunded_orders=sum(row.refunded_orders for row in rows),
         cancelled_orders=sum(row.cancelled_orders for row in rows),
+        returned_orders=sum(row.returned_orders for row in rows),
         without_ledger=sum(row.without_ledger for row in rows),
         gross=gross,
         refunds=back,

@@ -32,6 +32,7 @@ select
   cast(count(case when not is_in_ledger then 1 end) as bigint) as without_ledger,
   cast(count(case when refunds > 0 then 1 end) as bigint) as refunded_orders,
   cast(count(case when cancelled > 0 then 1 end) as bigint) as cancelled_orders,
+  cast(count(case when refunds > 0 or cancelled > 0 then 1 end) as bigint) as returned_orders,
   cast(sum(gross) as decimal(38, 4)) as gross,
   cast(sum(refunds) as decimal(38, 4)) as refunds,
   cast(sum(cancelled) as decimal(38, 4)) as cancelled

@@ -169,7 +169,8 @@ def _campaigns(report: CampaignsReport) -> Picture:
             {"label": label, "series": series, "amount": float(amount), "text": text}
             for series, amount, text in bars
         ]
-    window = report.total.results[0].window
+    drawn = default_result(report.total) if len(models) == 1 else report.total.results[0]
+    window = drawn.window
     setting = report.setting if window == "default" else window
     level = report.level.replace("adset", "ad set")
     title = f"Spend and value by {level}"

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from doublet.graph.reader import Call, Reader
 from tests.dashboard import Site
 from tests.graph.test_nodes import fire, read
 
@@ -52,6 +53,22 @@ def test_what_is_refused_spoils_none_of_the_others(site: Site) -> None:
     assert 33 == bodies[0]["error"]["error_subcode"]
     assert bodies[1]["error"]["message"].startswith("Unsupported post request.")
     assert ("Their shop", "Our shop") == (bodies[3]["name"], bodies[5]["name"])
+
+
+def test_a_call_that_fails_spoils_none_of_the_others(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = Reader.read
+
+    def broken(reader: Reader, call: Call) -> Any:
+        return 1 / 0 if call.path == "/me" else real(reader, call)
+
+    monkeypatch.setattr(Reader, "read", broken)
+    bad, good = send(site, [get_of("me"), get_of(f"{site.ours.pixel_id}?fields=name")]).json()
+    error = json.loads(bad["body"])["error"]
+    assert (500, 1, True) == (bad["code"], error["code"], error["is_transient"])
+    assert 200 == good["code"]
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_batch_may_be_json_with_the_token_in_a_header(site: Site) -> None:

@@ -11,6 +11,8 @@ from facebook_business.adobjects.adaccount import AdAccount
 from facebook_business.adobjects.customconversion import CustomConversion
 from facebook_business.exceptions import FacebookRequestError
 
+from doublet.graph import custom_conversions as graph_custom_conversions
+from doublet.reports.custom import fired_times
 from tests.dashboard import Site
 from tests.factories import sha256
 
@@ -127,6 +129,29 @@ def test_it_counts_all_of_the_past_and_only_what_ads_led_to(site: Site) -> None:
     CustomConversion(page).api_update(params={"is_archived": True})
     CustomConversion(lead).api_delete()
     assert {"offsite_conversion.fb_pixel_custom"} == set(counted(site))
+
+
+def test_only_those_on_the_page_are_looked_for_among_the_events(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit(site)
+    made = [create(site, THANKS, name=f"Thanks {n}")["id"] for n in range(3)]
+    asked: list[list[str]] = []
+
+    def count(engine: Any, owner: Any, wanted: Any) -> dict[str, tuple[int, int]]:
+        asked.append([each.custom_conversion_id for each in wanted])
+        return fired_times(engine, owner, wanted)
+
+    monkeypatch.setattr(graph_custom_conversions, "fired_times", count)
+    address = f"/v25.0/{site.ours.account.account_id}/customconversions"
+    parameters = {"fields": "id,first_fired_time", "limit": "2"}
+    seen = []
+    for _ in range(2):
+        found = site.client.get(address, params=parameters, headers=site.ours.headers).json()
+        seen += [(each["id"], each["first_fired_time"]) for each in found["data"]]
+        parameters["after"] = found["paging"]["cursors"]["after"]
+    assert [(each, "2026-05-28T22:26:42+0200") for each in sorted(made)] == sorted(seen)
+    assert [2, 1] == [len(each) for each in asked]
 
 
 def test_what_cannot_be_one_is_refused_with_a_reason(site: Site) -> None:

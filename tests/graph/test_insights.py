@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import warnings
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,6 +25,8 @@ from doublet.graph.insights.names import (
     REFUSED_ACTION_BREAKDOWNS,
     REFUSED_BREAKDOWNS,
 )
+from doublet.reports import insights as reports_insights
+from doublet.reports.periods import Period, Span, spans
 from tests.dashboard import Site
 from tests.graph.ads import LAST_WEEK, TODAY, account, fill, ids
 
@@ -284,7 +288,13 @@ def test_pages_lead_forward_and_back(site: Site) -> None:
             tx.run(f"delete from {table} = $ad", {"ad": ids(5)["ad_id"]})
     page = httpx.get(address, params={**params, "after": cursor}).json()
     assert ["7"] == [row["ad_name"][-1] for row in page["data"]]
-    assert 400 == httpx.get(address, params={**params, "after": "bm9wZQ"}).status_code
+    for made_up in ("nope", '[1e999,"x"]', '[NaN,"x"]', "[[],[]]"):
+        cursor = base64.urlsafe_b64encode(made_up.encode()).decode()
+        assert 400 == httpx.get(address, params={**params, "after": cursor}).status_code
+
+
+_EVER = {"since": "2000-01-01", "until": "2099-12-31"}
+_FUTURE = {"since": "2099-01-01", "until": "2099-12-31"}
 
 
 @pytest.mark.parametrize(
@@ -301,6 +311,7 @@ def test_pages_lead_forward_and_back(site: Site) -> None:
         ({"time_range": '{"since": "2026-03-02", "until": "2026-03-01"}'}, "swap them"),
         ({"time_range": "today"}, "time_range must be JSON"),
         ({"time_ranges": "{}"}, "must be an array"),
+        ({"time_ranges": json.dumps([_EVER] * 2)}, "days together; at most 15000"),
         ({"time_increment": "0"}, "time_increment must be"),
         ({"filtering": "[{}]"}, "filtering must be like"),
         (
@@ -325,6 +336,35 @@ def test_what_cannot_be_answered_is_refused_with_a_reason(
     error = found.json()["error"]
     assert (400, 100) == (found.status_code, error["code"])
     assert message in error["message"]
+
+
+def test_too_many_ranges_of_days_are_refused(site: Site) -> None:
+    form = {"time_ranges": json.dumps([_FUTURE] * 10_001)}
+    found = site.client.post("/v25.0/me/insights", data=form, headers=site.ours.headers)
+    assert 400 == found.status_code
+    assert "more than 10000 time ranges" in found.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["time_range", "time_ranges"])
+def test_a_wrong_range_of_days_is_blamed_on_its_parameter(site: Site, name: str) -> None:
+    wrong: Any = {"since": "2026-03-02", "until": "2026-03-01"}
+    read = json.dumps([wrong] if name == "time_ranges" else wrong)
+    found = site.client.get("/v25.0/me/insights", params={name: read}, headers=site.ours.headers)
+    assert {"blame_field_specs": [[name]]} == found.json()["error"]["error_data"]
+
+
+def test_days_to_come_are_not_gone_through(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[Period] = []
+
+    def count(periods: Sequence[Period], *given: Any, **more: Any) -> list[Span]:
+        counted.extend(periods)
+        return spans(periods, *given, **more)
+
+    monkeypatch.setattr(reports_insights, "spans", count)
+    ranges = [{"since": LAST_WEEK["since"], "until": "2099-12-31"}, _FUTURE]
+    rows = account(site).get_insights(params={"time_ranges": ranges})
+    assert ["2099-12-31"] == [row["date_stop"] for row in rows]
+    assert [9, 1] == [(each.until - each.since).days + 1 for each in counted]
 
 
 def test_names_are_those_of_the_official_library() -> None:

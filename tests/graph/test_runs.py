@@ -68,3 +68,5 @@ def test_a_report_that_fails_says_why(site: Site) -> None:
     while run.api_get(fields=["async_status", "error_message"])["async_status"] != "Job Failed":
         assert time.monotonic() < give_up_at, dict(run)
     assert "level must be one of" in run["error_message"]
+    with pytest.raises(FacebookRequestError, match=r"report failed: .*level must be one of"):
+        run.get_insights()

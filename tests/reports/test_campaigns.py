@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from doublet.cli.attribution_tables import print_answer
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.errors import SenderError
 from doublet.reports.campaigns import (
@@ -270,6 +271,29 @@ def test_refunds_belong_to_the_campaign_that_brought_the_order(engine: DuckDBEng
     )
     late = RefundsAsked(since=date(2026, 6, 1))
     assert [1] == [row.orders for row in refunds(engine, SHOP, RATES, late).rows]
+
+
+def test_an_order_refunded_in_part_and_then_cancelled_went_back_once(
+    engine: DuckDBEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World()
+    world.touch(1, 0, "meta", campaign_id="7")
+    world.convert(1, 60, "30", order_id="a")
+    world.convert(1, 90, "10", order_id="b")
+    world.order("a", "30", 60, state="cancelled", refunds=Decimal(5), cancelled=Decimal(25))
+    world.order("b", "10", 90)
+    fill(engine, world)
+    report = refunds(engine, SHOP, RATES, RefundsAsked())
+    total = report.total
+    assert (2, 1, 1, 1) == (
+        total.orders,
+        total.refunded_orders,
+        total.cancelled_orders,
+        total.returned_orders,
+    )
+    print_answer("refunds", report)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "total" in line)
+    assert ["2", "1"] == line.replace("│", " ").split()[1:3]
 
 
 @WORLDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections import defaultdict
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import groupby
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from doublet.reports.credits import CreditRow, CreditsAsked, credits
 from doublet.reports.insights import insights
 from doublet.reports.insights_rows import Question
 from doublet.reports.periods import Period
-from tests.reports.world import RATES, SHOP, START, WORLDS, World, fill, random_world
+from tests.reports.world import DAY_S, RATES, SHOP, START, WORLDS, World, fill, random_world
 
 MODELS = typing.get_args(Model)
 NAMES = ("Purchase", "AddToCart")
@@ -98,6 +98,17 @@ def test_insights_and_campaigns_credit_the_same(
     theirs = [keys["value"] for row in rows for keys in row.results.values() if "value" in keys]
     assert sum(result.conversions or 0 for result in mine) == sum(t.conversions for t in theirs)
     assert sum(result.value or 0 for result in mine) == sum(tally.value for tally in theirs)
+
+
+def test_two_conversions_of_one_event_id_and_time_are_two(engine: DuckDBEngine) -> None:
+    world = World()
+    for days in (0, 3):
+        world.touch(1, 0, campaign_id=f"C{days}")
+        anchor_at = datetime.fromtimestamp(START + days * DAY_S, UTC)
+        world.convert(1, 60, event_key=1, anchor_at=anchor_at)
+    fill(engine, world)
+    report = credits(engine, SHOP, RATES, CreditsAsked(limit=1))
+    assert (1, False) == (len(report.rows), report.is_complete)
 
 
 @pytest.mark.parametrize("limit", [1, 7, 40, 10_000])

@@ -117,8 +117,15 @@ def test_copies_that_only_an_order_id_joins_are_two_for_the_platform(
     world.convert(1, 7200, "10")
     event = world.conversions[0]
     world.joins.append(
-        {"rule": "order_id", "root_key": event["event_key"], "root_at": event["anchor_at"]}
+        {
+            "rule": "order_id",
+            "pixel_id": event["pixel_id"],
+            "root_key": event["event_key"],
+            "root_at": event["anchor_at"],
+        }
     )
+    # Another pixel's event of the same key is another event.
+    world.joins.append({**world.joins[0], "pixel_id": "1000000000000009"})
     report_day(world, {"7d_click": (2, 20)})
     row = only(engine, world)
     assert {"deduplication": 1} == parts(row)
@@ -187,6 +194,11 @@ def test_portions_never_exceed_wishes_or_the_pool(
     assert all(ZERO <= part <= wishes[key] + Decimal("0.01") for key, part in found.items())
 
 
+def test_a_wish_below_a_whole_unit_is_not_exceeded() -> None:
+    wishes = {"a": Decimal("0.5"), "b": Decimal("0.6")}
+    assert {"a": ZERO, "b": Decimal("0.6")} == portions(Decimal(1), wishes, Decimal(1))
+
+
 @WORLDS
 @given(
     st.integers(0, 10**6),
@@ -210,7 +222,12 @@ def test_the_parts_add_up_exactly(
         told["platform"] = pick.choice(("meta", "tiktok"))
     for event in pick.sample(world.conversions, 9):
         world.joins.append(
-            {"rule": "order_id", "root_key": event["event_key"], "root_at": event["anchor_at"]}
+            {
+                "rule": "order_id",
+                "pixel_id": event["pixel_id"],
+                "root_key": event["event_key"],
+                "root_at": event["anchor_at"],
+            }
         )
     fill(engine, world)
     since, until = (date(2026, 6, 1), date(2026, 6, 20)) if is_dated else (None, None)

@@ -30,7 +30,7 @@ from doublet.reports.registry import REPORTS
 from doublet.web.pictures import specification
 from doublet.web.render import render_bytes
 from tests.dashboard import Site
-from tests.reports.world import RATES, SHOP, World, fill, random_world
+from tests.reports.world import DAY_S, RATES, SHOP, World, fill, random_world
 
 NAMES = list(REPORTS)
 HOSTILE = "<script>alert(1)</script>\x1b[2J"
@@ -70,6 +70,21 @@ def test_a_report_is_drawn(answers: dict[str, Any], name: str) -> None:
     assert len(bars) >= 3
     assert made["title"]["text"] in re.sub(r"<[^>]+>", "\n", svg)
     assert "<script" not in svg
+
+
+@pytest.mark.parametrize("window", [("1d_click", "default"), ("1d_click", "7d_click")])
+def test_campaigns_are_drawn_by_the_window_that_is_named(
+    engine: DuckDBEngine, window: tuple[str, ...]
+) -> None:
+    world = World()
+    world.touch(1, 0, "meta", campaign_id="7")
+    world.convert(1, 3 * DAY_S, "30")
+    fill(engine, world)
+    report = REPORTS["campaigns"].make(engine, SHOP, RATES, CampaignsAsked(window=window))
+    made = specification("campaigns", report, "light")
+    (value,) = (each for each in made["data"]["values"] if each["series"] == "Value")
+    drawn = (value["amount"], made["title"]["subtitle"].split(" · ")[0])
+    assert drawn == {"default": (30, report.setting), "7d_click": (0, "1d_click")}[window[-1]]
 
 
 @pytest.mark.parametrize("name", ["campaigns", "cohorts", "differences"])
@@ -130,7 +145,7 @@ def test_an_empty_report_has_columns_in_parquet(empty: dict[str, Any], tmp_path:
 ASKED: list[Asked] = [
     CampaignsAsked(level="ad", window=("7d_click", "1d_view"), first=True),
     PathsAsked(by="campaign", days=7, repeats=True, event_name=("Lead", "Contact")),
-    CohortsAsked(by="week", today=date(2026, 8, 1), since=date(2026, 5, 1)),
+    CohortsAsked(by="week", today=date(2026, 6, 1), since=date(2026, 5, 1)),
     FunnelAsked(event_name=("ViewContent", "Purchase"), by="channel"),
     DifferencesAsked(platform_setting="7d_click", action_type="omni_purchase"),
 ]
@@ -158,6 +173,12 @@ def test_an_address_says_what_is_asked(asked: Asked) -> None:
 def test_what_an_address_must_not_say(given: dict[str, list[str]], word: str) -> None:
     with pytest.raises(SenderError, match=word):
         read_parameters(PathsAsked, given, {})
+
+
+@pytest.mark.parametrize("day", ["5000-01-01", "9999-12-31"])
+def test_cohorts_end_with_no_day_to_come(day: str) -> None:
+    with pytest.raises(SenderError, match="still to come"):
+        read_parameters(CohortsAsked, {"today": [day]}, {})
 
 
 @pytest.mark.parametrize("text", ["", "7d", "7d_click,7d_click", "7d_click,1d_click", "2d_click"])

@@ -129,7 +129,7 @@ def _wanted(asked: Asked, target: Target) -> Wanted:
         has_results, has_delivery = bool(names - {"date_start", "date_stop"}), True
     ids = {f"{target.level}_id": target.object_id} if target.object_id is not None else {}
     return Wanted(
-        asked.periods,
+        asked.counted,
         finest,
         by_hour="hour" in _divided(asked),
         by_platform="platform" in _divided(asked),

@@ -27,7 +27,7 @@ INSIGHTS = Shape("AdsInsights", plain(*FIELDS), always=("date_start", "date_stop
 """Fields: facebook_business, AdsInsights."""
 
 _DEFAULT_PRESET = "last_30d"
-_PERIODS_MAX = 10_000
+_RANGES_MAX, _RANGE_DAYS_MAX = 10_000, 15_000
 _is_day = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII).fullmatch
 _has_end = re.compile(rf"({'|'.join(WINDOWS)})({ALL}|{FIRST})?", re.ASCII).fullmatch
 _is_silent = re.compile(r"(7|28)d_view(_all_conversions|_first_conversion)?").fullmatch
@@ -35,11 +35,13 @@ _is_lift = re.compile(r"incrementality(_all_conversions|_first_conversion)?").fu
 
 
 class Asked(NamedTuple):
-    """All that the parameters say. `windows` are the keys besides `value` that entries have,
-    `summary` the fields of the row of totals; None where there is none."""
+    """All that the parameters say. `counted` are the periods without the days to come, `windows`
+    the keys besides `value` that entries have, `summary` the fields of the row of totals; None
+    where there is none."""
 
     level: str
     periods: list[Period]
+    counted: list[Period]
     fields: Selection
     breakdowns: tuple[str, ...]
     windows: tuple[str, ...]
@@ -60,9 +62,11 @@ def read_asked(
         raise invalid("level", f"(#100) level must be one of {{{', '.join(LEVELS)}}}")
     breakdowns = _breakdowns(given.get("breakdowns", ""))
     _check_action_breakdowns(given)
+    periods, today = _periods(question, earliest), _today(question)
     return Asked(
         level,
-        _periods(question, earliest),
+        periods,
+        [_without_future(each, today) for each in periods],
         question.fields,
         breakdowns,
         _windows(given.get("action_attribution_windows", "")),
@@ -99,30 +103,49 @@ def refused(name: str, error: SenderError) -> Refused:
 # --- days ------------------------------------------------------------------------------------
 
 
+def _today(question: Question) -> date:
+    return question.now.astimezone(question.zone).date()
+
+
+def _without_future(period: Period, today: date) -> Period:
+    """Nothing has happened yet on the days to come, of which there may be many."""
+    return period._replace(until=max(period.since, min(period.until, today + timedelta(1))))
+
+
 def _periods(question: Question, earliest: Callable[[], date]) -> list[Period]:
-    given = question.parameters
-    today = question.now.astimezone(question.zone).date()
-    try:
-        if given.get("time_ranges"):
-            found = _object("time_ranges", given["time_ranges"])
-            if not isinstance(found, list) or not found:
-                raise invalid("time_ranges", "(#100) time_ranges must be an array of time ranges")
-            return [_time_range("time_ranges", each) for each in found[:_PERIODS_MAX]]
-        if given.get("time_range"):
-            period = _time_range("time_range", _object("time_range", given["time_range"]))
-        else:
-            name = given.get("date_preset") or _DEFAULT_PRESET
-            first = earliest() if name in ("maximum", "data_maximum") else today
+    given, today = question.parameters, _today(question)
+    if given.get("time_ranges"):
+        return _time_ranges(_object("time_ranges", given["time_ranges"]), today)
+    if given.get("time_range"):
+        period = _time_range("time_range", _object("time_range", given["time_range"]))
+    else:
+        name = given.get("date_preset") or _DEFAULT_PRESET
+        first = earliest() if name in ("maximum", "data_maximum") else today
+        try:
             period = preset(name, today, first)
-    except SenderError as error:
-        raise refused("time_range" if given.get("time_range") else "date_preset", error) from None
+        except SenderError as error:
+            raise refused("date_preset", error) from None
     try:
-        # Nothing has happened yet on the days to come, of which there may be many.
-        until = max(period.since, min(period.until, today + timedelta(1)))
-        found = steps(period._replace(until=until), given.get("time_increment") or "all_days")
+        found = steps(_without_future(period, today), given.get("time_increment") or "all_days")
     except SenderError as error:
         raise refused("time_increment", error) from None
     return [*found[:-1], found[-1]._replace(until=_last(found[-1], period, given))]
+
+
+def _time_ranges(read: Any, today: date) -> list[Period]:
+    name = "time_ranges"
+    if not isinstance(read, list) or not read:
+        raise invalid(name, f"(#100) {name} must be an array of time ranges")
+    if len(read) > _RANGES_MAX:
+        raise invalid(name, f"(#100) {name} has more than {_RANGES_MAX} time ranges")
+    found = [_time_range(name, each) for each in read]
+    counted = [_without_future(each, today) for each in found]
+    days = sum((each.until - each.since).days + 1 for each in counted)
+    if days > _RANGE_DAYS_MAX:
+        raise invalid(
+            name, f"(#100) {name} has {days} days together; at most {_RANGE_DAYS_MAX} are allowed"
+        )
+    return found
 
 
 def _last(step: Period, period: Period, given: Any) -> date:
@@ -144,7 +167,10 @@ def _time_range(name: str, read: Any) -> Period:
             days.append(date.fromisoformat(text))
         except ValueError:
             raise invalid(name, form) from None
-    return check_period(*days)
+    try:
+        return check_period(*days)
+    except SenderError as error:
+        raise refused(name, error) from None
 
 
 # --- what rows and entries are divided by ----------------------------------------------------

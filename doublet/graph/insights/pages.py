@@ -68,7 +68,7 @@ def _place(question: Question, found: Rows, name: str) -> int | None:
         if key in found.keys:
             return found.keys.index(key)
         return min(max(int(place), 0), len(found.keys))
-    except (binascii.Error, ValueError, TypeError, RecursionError):
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
         raise invalid(name, f"(#100) {name} is no cursor of an earlier answer") from None
 
 
