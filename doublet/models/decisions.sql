@@ -1,5 +1,6 @@
 -- One row per decision of an operator, as it stands now.
--- Key: (account_id, decision_id). Source: the temporary table `decided_rows`, the lake's rows.
+-- Key: (account_id, decision_id). Source: the temporary table `decided_rows`, all rows of the lake.
+-- Those that were about who is erased say nothing any more.
 with
 ranked as (
   select
@@ -15,6 +16,7 @@ ranked as (
       partition by account_id, decision_id order by received_at desc, log_slot desc, log_offset desc
     ) as place
   from decided_rows
+  where decision_id <> 'erased'
 )
 select
   cast(account_id as varchar) as account_id,

@@ -186,13 +186,13 @@ class Rewriter:
         wanted = (
             "select log_slot, log_offset, account_id from read_parquet($paths) "
             "semi join person_places using (log_slot, log_offset) "
-            f"where identifier_a <> '{ERASED}='"
+            f"where decision_id <> '{ERASED}'"
         )
         gone = {
-            "identifier_a": f"'{ERASED}='",
-            "identifier_b": f"'{ERASED}='",
+            "decision_id": f"'{ERASED}'",
+            "identifier_a": "''",
+            "identifier_b": "''",
             "reason": "''",
-            "is_revoked": "true",
         }
         return self._rewrite(table, wanted, ("account_id",), tuple, gone, on_replaced)
 

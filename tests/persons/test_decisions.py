@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
 
 from doublet.accept import Arrival, unmerge_record
-from tests.factories import ACCOUNT, NOON
-from tests.persons.touching import em
+from doublet.person import Wish
+from doublet.person.anonymous import anonymous_decision
+from doublet.rounds import Freshener
+from doublet.settings import Settings
+from tests.factories import ACCOUNT, HOUR, NOON, Pipeline, make_record
+from tests.persons.touching import em, fbp
 
-ANN, BEA = f"em={em('ann')[0]}", f"em={em('bea')[0]}"
+ANN, BEA, CID = (f"em={em(name)[0]}" for name in ("ann", "bea", "cid"))
+AT = time.time_ns() // 1000 - HOUR
 
 
 def decide(one: str, other: str, at: int, reason: str = "", *, revoked: bool = False) -> bytes:
@@ -18,7 +31,104 @@ def decide(one: str, other: str, at: int, reason: str = "", *, revoked: bool = F
     )
 
 
+def lead(n: int, **user_data: Any) -> bytes:
+    """An event that is received `n` µs after AT."""
+    return make_record(
+        AT + n,
+        event_name="Lead",
+        event_id=f"lead.{n}",
+        event_time=AT // 1_000_000,
+        user_data=user_data,
+    )
+
+
+def opened(data: Path, records: Sequence[bytes]) -> Freshener:
+    """A data folder whose log holds these records, loaded."""
+    writing = Pipeline(data / "made")
+    writing.append(records)
+    writing.close()
+    shutil.copytree(data / "made" / "log", data / "log")
+    shutil.rmtree(data / "made")
+    freshener = Freshener(Settings(data=data))
+    freshener.freshen()
+    return freshener
+
+
+def erase(freshener: Freshener, identifier: str, *, exact: bool = False) -> None:
+    """Erase who has the identifier."""
+    freshener.ask_to_erase(Wish(ACCOUNT, frozenset([identifier]), exact=exact))
+    assert 1 == freshener.erase()
+
+
+def in_lake(data: Path) -> list[tuple[str, str, str, str]]:
+    """The decisions of the lake: id, identifiers and reason."""
+    files = str(data / "lake" / "decisions" / "received_date=*" / "*.parquet")
+    return duckdb.execute(
+        "select decision_id, identifier_a, identifier_b, reason from read_parquet(?) order by all",
+        [files],
+    ).fetchall()
+
+
+def everything(freshener: Freshener) -> dict[str, list[dict[str, Any]]]:
+    """Who is who, and what was decided."""
+    return {
+        name: freshener.engine.query(f"select * from {name} order by all")
+        for name in ("decisions", "persons", "profiles", "identifiers")
+    }
+
+
 def test_a_reason_holds_no_address() -> None:
     record = json.loads(decide(ANN, BEA, NOON, "ann@example.com is not Bea, see order 17"))
     assert "ann@" not in record["reason"]
     assert record["reason"].endswith(" is not Bea, see order 17")
+
+
+def test_nothing_tells_about_whom_a_decision_was(tmp_path: Path) -> None:
+    records = [lead(0, em=em("ann")), lead(1, em=em("bea")), decide(ANN, BEA, AT + 2, "No Bea")]
+    decision_id = json.loads(records[2])["decision_id"]
+    freshener = opened(tmp_path, [*records, decide(BEA, CID, AT + 3, "Nor Cid")])
+    assert 2 == len(freshener.engine.query("select 1 from decisions"))
+    erase(freshener, ANN)
+    kept, gone = sorted(in_lake(tmp_path), key=lambda row: row[0] == "erased")
+    assert ("erased", "", "", "") == gone
+    assert (BEA, CID, "Nor Cid") == kept[1:]
+    assert [kept[0]] == [row["decision_id"] for row in everything(freshener)["decisions"]]
+    freshener.close()
+    traces = [trace.encode() for trace in (decision_id, ANN.removeprefix("em="), "No Bea")]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [] == [path for path in files for trace in traces if trace in path.read_bytes()]
+
+
+def test_a_decision_that_goes_joins_what_it_kept_apart(tmp_path: Path) -> None:
+    freshener = opened(
+        tmp_path,
+        [
+            lead(0, em=em("ann"), fbp=fbp(1)),
+            lead(1, em=em("bea"), external_id=["b" * 64]),
+            lead(2, em=em("bea"), fbp=fbp(1)),
+            lead(3, fbp=fbp(1)),
+            decide(ANN, BEA, AT + 4),
+        ],
+    )
+    assert 2 == len({row["root_id"] for row in everything(freshener)["persons"]})
+    erase(freshener, ANN, exact=True)
+    made = everything(freshener)
+    assert 1 == len({row["root_id"] for row in made["persons"]})
+    freshener.rebuild()
+    assert made == everything(freshener)
+    freshener.close()
+
+
+@pytest.mark.parametrize("ids", [("anon_id=1234567", "anon_id=1234568"), ("em=a", "em=b")])
+def test_a_short_decision_is_no_longer_when_it_says_nothing(ids: tuple[str, str]) -> None:
+    record = decide(*ids, NOON)
+    assert len(anonymous_decision(record)) <= len(record)
+    assert anonymous_decision(record) == anonymous_decision(anonymous_decision(record))
+
+
+def test_who_is_in_a_short_decision_can_be_erased(tmp_path: Path) -> None:
+    one, other = "anon_id=1234567", "anon_id=1234568"
+    freshener = opened(tmp_path, [lead(0, anon_id="1234567"), decide(one, other, AT + 1)])
+    erase(freshener, one)
+    assert [("erased", "", "", "")] == in_lake(tmp_path)
+    freshener.close()
