@@ -196,20 +196,6 @@ class Rewriter:
         }
         return self._rewrite(table, wanted, ("account_id",), tuple, gone, on_replaced)
 
-    def decisions_about(self, table: Table, account_id: str, identifiers: Set[str]) -> list[Place]:
-        """Where the decisions of an account lie that name one of these identifiers."""
-        with self._turn:
-            table.update()
-            paths = [file.path for file in table.files()]
-        if not paths:
-            return []
-        return self._connection.execute(
-            "select log_slot, log_offset from read_parquet($paths) "
-            "where account_id = $account_id and (list_contains($identifiers, identifier_a) "
-            "or list_contains($identifiers, identifier_b)) order by all",
-            {"paths": paths, "account_id": account_id, "identifiers": sorted(identifiers)},
-        ).fetchall()
-
     def _note(self, places: Collection[Place]) -> None:
         self._connection.execute(
             "create or replace temp table person_places as "

@@ -13,8 +13,9 @@ import duckdb
 import pytest
 
 from doublet.accept import Arrival, unmerge_record
-from doublet.person import Wish
+from doublet.person import Wish, eraser
 from doublet.person.anonymous import anonymous_decision
+from doublet.person.rewrite import Rewriter
 from doublet.rounds import Freshener
 from doublet.settings import Settings
 from tests.factories import ACCOUNT, HOUR, NOON, Pipeline, make_record
@@ -131,4 +132,52 @@ def test_who_is_in_a_short_decision_can_be_erased(tmp_path: Path) -> None:
     freshener = opened(tmp_path, [lead(0, anon_id="1234567"), decide(one, other, AT + 1)])
     erase(freshener, one)
     assert [("erased", "", "", "")] == in_lake(tmp_path)
+    freshener.close()
+
+
+@pytest.mark.parametrize("step", ["decisions", "retake"])
+def test_an_erasure_that_is_cut_off_leaves_nobody_in_decisions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def die(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    records = [lead(0, em=em("ann")), lead(1, em=em("bea")), decide(ANN, BEA, AT + 2, "No Bea")]
+    freshener = opened(tmp_path, records)
+    freshener.ask_to_erase(Wish(ACCOUNT, frozenset([ANN])))
+    with monkeypatch.context() as patched:
+        if step == "decisions":
+            patched.setattr(Rewriter, "decisions", die)
+        else:
+            patched.setattr(eraser, "retake_decisions", die)
+        with pytest.raises(RuntimeError):
+            freshener.erase()
+    freshener.close()
+    freshener = Freshener(Settings(data=tmp_path))
+    assert 1 == freshener.erase()
+    assert [("erased", "", "", "")] == in_lake(tmp_path)
+    assert [] == everything(freshener)["decisions"]
+    (erasure,) = freshener.erasures.all()
+    assert ("done", []) == (erasure.state, erasure.decisions)
+    freshener.close()
+
+
+def test_a_table_of_decisions_that_is_restored_is_erased_again(tmp_path: Path) -> None:
+    freshener = opened(tmp_path, [lead(0, em=em("ann")), decide(ANN, BEA, AT + 1)])
+    table = tmp_path / "lake" / "decisions"
+    shutil.copytree(table, tmp_path / "older")
+    erase(freshener, ANN)
+    freshener.close()
+    shutil.rmtree(table)
+    (tmp_path / "older").rename(table)
+    freshener = Freshener(Settings(data=tmp_path))
+    assert 1 == freshener.erase()
+    assert [("erased", "", "", "")] == in_lake(tmp_path)
+    freshener.close()
+
+
+def test_what_is_decided_after_the_request_stays(tmp_path: Path) -> None:
+    freshener = opened(tmp_path, [lead(0, em=em("ann")), decide(ANN, BEA, AT + 2 * HOUR)])
+    erase(freshener, ANN)
+    assert [{ANN, BEA}] == [set(row[1:3]) for row in in_lake(tmp_path)]
     freshener.close()
