@@ -137,14 +137,16 @@ class Records:
         ):
             yield (slot, offset), msgspec.json.decode(payload)
 
-    def decided(self, until: datetime) -> list[tuple[str, str, Place]]:
-        """The identifiers that each decision is about, and its place."""
+    def decided(self, until: datetime) -> list[tuple[set[str], set[Place]]]:
+        """The identifiers that each decision is about, in all forms, and the places of its records:
+        they were received by one slot in one moment."""
         return [
-            (one, other, (slot, offset))
-            for one, other, slot, offset in self.rows(
+            ({*ones, *others}, {(slot, offset) for offset in offsets})
+            for ones, others, slot, offsets in self.rows(
                 self.decisions,
-                "select identifier_a, identifier_b, log_slot, log_offset from "
-                "read_parquet($paths) where account_id = $account_id and received_at <= $until",
+                "select list(identifier_a), list(identifier_b), log_slot, list(log_offset) from "
+                "read_parquet($paths) where account_id = $account_id and received_at <= $until "
+                "group by log_slot, received_at",
                 until=until,
             )
         ]
@@ -275,9 +277,9 @@ class _Search:
 
     def look_into_decisions(self) -> None:
         """Rows of `decisions` that are about the person."""
-        for one, other, place in self._records.decided(self._until):
-            if one in self.known or other in self.known:
-                self.decisions.add(place)
+        for identifiers, places in self._records.decided(self._until):
+            if not self.known.isdisjoint(identifiers):
+                self.decisions |= places
 
 
 _PIECES = f"[A-Za-z0-9._-]{{{TEXT_LENGTH_MIN},}}"
@@ -355,7 +357,7 @@ def resolve(
             for identifier in identifiers_in(element):
                 if digests.of(records.account_id, identifier) in sought:
                     found.add(identifier)
-    for *both, _ in records.decided(until):
-        found.update(i for i in both if digests.of(records.account_id, i) in sought)
+    for identifiers, _ in records.decided(until):
+        found.update(i for i in identifiers if digests.of(records.account_id, i) in sought)
     records.connection.execute("drop table person_wanted")
     return found

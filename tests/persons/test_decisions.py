@@ -13,12 +13,13 @@ import duckdb
 import pytest
 
 from doublet.accept import Arrival, unmerge_record
-from doublet.person import Wish, eraser
+from doublet.deciding import unmerge
+from doublet.person import Wish, eraser, read_identifiers
 from doublet.person.anonymous import anonymous_decision
 from doublet.person.rewrite import Rewriter
 from doublet.rounds import Freshener
 from doublet.settings import Settings
-from tests.factories import ACCOUNT, HOUR, NOON, Pipeline, make_record
+from tests.factories import ACCOUNT, HOUR, NOON, Pipeline, make_record, sha256
 from tests.persons.touching import em, fbp
 
 ANN, BEA, CID = (f"em={em(name)[0]}" for name in ("ann", "bea", "cid"))
@@ -180,4 +181,50 @@ def test_what_is_decided_after_the_request_stays(tmp_path: Path) -> None:
     freshener = opened(tmp_path, [lead(0, em=em("ann")), decide(ANN, BEA, AT + 2 * HOUR)])
     erase(freshener, ANN)
     assert [{ANN, BEA}] == [set(row[1:3]) for row in in_lake(tmp_path)]
+    freshener.close()
+
+
+PHONE = "+49 171 1234567"
+HASHES = sorted(identifier.removeprefix("ph=") for identifier in read_identifiers({"ph": PHONE}))
+
+
+def canonical() -> str:
+    """The form of the number that events have first."""
+    return sha256("491711234567")
+
+
+def test_all_forms_of_a_number_go_from_a_decision(tmp_path: Path) -> None:
+    freshener = opened(tmp_path, [lead(0, em=em("ann"), ph=[canonical()]), lead(1, em=em("bea"))])
+    unmerge(Settings(data=tmp_path), ACCOUNT, f"ph={PHONE}", BEA, "")
+    unmerge(Settings(data=tmp_path), ACCOUNT, BEA, CID, "")
+    freshener.freshen()
+    assert 3 == len(in_lake(tmp_path))
+    erase(freshener, ANN)
+    assert 2 == [row[0] for row in in_lake(tmp_path)].count("erased")
+    assert 1 == len(everything(freshener)["decisions"])
+    freshener.close()
+    left = [
+        path
+        for path in tmp_path.rglob("*")
+        if path.is_file() and any(one.encode() in path.read_bytes() for one in HASHES)
+    ]
+    assert [] == left
+
+
+def test_one_form_takes_all_of_a_decision_back(tmp_path: Path) -> None:
+    freshener = opened(tmp_path, [lead(0, ph=HASHES[:1]), lead(1, em=em("bea"))])
+    settings = Settings(data=tmp_path)
+    standing = []
+    for a, undo in (
+        *((f"ph={PHONE}", False), (f"ph={canonical()}", True)),
+        *((f"ph={PHONE}", False), (f"ph={PHONE}", True), (f"ph={canonical()}", False)),
+    ):
+        unmerge(settings, ACCOUNT, a, BEA, "", revoked=undo)
+        freshener.freshen()
+        decisions = everything(freshener)["decisions"]
+        standing.append(sum(not row["is_revoked"] for row in decisions))
+    assert [2, 0, 2, 0, 1] == standing
+    made = everything(freshener)
+    freshener.rebuild()
+    assert made == everything(freshener)
     freshener.close()
