@@ -228,3 +228,16 @@ def test_one_form_takes_all_of_a_decision_back(tmp_path: Path) -> None:
     freshener.rebuild()
     assert made == everything(freshener)
     freshener.close()
+
+
+def test_what_is_decided_about_a_person_is_exported_without_others(tmp_path: Path) -> None:
+    records = [lead(0, em=em("ann")), decide(ANN, BEA, AT + 1, "Two"), decide(BEA, CID, AT + 2)]
+    freshener = opened(tmp_path, records)
+    rows = freshener.export_person(Wish(ACCOUNT, frozenset([ANN])))
+    (decision,) = [row for row in rows if row["table"] == "decisions"]
+    assert {ANN, "em="} == {decision["identifier_a"], decision["identifier_b"]}
+    assert ("Two", "lake") == (decision["reason"], decision["file"].split("/")[0])
+    assert [2] == [row["records"] for row in rows if row["table"] == "log"]
+    digest = json.loads(records[1])["decision_id"]
+    assert not any(text in repr(rows) for text in (BEA, digest))
+    freshener.close()
