@@ -241,3 +241,11 @@ def test_what_is_decided_about_a_person_is_exported_without_others(tmp_path: Pat
     digest = json.loads(records[1])["decision_id"]
     assert not any(text in repr(rows) for text in (BEA, digest))
     freshener.close()
+
+
+def test_who_is_in_a_decision_alone_can_be_erased(tmp_path: Path) -> None:
+    freshener = opened(tmp_path, [lead(0, em=em("ann")), decide(BEA, CID, AT + 1)])
+    erase(freshener, CID)
+    assert [("erased", "", "", "")] == in_lake(tmp_path)
+    assert [] == everything(freshener)["decisions"]
+    freshener.close()
