@@ -34,16 +34,18 @@ def unmerge(
     settings: Settings, account_id: str, a: str, b: str, reason: str, *, revoked: bool = False
 ) -> None:
     """Make it durable that two identifiers (KEY=VALUE) are not one person's, or with `revoked` that
-    this no longer stands. Raises GivenError."""
+    this no longer stands. One moment of receipt holds the records of all their forms together.
+    Raises GivenError."""
     ones, others = read_identifier(a), read_identifier(b)
     if ones & others:
         raise GivenError(
             f"Both are the same {kind_of(min(ones))}.", "Give an identifier of each person."
         )
     with deposit(settings, account_id) as place:
+        arrival = place.arrival()
         place.append(
             [
-                unmerge_record(one, other, reason, place.arrival(), revoked=revoked)
+                unmerge_record(one, other, reason, arrival, revoked=revoked)
                 for one, other in product(sorted(ones), sorted(others))
             ]
         )

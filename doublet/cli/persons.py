@@ -144,7 +144,7 @@ def person_unmerge(
     if as_json:
         print(msgspec.json.encode({"unmerged": not undo}).decode())
     else:
-        done = "The decision is taken back" if undo else "They are kept apart"
+        done = "No decision keeps them apart any more" if undo else "They are kept apart"
         print(f"{done}; `doublet refresh` takes it into the tables now.")
 
 

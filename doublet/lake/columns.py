@@ -152,14 +152,18 @@ DECISIONS: tuple[Column, ...] = (
     Column("record_type", "varchar", "decision."),
     Column("source", "varchar", "server."),
     *_PLACE,
-    Column("decision_id", "varchar", "Names the decision; a later record of it replaces it."),
+    Column(
+        "decision_id",
+        "varchar",
+        "Names the decision; a later record of it replaces it. erased: it was about who is erased.",
+    ),
     Column("kind", "varchar", "unmerge: two identifiers are not one person's."),
     Column(
         "identifier_a", "varchar", "An identifier as KEY=VALUE, hashed where events have it so."
     ),
     Column("identifier_b", "varchar", "The other one."),
     Column("reason", "varchar", "Why, in somebody's words."),
-    Column("is_revoked", "boolean", "Whether it no longer stands."),
+    Column("is_revoked", "boolean", "Whether it is taken back."),
 )
 
 

@@ -72,12 +72,10 @@ def take_rows(tx: Transaction, names: Tables, table: Table, batch: list[File]) -
 
 
 def retake_decisions(engine: Engine, lake: Lake) -> None:
-    """Take in all decisions again, whose rows have changed in the lake."""
+    """Follow the decisions as they are in the lake now, where rows may have changed."""
     lake.update()
-    files = lake.decisions.files()
-    if files:
-        with engine.transaction() as tx:
-            touching.take_decisions(tx, LIVE, lake.decisions, files)
+    with engine.transaction() as tx:
+        touching.take_decisions(tx, LIVE, lake.decisions)
 
 
 def forget_touches(engine: Engine, lake: Lake, places: Sequence[tuple[int, int]]) -> None:

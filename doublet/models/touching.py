@@ -110,22 +110,24 @@ def retake_touches(
     _take_reported(tx, names, also="union select account_id, event_key from taken_out")
 
 
-def take_decisions(tx: Transaction, names: Tables, table: Table, batch: Sequence[File]) -> None:
-    """Take in the decisions in some files of the lake, and follow them."""
-    rows = table.read_sql([file.path for file in batch])
+def take_decisions(
+    tx: Transaction, names: Tables, table: Table, _batch: Sequence[File] = ()
+) -> None:
+    """Take in the decisions of all files of the lake, for what stands depends on all of them, and
+    follow those that are new, changed or gone."""
+    paths = [file.path for file in table.files()]
+    rows = table.read_sql(paths) if paths else empty_sql(DECISIONS)
     columns = ", ".join(column.name for column in DECISIONS)
     tx.run(f"create or replace temp table decided_rows as select {columns} from {rows}")
     tx.run(f"create or replace temp table new_decisions as {model_sql('decisions')}")
     tx.run(
-        f"delete from new_decisions using {names.decisions} as known "
-        "where known.account_id = new_decisions.account_id "
-        "and known.decision_id = new_decisions.decision_id "
-        "and known.decided_at > new_decisions.decided_at"
+        "create or replace temp table changed_decisions as "
+        f"(from new_decisions except from {names.decisions}) union all "
+        f"(from {names.decisions} except from new_decisions)"
     )
-    tx.run(
-        f"delete from {names.decisions} as old using new_decisions as new "
-        "where old.account_id = new.account_id and old.decision_id = new.decision_id"
-    )
+    if not tx.run("select 1 from changed_decisions limit 1"):
+        return
+    tx.run(f"delete from {names.decisions}")
     tx.run(f"insert into {names.decisions} select * from new_decisions")
     # No record is touched; in a process that has just begun there are no tables to say so.
     tx.run(
@@ -140,7 +142,7 @@ def take_decisions(tx: Transaction, names: Tables, table: Table, batch: Sequence
     tx.run(
         "create or replace temp table decided as select distinct person_id "
         f"from {names.identifiers} where identifier_key in (select identifier_a_key "
-        "from new_decisions union all select identifier_b_key from new_decisions)"
+        "from changed_decisions union all select identifier_b_key from changed_decisions)"
     )
     persons.replace_records(tx, names, decided=True)
     _follow(tx, names)

@@ -126,6 +126,7 @@ class Eraser:
         erasure.copies = sorted(found.copies.union(erasure.copies))
         erasure.refused = sorted(found.refused.union(erasure.refused))
         erasure.touches = sorted(found.touches.union(erasure.touches))
+        erasure.decisions = sorted(found.decisions.union(erasure.decisions))
         erasure.state = "found"
         self._erasures.save(erasure)
         return found
@@ -135,15 +136,12 @@ class Eraser:
         bonds = find_bonds(self._engine, digests, erasure.account_id, erasure.copies)
         copies = sorted(bonds.keys() | set(erasure.copies))
         texts = texts_of(found.identifiers)
-        decisions = self._rewriter.decisions_about(
-            self._lake.decisions, erasure.account_id, found.identifiers
-        )
         for tell in self.on_erasing:
             tell(erasure.account_id, copies, found.identifiers)
         rewrite_log(
             self._log,
             erasure.account_id,
-            [*copies, *erasure.refused, *erasure.touches, *decisions],
+            [*copies, *erasure.refused, *erasure.touches, *erasure.decisions],
             bonds,
             found.identifiers,
             texts,
@@ -159,13 +157,12 @@ class Eraser:
             self._lake.ad_touches, erasure.touches, partial(models.adopt, self._engine)
         )
         self._rewriter.decisions(
-            self._lake.decisions, decisions, partial(models.adopt, self._engine)
+            self._lake.decisions, erasure.decisions, partial(models.adopt, self._engine)
         )
         with self._turn:
             models.forget(self._engine, self._lake, self._rules, copies)
             forget_touches(self._engine, self._lake, erasure.touches)
-            if decisions:
-                retake_decisions(self._engine, self._lake)
+            retake_decisions(self._engine, self._lake)
         for tell in self.on_erasing:
             tell(erasure.account_id, copies, found.identifiers)
 

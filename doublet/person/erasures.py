@@ -55,6 +55,7 @@ class Erasure(msgspec.Struct, kw_only=True, omit_defaults=True):
     copies: list[Place] = []
     refused: list[Place] = []
     touches: list[Place] = []
+    decisions: list[Place] = []
     erased_copies: int = 0
     erased_refused: int = 0
     erased_touches: int = 0
@@ -135,7 +136,8 @@ class Erasures:
         with self._lock:
             current = self._read(erasure.erasure_id)
             is_again = current is not None and current.again
-            erasure.copies, erasure.refused, erasure.touches = [], [], []
+            erasure.copies, erasure.refused = [], []
+            erasure.touches, erasure.decisions = [], []
             erasure.again = False
             erasure.state = "asked" if is_again else "done"
             erasure.done_at = time.time_ns() // 1000

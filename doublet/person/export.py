@@ -22,7 +22,8 @@ def export(
     data folder `data`.
 
     `person`: what they are known by. `events`: accepted copies. `refused`: refused requests with
-    this person's events only. `ad_touches`: ads that they were shown or clicked.
+    this person's events only. `ad_touches`: ads that they were shown or clicked. `decisions`: from
+    whom they are kept apart, of which others only the keys.
     `events_deduplicated`, `orders`: what is made of the copies. `log`: segments that still hold the
     same records.
     """
@@ -41,6 +42,13 @@ def export(
         yield {"table": "refused", "file": file, **row, "payload": theirs}
     for row in _lake_rows(records, records.touches, found.touches):
         yield {"table": "ad_touches", "file": _place(row.pop("filename"), data), **row}
+    for row in _lake_rows(records, records.decisions, found.decisions):
+        # The id is a digest of both identifiers, by which the other one could be guessed.
+        del row["decision_id"]
+        for name in ("identifier_a", "identifier_b"):
+            if row[name] not in found.identifiers:
+                row[name] = f"{kind_of(row[name])}="
+        yield {"table": "decisions", "file": _place(row.pop("filename"), data), **row}
     for row in _derived(engine, found):
         yield {"file": "warehouse.duckdb", **row}
     yield from _segments(log, found, data)
@@ -97,7 +105,7 @@ def _derived(engine: Engine, found: Found) -> Iterator[dict[str, Any]]:
 
 
 def _segments(log: DiskLog, found: Found, data: Path) -> Iterator[dict[str, Any]]:
-    places = found.copies | found.refused | found.touches
+    places = found.copies | found.refused | found.touches | found.decisions
     for partition in log.partitions():
         offsets = {offset for slot, offset in places if slot == partition}
         for path in segment.segments(log.folder / str(partition)):

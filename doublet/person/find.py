@@ -49,14 +49,15 @@ class Shared(NamedTuple):
 
 
 class Found(NamedTuple):
-    """All that is known of a person. Places are those of rows of `events`, `refused` and
-    `ad_touches`."""
+    """All that is known of a person. Places are those of rows of `events`, `refused`, `ad_touches`
+    and `decisions`."""
 
     identifiers: frozenset[str]
     copies: frozenset[Place]
     refused: frozenset[Place]
     shared: tuple[Shared, ...]
     touches: frozenset[Place] = frozenset()
+    decisions: frozenset[Place] = frozenset()
 
     def figures(self) -> dict[str, Any]:
         """What may be shown: counts, and of identifiers only the keys."""
@@ -90,6 +91,7 @@ class Records:
         self.events = [file.path for file in lake.events.files()]
         self.refused = [file.path for file in lake.refused.files()]
         self.touches = [file.path for file in lake.ad_touches.files()]
+        self.decisions = [file.path for file in lake.decisions.files()]
 
     def rows(self, paths: Collection[str], sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """The result of a SELECT over files, nothing where there are none."""
@@ -135,6 +137,20 @@ class Records:
         ):
             yield (slot, offset), msgspec.json.decode(payload)
 
+    def decided(self, until: datetime) -> list[tuple[set[str], set[Place]]]:
+        """The identifiers that each decision is about, in all forms, and the places of its records:
+        they were received by one slot in one moment."""
+        return [
+            ({*ones, *others}, {(slot, offset) for offset in offsets})
+            for ones, others, slot, offsets in self.rows(
+                self.decisions,
+                "select list(identifier_a), list(identifier_b), log_slot, list(log_offset) from "
+                "read_parquet($paths) where account_id = $account_id and received_at <= $until "
+                "group by log_slot, received_at",
+                until=until,
+            )
+        ]
+
     def want(self, texts: Iterable[str]) -> None:
         """Texts to be joined with, as the table `person_wanted`."""
         self.connection.execute(
@@ -155,6 +171,7 @@ class _Search:
         self.copies: set[Place] = set()
         self.refused: set[Place] = set()
         self.touches: set[Place] = set()
+        self.decisions: set[Place] = set()
         self.shared: dict[str, Shared] = {}
 
     def spread(self, frontier: set[str], include_shared: bool) -> None:
@@ -258,6 +275,12 @@ class _Search:
                 places.discard((slot, offset))
         self.touches |= places
 
+    def look_into_decisions(self) -> None:
+        """Rows of `decisions` that are about the person."""
+        for identifiers, places in self._records.decided(self._until):
+            if not self.known.isdisjoint(identifiers):
+                self.decisions |= places
+
 
 _PIECES = f"[A-Za-z0-9._-]{{{TEXT_LENGTH_MIN},}}"
 _pieces_of = re.compile(_PIECES).findall
@@ -299,6 +322,7 @@ def find(
         shared = False
     search.look_into_texts()
     search.look_into_clicks()
+    search.look_into_decisions()
     records.connection.execute("drop table person_wanted")
     shared_ones = tuple(sorted(search.shared.values()))
     return Found(
@@ -307,13 +331,15 @@ def find(
         frozenset(search.refused),
         shared_ones,
         frozenset(search.touches),
+        frozenset(search.decisions),
     )
 
 
 def resolve(
     records: Records, digests: Digests, wanted: Collection[str], until: datetime
 ) -> set[str]:
-    """The identifiers on an account's records whose keyed digests are wanted."""
+    """The identifiers on an account's records, and in its decisions, whose keyed digests are
+    wanted."""
     records.want(wanted)
     found = {
         identifier
@@ -331,5 +357,7 @@ def resolve(
             for identifier in identifiers_in(element):
                 if digests.of(records.account_id, identifier) in sought:
                     found.add(identifier)
+    for identifiers, _ in records.decided(until):
+        found.update(i for i in identifiers if digests.of(records.account_id, i) in sought)
     records.connection.execute("drop table person_wanted")
     return found

@@ -186,29 +186,15 @@ class Rewriter:
         wanted = (
             "select log_slot, log_offset, account_id from read_parquet($paths) "
             "semi join person_places using (log_slot, log_offset) "
-            f"where identifier_a <> '{ERASED}='"
+            f"where decision_id <> '{ERASED}'"
         )
         gone = {
-            "identifier_a": f"'{ERASED}='",
-            "identifier_b": f"'{ERASED}='",
+            "decision_id": f"'{ERASED}'",
+            "identifier_a": "''",
+            "identifier_b": "''",
             "reason": "''",
-            "is_revoked": "true",
         }
         return self._rewrite(table, wanted, ("account_id",), tuple, gone, on_replaced)
-
-    def decisions_about(self, table: Table, account_id: str, identifiers: Set[str]) -> list[Place]:
-        """Where the decisions of an account lie that name one of these identifiers."""
-        with self._turn:
-            table.update()
-            paths = [file.path for file in table.files()]
-        if not paths:
-            return []
-        return self._connection.execute(
-            "select log_slot, log_offset from read_parquet($paths) "
-            "where account_id = $account_id and (list_contains($identifiers, identifier_a) "
-            "or list_contains($identifiers, identifier_b)) order by all",
-            {"paths": paths, "account_id": account_id, "identifiers": sorted(identifiers)},
-        ).fetchall()
 
     def _note(self, places: Collection[Place]) -> None:
         self._connection.execute(
