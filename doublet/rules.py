@@ -66,7 +66,6 @@ _ALIASES = {
     "i_not_contains": "not_i_contains",
     "i_is_not_any": "not_i_is_any",
     "is_not_any": "not_is_any",
-    "not_contains": "not_contains",
 }
 _LISTS = ("is_any", "i_is_any")
 _NUMBERS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}

@@ -13,6 +13,7 @@ from doublet.cli.report import money, print_figures
 from doublet.reports import as_percent
 from doublet.reports.campaigns import CampaignRow, CampaignsReport
 from doublet.reports.cohorts import CohortsReport
+from doublet.reports.credit import LEVELS
 from doublet.reports.credits import CreditsReport
 from doublet.reports.differences import DifferencesReport
 from doublet.reports.funnels import FunnelReport
@@ -55,7 +56,7 @@ def _ids(row: CampaignRow | RefundRow, level: str) -> list[str]:
     """The names of a row, from channel to ad, as many as the level has."""
     names = [row.channel, row.campaign_name or row.campaign_id]
     names += [row.adset_name or row.adset_id, row.ad_name or row.ad_id]
-    wanted = ("account", "channel", "campaign", "adset", "ad").index(level)
+    wanted = LEVELS.index(level)
     if not row.is_attributed:
         return ["(not attributed)", *[""] * max(0, wanted - 1)]
     if wanted == 0:
@@ -65,7 +66,7 @@ def _ids(row: CampaignRow | RefundRow, level: str) -> list[str]:
 
 def _titles(level: str) -> list[str]:
     titles = ["channel", "campaign", "ad set", "ad"]
-    return titles[: max(1, ("account", "channel", "campaign", "adset", "ad").index(level))]
+    return titles[: max(1, LEVELS.index(level))]
 
 
 def _campaigns(report: CampaignsReport) -> Iterator[str]:

@@ -47,13 +47,11 @@ _TOTALS = {
 }
 _TOTAL_ENDS = {"web": "website", "app": "mobile_app", "store": "offline"}
 
-CHANNELS = ("web", "app", "store", "other")
-"""Where a conversion happens: by `action_source`."""
-
 
 @cache
 def action_types(event_name: str, channel: str, custom_id: str | None = None) -> tuple[str, ...]:
-    """The names that a conversion counts under. `channel` is one of CHANNELS.
+    """The names that a conversion counts under. `channel` is where it happened, by its
+    `action_source`: web, app, store or other.
 
     >>> action_types("Purchase", "store")[:3]
     ('purchase', 'omni_purchase', 'offline_conversion.purchase')

@@ -21,7 +21,6 @@ shared as (
     stepped.ad_id,
     case models.model
       when 'first_touch' then stepped.first_touch
-      when 'last_touch' then stepped.last_touch
       when 'linear' then stepped.linear
       when 'position_based' then stepped.position_based
       when 'time_decay' then stepped.time_decay
@@ -30,7 +29,6 @@ shared as (
     end as up_to,
     case models.model
       when 'first_touch' then stepped.first_touch_before
-      when 'last_touch' then stepped.last_touch_before
       when 'linear' then stepped.linear_before
       when 'position_based' then stepped.position_based_before
       when 'time_decay' then stepped.time_decay_before

@@ -26,20 +26,6 @@ summed as (
         0
       )
     ) as first_touch_amount,
-    sum(last_touch - last_touch_before) as last_touch,
-    sum(
-      coalesce(
-        case
-          when last_touch = 1 then amount
-          else cast(round(cast(amount as double) * last_touch, 4) as decimal(38, 4))
-        end
-        - case
-          when last_touch_before = 1 then amount
-          else cast(round(cast(amount as double) * last_touch_before, 4) as decimal(38, 4))
-        end,
-        0
-      )
-    ) as last_touch_amount,
     sum(linear - linear_before) as linear,
     sum(
       coalesce(
@@ -137,7 +123,6 @@ spread as (
     summed.ad_id,
     case models.model
       when 'first_touch' then summed.first_touch
-      when 'last_touch' then summed.last_touch
       when 'linear' then summed.linear
       when 'position_based' then summed.position_based
       when 'time_decay' then summed.time_decay
@@ -146,7 +131,6 @@ spread as (
     end as share,
     case models.model
       when 'first_touch' then summed.first_touch_amount
-      when 'last_touch' then summed.last_touch_amount
       when 'linear' then summed.linear_amount
       when 'position_based' then summed.position_based_amount
       when 'time_decay' then summed.time_decay_amount

@@ -1,12 +1,12 @@
 -- One row per conversion, window and touch, with what the touches up to it have of the conversion under
--- each model, and those before it. Source: window_touches. Parameters: those of window_touches,
--- $half_life_s, $first_share and $last_share, and the weights of data-driven models as
--- lists of equal length: $weight_models, $weight_windows, $weight_nodes, $weights (0 to 1).
--- Of touch i of n, the oldest first, the shares up to it are: first_touch 1; last_touch 1 for i = n,
--- otherwise 0; linear i / n; position_based the first share and equal parts of what is left between
--- the two; time_decay the sum of 2^(-age / half-life) up to it by that of all; data-driven models
--- that of the weights of its nodes, or linear where all of them are 0. A touch's share is the
--- difference of both columns, so that all of them add up to 1 exactly.
+-- each model of several touches, and those before it. Source: window_touches. Parameters: those of
+-- window_touches, $half_life_s, $first_share and $last_share, and the weights of data-driven models
+-- as lists of equal length: $weight_models, $weight_windows, $weight_nodes, $weights (0 to 1).
+-- Of touch i of n, the oldest first, the shares up to it are: first_touch 1; linear i / n;
+-- position_based the first share and equal parts of what is left between the two; time_decay the
+-- sum of 2^(-age / half-life) up to it by that of all; data-driven models that of the weights of its
+-- nodes, or linear where all of them are 0. A touch's share is the difference of both columns, so
+-- that all of them add up to 1 exactly.
 with
 weights as (
   select
@@ -103,8 +103,6 @@ summed as (
     ad_id,
     1.0 as first_touch,
     case when place = 1 then 0.0 else 1.0 end as first_touch_before,
-    case when place = touches then 1.0 else 0.0 end as last_touch,
-    0.0 as last_touch_before,
     case when place = touches then 1.0 else cast(place as double) / touches end as linear,
     case when place = 1 then 0.0 else cast(place - 1 as double) / touches end as linear_before,
     case
@@ -158,8 +156,6 @@ select
   cast(ad_id as varchar) as ad_id,
   cast(round(first_touch, 12) as decimal(18, 12)) as first_touch,
   cast(round(first_touch_before, 12) as decimal(18, 12)) as first_touch_before,
-  cast(round(last_touch, 12) as decimal(18, 12)) as last_touch,
-  cast(round(last_touch_before, 12) as decimal(18, 12)) as last_touch_before,
   cast(round(linear, 12) as decimal(18, 12)) as linear,
   cast(round(linear_before, 12) as decimal(18, 12)) as linear_before,
   cast(round(position_based, 12) as decimal(18, 12)) as position_based,
