@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from doublet.catalog import Catalog
+from doublet.settings import Settings
 from tests.factories import make_event, sha256
 from tests.server import RunningServer
 
@@ -121,3 +123,19 @@ def test_nobody_is_found_in_an_empty_folder(tmp_path: Path) -> None:
         check=False,
     )
     assert 3 == done.returncode
+
+
+def test_undoing_what_was_never_decided_claims_nothing(tmp_path: Path) -> None:
+    catalog = Catalog(Settings(data=tmp_path / "doublet-data").catalog_url)
+    catalog.migrate()
+    catalog.create_account("Shop")
+    catalog.close()
+    sisters = ("em=ann@example.com", "em=bea@example.com")
+    done = subprocess.run(
+        [sys.executable, "-m", "doublet", "person", "unmerge", *sisters, "--undo"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("No decision keeps them apart any more;")
