@@ -29,9 +29,9 @@ ledger as (
   select
     orders.order_id,
     min(orders.state) as state,
-    sum(cast(orders.gross as decimal(18, 4)) * rates.rate) as gross,
-    sum(cast(orders.refunds as decimal(18, 4)) * rates.rate) as refunds,
-    sum(cast(orders.cancelled as decimal(18, 4)) * rates.rate) as cancelled
+    sum(cast(orders.gross as decimal(28, 4)) * rates.rate) as gross,
+    sum(cast(orders.refunds as decimal(28, 4)) * rates.rate) as refunds,
+    sum(cast(orders.cancelled as decimal(28, 4)) * rates.rate) as cancelled
   from orders
   left join rates
     on rates.currency = orders.currency
