@@ -2,6 +2,7 @@
 -- names only.
 -- Key: (account_id, platform, level, date, the id of its level). Source: the temporary table
 -- `told_ad_days`, all rows that are known of the days to be made, of every account and platform.
+-- Whether a row counts beside others is found afterwards, when it is known what belongs to what.
 -- Nulls mean that the platform did not say it.
 with
 ranked as (
@@ -62,14 +63,7 @@ latest as (
     time_zone,
     received_at,
     log_slot,
-    log_offset,
-    -- What is told of the parts is not counted again in the whole.
-    max(case when level <> 'campaign' then 1 else 0 end) over (
-      partition by account_id, platform, date, campaign_id
-    ) as has_parts_of_campaign,
-    max(case when level = 'ad' then 1 else 0 end) over (
-      partition by account_id, platform, date, adset_id
-    ) as has_ads_of_adset
+    log_offset
   from ranked
   where nth = 1
 )
@@ -91,14 +85,7 @@ select
   cast(currency as varchar) as currency,
   cast(reported as varchar) as reported,
   cast(time_zone as varchar) as time_zone,
-  cast(
-    case level
-      when 'campaign' then has_parts_of_campaign = 0
-      when 'adset' then has_ads_of_adset = 0
-      else true
-    end
-    as boolean
-  ) as is_counted,
+  cast(true as boolean) as is_counted,
   cast(received_at as timestamptz) as received_at,
   cast(log_slot as integer) as log_slot,
   cast(log_offset as bigint) as log_offset

@@ -91,6 +91,25 @@ def test_spend_of_the_whole_is_not_counted_beside_that_of_its_parts(pipeline: Pi
     }
 
 
+@pytest.mark.parametrize("is_placed_first", [True, False])
+def test_an_ad_that_does_not_say_its_campaign_is_not_counted_beside_it(
+    pipeline: Pipeline, is_placed_first: bool
+) -> None:
+    told = [
+        [make_ad_day(NOON, **NO_FIGURES)],
+        [
+            make_ad_day(NOON + 1, campaign_id=None, adset_id=None, spend=5),
+            make_ad_day(NOON + 2, adset_id=None, ad_id=None, spend=5),
+        ],
+    ]
+    for records in told if is_placed_first else told[::-1]:
+        pipeline.append(records)
+        pipeline.refresh()
+    assert [("ad", True), ("campaign", False)] == sorted(
+        (r["level"], r["is_counted"]) for r in days(pipeline) if r["date"] is not None
+    )
+
+
 def test_everything_is_called_as_it_was_called_last(pipeline: Pipeline) -> None:
     renamed: dict[str, Any] = {"campaign_name": "Summer", "adset_id": None, "ad_id": None}
     pipeline.append([make_ad_day(NOON), make_ad_day(NOON + 1, ad_id="a2", ad_name=None)])
