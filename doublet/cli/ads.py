@@ -153,8 +153,9 @@ def ads_set(
 ) -> None:
     """Say what a campaign, an ad set or an ad is called, or what one day of it cost.
 
-    The row is of the finest id that is given. It replaces what was known of that day; names that
-    are left out stay. It is durable when the command ends.
+    The row is of the finest id that is given. It replaces what was said of that day, or without a
+    day the names that were said without one; what rows of other days call it stays. It is durable
+    when the command ends.
 
     Example: doublet ads set --platform taboola --campaign-id 77 --date 2026-11-01 --spend 120
     """

@@ -18,7 +18,7 @@ from doublet.errors import MemoryLimitError, OperatorError
 from doublet.lake import Lake
 from doublet.lake.table import File, Table
 from doublet.models import ads, orders, touching
-from doublet.models.ads import AD_MODELS
+from doublet.models.ads import AD_MODELS, COUNTED
 from doublet.models.chain import chain, find_new, store_copies
 from doublet.models.forget import note_places, take_out
 from doublet.models.join import join, store_joins
@@ -72,6 +72,7 @@ TEXTS: tuple[str, ...] = (
     *PERSON_MODELS,
     *TOUCH_MODELS,
     LOGGED,
+    COUNTED,
 )
 """The names of all texts."""
 
