@@ -72,6 +72,7 @@ def test_an_event_becomes_one_payload_with_all_it_has(relay: Relay) -> None:
         "server_copies": 1,
         "extra": None,
         "consent": None,
+        "flags": None,
         "first_received_at": relay.start - 60 * SECOND,
         "log_slot": 0,
         "log_offset": 0,
