@@ -75,7 +75,7 @@ def take_events(tx: Transaction, names: Tables) -> None:
     """Bring all up to date with the events that `touched` names, which are made."""
     tx.run(f"create or replace temp table touched_records as select {_RECORD} from touched")
     _identify_events(tx, names)
-    _replace(tx, names, "touches")
+    _replace(tx, names)
 
 
 def take_touches(tx: Transaction, names: Tables, table: Table, batch: Sequence[File]) -> None:
@@ -189,10 +189,10 @@ def _take_reported(tx: Transaction, names: Tables, also: str = "") -> None:
     )
     tx.run("create or replace temp table decided (person_id bigint)")
     tx.run(f"create or replace temp table new_records as {model_sql('record_profiles')}")
-    _replace(tx, names, "logged_touches")
+    _replace(tx, names)
 
 
-def _replace(tx: Transaction, names: Tables, name: str) -> None:
+def _replace(tx: Transaction, names: Tables) -> None:
     """Put `new_records` and `new_touches` in the place of what `touched_records` names."""
     tx.run(
         "update new_touches set profile_key = new_records.profile_key from new_records where "
