@@ -135,7 +135,8 @@ def report_days(engine: DuckDBEngine, account: Account) -> None:
             f"insert into ad_days by name select '{account.account_id}' as account_id, "
             "'meta' as platform, 'ad' as level, date - cast(day as integer) as date, "
             f"{_ids('n')}, 1000 as impressions, 20 as clicks, 900 as reach, 12.5 as spend, "
-            f"'EUR' as currency, true as is_counted from range({_ADS}) as t(n), "
+            f"'EUR' as currency, true as counts_impressions, true as counts_clicks, "
+            f"true as counts_spend, true as counts_reported from range({_ADS}) as t(n), "
             f"range({_DAYS}) as u(day), (select cast('{first}' as date) as date)"
         )
 

@@ -31,27 +31,31 @@ _TOLD_MAX = 20
 
 
 class GraphPlan(NamedTuple):
-    """What to ask of which host, and whose it is here. `platform` names the ads' platform."""
+    """What to ask of which host, and whose it is here. `platform` names the ads' platform. The days
+    of a plan that is not `dated` are the latest, whichever they are when it goes on."""
 
     url: str
     asked: Asked
     account: Account
     platform: str
+    dated: bool = True
 
     def key(self) -> str:
         """Names the same question, so that an import can go on."""
-        said = msgspec.json.encode((self.url, self.asked, self.account.account_id, self.platform))
+        asked = self.asked if self.dated else self.asked[:2]
+        said = msgspec.json.encode((self.url, asked, self.account.account_id, self.platform))
         return blake2b(said, digest_size=12).hexdigest()
 
 
 class State(msgspec.Struct):
     """How far an import is: the first day of those that are asked for now, how many at once, the
-    place within them, and what was imported. `forgotten` is the first day of those whose place the
-    host has forgotten once."""
+    last of them once a page has come, the place within them, and what was imported. `forgotten` is
+    the first day of those whose place the host has forgotten once."""
 
     began_at: float
     since: date
     days_at_once: int = DAYS_AT_ONCE
+    last: date | None = None
     after: str = ""
     rows: int = 0
     left_out: int = 0
@@ -80,6 +84,9 @@ def import_days(
     imported until then stays, and the next call goes on behind it."""
     lock = FileLock(settings.run_folder / "graph_import.lock", "An import from a Graph API")
     try:
+        for old in settings.run_folder.glob("graph_import_*.json"):
+            if _kept(old) is None:
+                old.unlink(missing_ok=True)
         file = settings.run_folder / f"graph_import_{plan.key()}.json"
         state = _kept(file) or State(time.time(), plan.asked.since)
         why: list[str] = []
@@ -106,7 +113,7 @@ def _import_page(
     why: list[str],
 ) -> None:
     """Make one page durable, and move the state behind it."""
-    last = min(state.since + timedelta(days=state.days_at_once - 1), plan.asked.until)
+    last = state.last or min(state.since + timedelta(state.days_at_once - 1), plan.asked.until)
     asked = plan.asked._replace(since=state.since, until=last)
     try:
         page = host.page(asked, state.after)
@@ -117,7 +124,7 @@ def _import_page(
                 f"The host forgets its own place in the days from {state.since} on.",
                 "Ask for less with --level adset or --level campaign, or run it again later.",
             ) from None
-        state.after, state.forgotten = "", state.since
+        state.last, state.after, state.forgotten = None, "", state.since
         return
     except TooMuchError:
         if state.days_at_once == 1:
@@ -125,7 +132,7 @@ def _import_page(
                 f"The host does not give as much as {state.since} has.",
                 "Ask for less with --level adset or --level campaign.",
             ) from None
-        state.days_at_once, state.after = max(1, state.days_at_once // 2), ""
+        state.days_at_once, state.last, state.after = max(1, state.days_at_once // 2), None, ""
         return
     with deposit(settings, plan.account.account_id) as slot:
         records = []
@@ -141,7 +148,7 @@ def _import_page(
         if records:
             slot.append(records)
     state.rows += len(records)
-    state.after = page.after
+    state.last, state.after = (last, page.after) if page.after else (None, "")
     if not page.after:
         state.since = last + timedelta(days=1)
 

@@ -253,7 +253,8 @@ def ads_import_graph(
         raise typer.BadParameter(f"{platform!r} is no platform; write meta, say.")
     chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
-    plan = GraphPlan(url.rstrip("/"), Asked(ad_account, level, first, last), owner, named)
+    asked = Asked(ad_account, level, first, last)
+    plan = GraphPlan(url.rstrip("/"), asked, owner, named, dated=bool(since or until))
     with (
         GraphHost(url, read_secret(token_file)) as host,
         Progress(console=err, transient=True) as bar,

@@ -2,7 +2,8 @@
 -- names only.
 -- Key: (account_id, platform, level, date, the id of its level). Source: the temporary table
 -- `told_ad_days`, all rows that are known of the days to be made, of every account and platform.
--- Whether a row counts beside others is found afterwards, when it is known what belongs to what.
+-- Which of its figures count beside those of others is found afterwards, when it is known what belongs
+-- to what.
 -- Nulls mean that the platform did not say it.
 with
 ranked as (
@@ -85,7 +86,10 @@ select
   cast(currency as varchar) as currency,
   cast(reported as varchar) as reported,
   cast(time_zone as varchar) as time_zone,
-  cast(true as boolean) as is_counted,
+  cast(true as boolean) as counts_impressions,
+  cast(true as boolean) as counts_clicks,
+  cast(true as boolean) as counts_spend,
+  cast(true as boolean) as counts_reported,
   cast(received_at as timestamptz) as received_at,
   cast(log_slot as integer) as log_slot,
   cast(log_offset as bigint) as log_offset

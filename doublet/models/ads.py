@@ -1,7 +1,8 @@
 """What platforms say of their ads: each day as it was last told, and what everything is called.
 
 `AD_MODELS` is its tables, in order. Rows may come in any order and any number of times: of one ad
-and day the one that was received last counts, so that only what is touched need be looked at.
+and day the one that was received last counts, of a name the last row that says one, so that only
+what is touched need be looked at.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from doublet.models import touching
 from doublet.models.forget import note_places
 from doublet.models.tables import LIVE, Tables, model_sql
 
-AD_MODELS: tuple[str, ...] = ("ad_days", "ads")
+AD_MODELS: tuple[str, ...] = ("ad_days", "ad_fields", "ads")
 
 _TOLD = ", ".join(
     column.name
@@ -26,14 +27,26 @@ _TOLD = ", ".join(
 )
 
 COUNTED = "counted_ad_days"
-"""The text that tells which rows of `ad_days` count otherwise than they say."""
+"""The text that tells of which rows of `ad_days` other figures count than they say."""
+
+_COUNTS = ", ".join(
+    f"counts_{figure} = counted.counts_{figure}"
+    for figure in ("impressions", "clicks", "spend", "reported")
+)
+
+_NO_FIELDS = (
+    "select '' as account_id, '' as platform, '' as level, '' as id, '' as field, '' as value, "
+    "received_at, log_slot, log_offset from told_ad_days"
+)
 
 
 def make_tables(tx: Transaction, names: Tables) -> None:
     """Empty tables with the columns that the texts yield."""
     tx.run(f"create or replace temp table told_ad_days as select {_TOLD} from {empty_sql(AD_DAYS)}")
     tx.run(f"create or replace table {names.ad_days} as {model_sql('ad_days')}")
-    tx.run(f"create or replace temp table named_ad_days as from {names.ad_days}")
+    tx.run(f"create or replace temp table kept_ad_fields as {_NO_FIELDS}")
+    tx.run(f"create or replace table {names.ad_fields} as {model_sql('ad_fields')}")
+    tx.run(f"create or replace temp table named_ad_fields as from {names.ad_fields}")
     tx.run(f"create or replace table {names.ads} as {model_sql('ads')}")
 
 
@@ -48,6 +61,39 @@ def take_rows(tx: Transaction, names: Tables, table: Table, batch: list[File]) -
         "create or replace temp table touched_ad_days as "
         "select distinct account_id, platform, date from told_ad_days"
     )
+    tx.run(
+        "create or replace temp table touched_platforms as "
+        "select distinct account_id, platform from touched_ad_days"
+    )
+    _take_names(tx, names)
+    _take_days(tx, names)
+
+
+def _take_names(tx: Transaction, names: Tables) -> None:
+    """What the rows in `told_ad_days` call everything."""
+    tx.run(
+        f"create or replace temp table kept_ad_fields as from {names.ad_fields} "
+        "semi join touched_platforms using (account_id, platform)"
+    )
+    _drop_platforms(tx, names.ad_fields)
+    tx.run(f"insert into {names.ad_fields} {model_sql('ad_fields')}")
+    tx.run(
+        f"create or replace temp table named_ad_fields as from {names.ad_fields} "
+        "semi join touched_platforms using (account_id, platform)"
+    )
+    _drop_platforms(tx, names.ads)
+    tx.run(f"insert into {names.ads} {model_sql('ads')}")
+
+
+def _drop_platforms(tx: Transaction, table: str) -> None:
+    tx.run(
+        f"delete from {table} as kept using touched_platforms as touched "
+        "where kept.account_id = touched.account_id and kept.platform = touched.platform"
+    )
+
+
+def _take_days(tx: Transaction, names: Tables) -> None:
+    """The days that the rows in `told_ad_days` touch, and what counts of them."""
     same_day = (
         "kept.account_id = touched.account_id and kept.platform = touched.platform "
         "and kept.date is not distinct from touched.date"
@@ -59,27 +105,14 @@ def take_rows(tx: Transaction, names: Tables, table: Table, batch: list[File]) -
     )
     tx.run(f"delete from {names.ad_days} as kept using touched_ad_days as touched where {same_day}")
     tx.run(f"insert into {names.ad_days} {model_sql('ad_days')}")
-    tx.run(
-        "create or replace temp table touched_platforms as "
-        "select distinct account_id, platform from touched_ad_days"
-    )
-    tx.run(
-        f"create or replace temp table named_ad_days as from {names.ad_days} "
-        "semi join touched_platforms using (account_id, platform)"
-    )
-    tx.run(
-        f"delete from {names.ads} as kept using touched_platforms as touched "
-        "where kept.account_id = touched.account_id and kept.platform = touched.platform"
-    )
-    tx.run(f"insert into {names.ads} {model_sql('ads')}")
-    tx.run(
-        f"create or replace temp table named_ads as from {names.ads} "
-        "semi join touched_platforms using (account_id, platform)"
-    )
+    for table in ("ad_days", "ads"):
+        tx.run(
+            f"create or replace temp table named_{table} as from {getattr(names, table)} "
+            "semi join touched_platforms using (account_id, platform)"
+        )
     tx.run(f"create or replace temp table counted_ad_days as {model_sql(COUNTED)}")
     tx.run(
-        f"update {names.ad_days} as kept set is_counted = counted.is_counted "
-        "from counted_ad_days as counted "
+        f"update {names.ad_days} as kept set {_COUNTS} from counted_ad_days as counted "
         "where kept.log_slot = counted.log_slot and kept.log_offset = counted.log_offset"
     )
 

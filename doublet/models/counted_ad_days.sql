@@ -1,5 +1,6 @@
--- One row per row of ad_days that counts otherwise than it says. What is told of the parts is not
--- counted again in the whole, also where a part's row does not say what it belongs to, but ads.
+-- One row per row of ad_days of which other figures count than it says. A figure that is told of the
+-- parts is not counted again in the whole, also where a part's row does not say what it belongs to,
+-- but ads; one that no part tells is.
 -- Sources: the temporary tables `named_ad_days`, the rows of the platforms that are touched, and
 -- `named_ads`, what is known of their ads.
 with
@@ -11,7 +12,14 @@ placed as (
     days.date,
     coalesce(days.campaign_id, ads.campaign_id) as campaign_id,
     coalesce(days.adset_id, ads.adset_id) as adset_id,
-    days.is_counted as was_counted,
+    days.impressions,
+    days.clicks,
+    days.spend,
+    days.reported,
+    days.counts_impressions as counted_impressions,
+    days.counts_clicks as counted_clicks,
+    days.counts_spend as counted_spend,
+    days.counts_reported as counted_reported,
     days.log_slot,
     days.log_offset
   from named_ad_days as days
@@ -29,21 +37,44 @@ judged as (
   select
     log_slot,
     log_offset,
-    was_counted,
+    counted_impressions,
+    counted_clicks,
+    counted_spend,
+    counted_reported,
     case level
-      when 'campaign' then max(case when level <> 'campaign' then 1 else 0 end) over (
-        partition by account_id, platform, date, campaign_id
-      ) = 0
-      when 'adset' then max(case when level = 'ad' then 1 else 0 end) over (
-        partition by account_id, platform, date, adset_id
-      ) = 0
+      when 'campaign' then not bool_or(level <> 'campaign' and impressions is not null) over in_campaign
+      when 'adset' then not bool_or(level = 'ad' and impressions is not null) over in_adset
       else true
-    end as is_counted
+    end as counts_impressions,
+    case level
+      when 'campaign' then not bool_or(level <> 'campaign' and clicks is not null) over in_campaign
+      when 'adset' then not bool_or(level = 'ad' and clicks is not null) over in_adset
+      else true
+    end as counts_clicks,
+    case level
+      when 'campaign' then not bool_or(level <> 'campaign' and spend is not null) over in_campaign
+      when 'adset' then not bool_or(level = 'ad' and spend is not null) over in_adset
+      else true
+    end as counts_spend,
+    case level
+      when 'campaign' then not bool_or(level <> 'campaign' and reported is not null) over in_campaign
+      when 'adset' then not bool_or(level = 'ad' and reported is not null) over in_adset
+      else true
+    end as counts_reported
   from placed
+  window
+    in_campaign as (partition by account_id, platform, date, campaign_id),
+    in_adset as (partition by account_id, platform, date, adset_id)
 )
 select
   cast(log_slot as integer) as log_slot,
   cast(log_offset as bigint) as log_offset,
-  cast(is_counted as boolean) as is_counted
+  cast(counts_impressions as boolean) as counts_impressions,
+  cast(counts_clicks as boolean) as counts_clicks,
+  cast(counts_spend as boolean) as counts_spend,
+  cast(counts_reported as boolean) as counts_reported
 from judged
-where is_counted <> was_counted
+where counts_impressions <> counted_impressions
+  or counts_clicks <> counted_clicks
+  or counts_spend <> counted_spend
+  or counts_reported <> counted_reported

@@ -36,6 +36,7 @@ class Tables(NamedTuple):
     order_entries: str
     orders: str
     ad_days: str
+    ad_fields: str
     ads: str
     record_profiles: str
     profiles: str

@@ -13,6 +13,8 @@ from doublet.reports.ad_objects import Parents
 from doublet.reports.conversions import joined_sql
 from doublet.reports.insights_rows import LEVELS, InsightsRow, Place, Question, sum_of
 
+_COUNTS = ("impressions", "clicks")
+
 Find = Callable[[Mapping[str, Any]], InsightsRow | None]
 """The row that a row of a report's text belongs to; None where it is not asked for."""
 
@@ -36,8 +38,9 @@ def add_delivery(
     find: Find,
 ) -> None:
     """Count impressions, clicks and spend, and reach where it is asked, in the rows that `find`
-    gives. A campaign, ad set or ad of which a platform reports a day has none of the log that day.
-    `parameters` are those of the texts, `priced` those of rates."""
+    gives. Where a platform reports the impressions of a campaign, ad set or ad on a day, none of
+    the log count that day; clicks likewise. `parameters` are those of the texts, `priced` those of
+    rates."""
     since, until = min(parameters["days"]), max(parameters["days"])
     there = known(engine, account, since, until, parameters["from_s"], parameters["to_s"])
     sources: dict[Place, set[bool]] = {}
@@ -48,16 +51,20 @@ def add_delivery(
             if (row := find(each)) is not None:
                 _count(row, each)
                 row.spend = sum_of(row.spend, each["spend"])
-                sources.setdefault(row.place, set()).add(False)
+                if each["is_seen"]:
+                    sources.setdefault(row.place, set()).add(False)
     if there["is_logged"]:
-        whole = _whole(engine, account, since, until) if there["has_whole"] else set()
+        whole = _whole(engine, account, since, until) if there["has_whole"] else {}
         parents = Parents(engine, account)
         for each in _logged(engine, parameters, there["is_reported"], bool(whole)):
-            if whole and _is_covered(each, whole, parents):
+            if whole:
+                _uncover(each, whole, parents)
+            if not each["impressions"] and not each["clicks"]:
                 continue
             if (row := find(each)) is not None:
                 _count(row, each)
-                sources.setdefault(row.place, set()).add(True)
+                if each["impressions"]:
+                    sources.setdefault(row.place, set()).add(True)
     if question.reach:
         fewer = {name: value for name, value in parameters.items() if name != "finest"}
         fewer["depth"] = LEVELS.index(question.level)
@@ -81,19 +88,26 @@ def _logged(
     return engine.query(text, {**parameters, **depths, **kinds})
 
 
-def _whole(
-    engine: Engine, account: Account, since: date, until: date
-) -> set[tuple[date, str, str]]:
+Whole = dict[tuple[date, str, str], frozenset[str]]
+"""Which figures a platform reports of a campaign or ad set as a whole, by day, level and id."""
+
+
+def _whole(engine: Engine, account: Account, since: date, until: date) -> Whole:
     limits = {"account_id": account.account_id, "since": since, "until": until}
     found = engine.query(report_sql("insights_covered"), limits)
-    return {(row["date"], row["level"], row["id"]) for row in found}
+    return {
+        (row["date"], row["level"], row["id"]): frozenset(name for name in _COUNTS if row[name])
+        for row in found
+    }
 
 
-def _is_covered(
-    each: Mapping[str, Any], whole: set[tuple[date, str, str]], parents: Parents
-) -> bool:
+def _uncover(each: dict[str, Any], whole: Whole, parents: Parents) -> None:
+    """Take out what is reported of the campaign or ad set as a whole."""
     ids = parents.complete((each["campaign_id"], each["adset_id"], each["ad_id"]), 2)
-    return (each["day"], "campaign", ids[0]) in whole or (each["day"], "adset", ids[1]) in whole
+    for level, of in (("campaign", ids[0]), ("adset", ids[1])):
+        if of is not None:
+            for name in whole.get((each["day"], level, of), ()):
+                each[name] = 0
 
 
 def _count(row: InsightsRow, each: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 -- One row per answer: the first event_time of a conversion and the first touch of the ad log (Unix
--- seconds), the first day of which a platform reports, and what there is from $since to $until: ads, or campaigns and ad sets as a whole,
--- that a platform reports of, and touches in the ad log ($from_s to $to_s, Unix seconds). Null where
+-- seconds), the first day of which a platform reports, and what there is from $since to $until: anything
+-- that a platform reports of, impressions or clicks of campaigns and ad sets as a whole, and touches in the ad log ($from_s to $to_s, Unix seconds). Null where
 -- there is nothing. Sources: conversions, ad_days, touches.
 with
 days as (
@@ -12,7 +12,10 @@ days as (
     count(*) filter (
       where date between cast($since as date) and cast($until as date)
         and level in ('campaign', 'adset')
-        and is_counted
+        and (
+          (counts_impressions and impressions is not null)
+          or (counts_clicks and clicks is not null)
+        )
     ) as coarse
   from ad_days
   where account_id = $account_id

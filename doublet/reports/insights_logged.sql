@@ -1,5 +1,5 @@
 -- One row per period, day, hour, ad, platform and placement: views and clicks in the ad log. Source:
--- touches, without those of ads and days that ad_days has a row of. day is null unless $has_whole,
+-- touches, without the figures of ads and days that ad_days tells. day is null unless $has_whole,
 -- which says that some campaigns or ad sets have rows of their own, which may cover it. Ids as in
 -- insights: finer ones than $finest are null unless the coarser one is. Periods: parallel lists
 -- $periods, $days, $hours, $since_s and $until_s (Unix seconds, quarters of an hour); $from_s and
@@ -79,11 +79,16 @@ counted as (
 ),
 -- begin reported
 covered as (
-  select distinct date, ad_id
+  select
+    date,
+    ad_id,
+    bool_or(impressions is not null) as has_impressions,
+    bool_or(clicks is not null) as has_clicks
   from ad_days
   where account_id = $account_id
     and level = 'ad'
     and date in (select day from spans)
+  group by date, ad_id
 ),
 -- end reported
 summed as (
@@ -103,14 +108,25 @@ summed as (
     end as ad_id,
     counted.platform,
     counted.placement,
-    sum(counted.impressions) as impressions,
-    sum(counted.clicks) as clicks
+    sum(
+      counted.impressions
+      -- begin reported
+      * case when covered.has_impressions then 0 else 1 end
+      -- end reported
+    ) as impressions,
+    sum(
+      counted.clicks
+      -- begin reported
+      * case when covered.has_clicks then 0 else 1 end
+      -- end reported
+    ) as clicks
   from counted
   -- begin reported
   left join covered
     on covered.date = counted.day
     and covered.ad_id = counted.ad_id
-  where covered.ad_id is null
+  where covered.has_impressions is distinct from true
+    or covered.has_clicks is distinct from true
   -- end reported
   group by
     counted.period,

@@ -1,6 +1,7 @@
 -- One row per period, ad and platform: what the platform itself reports of it; its spend in the
--- account's currency, null where none is known that a rate converts. Sources: ad_days, whose rows of
--- a campaign or ad set count where none of what is in it has one (is_counted), and rates. Days are
+-- account's currency, null where none is known that a rate converts; whether any of it tells who saw
+-- it. Sources: ad_days, of whose rows those figures of a campaign or ad set count that nothing in it
+-- tells, and rates. Days are
 -- the account's, whichever zone the platform reports in. Ids as in insights: finer ones than
 -- $finest are null unless the coarser one is. Periods: parallel lists $periods and $days.
 with
@@ -26,9 +27,14 @@ summed as (
         then ad_days.ad_id
     end as ad_id,
     case when $by_platform then ad_days.platform end as platform,
-    sum(ad_days.impressions) as impressions,
-    sum(ad_days.clicks) as clicks,
-    sum(cast(ad_days.spend * rates.rate as decimal(38, 4))) as spend
+    bool_or(
+      ad_days.counts_impressions and (ad_days.impressions is not null or ad_days.reach is not null)
+    ) as is_seen,
+    sum(case when ad_days.counts_impressions then ad_days.impressions end) as impressions,
+    sum(case when ad_days.counts_clicks then ad_days.clicks end) as clicks,
+    sum(
+      case when ad_days.counts_spend then cast(ad_days.spend * rates.rate as decimal(38, 4)) end
+    ) as spend
   from ad_days
   inner join spans
     on spans.day = ad_days.date
@@ -36,7 +42,7 @@ summed as (
     on rates.currency = ad_days.currency
     and ad_days.date between rates.first_day and rates.last_day
   where ad_days.account_id = $account_id
-    and ad_days.is_counted
+    and (ad_days.counts_impressions or ad_days.counts_clicks or ad_days.counts_spend)
     and (
       $campaign_id is null
       or ad_days.campaign_id = $campaign_id
@@ -66,6 +72,7 @@ select
   cast(ad_id as varchar) as ad_id,
   cast(platform as varchar) as platform,
   cast(null as varchar) as placement,
+  cast(is_seen as boolean) as is_seen,
   cast(coalesce(impressions, 0) as bigint) as impressions,
   cast(coalesce(clicks, 0) as bigint) as clicks,
   cast(spend as decimal(38, 4)) as spend

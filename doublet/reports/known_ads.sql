@@ -2,7 +2,7 @@
 -- and what its days add up to.
 -- Source: ads, ad_days. Parameters: $account_id, $since and $until (days of the platforms' accounts,
 -- both included; null: unbounded).
--- Sums take each day once: a campaign's own row only where nothing finer was told of the day.
+-- Sums take each figure of a day once: a campaign's own only where no part of it was told of the day.
 with
 days as (
   select
@@ -11,9 +11,9 @@ days as (
     coalesce(ad_days.adset_id, ads.adset_id) as adset_id,
     ad_days.ad_id,
     ad_days.date,
-    ad_days.impressions,
-    ad_days.clicks,
-    ad_days.spend,
+    case when ad_days.counts_impressions then ad_days.impressions end as impressions,
+    case when ad_days.counts_clicks then ad_days.clicks end as clicks,
+    case when ad_days.counts_spend then ad_days.spend end as spend,
     ad_days.currency
   from ad_days
   left join ads
@@ -27,7 +27,12 @@ days as (
     and adsets.level = 'adset'
     and adsets.adset_id = ad_days.adset_id
   where ad_days.account_id = $account_id
-    and ad_days.is_counted
+    and (
+      ad_days.level = 'ad'
+      or (ad_days.counts_impressions and ad_days.impressions is not null)
+      or (ad_days.counts_clicks and ad_days.clicks is not null)
+      or (ad_days.counts_spend and ad_days.spend is not null)
+    )
     and ad_days.date is not null
     and (cast($since as date) is null or ad_days.date >= cast($since as date))
     and (cast($until as date) is null or ad_days.date <= cast($until as date))

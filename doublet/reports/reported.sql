@@ -16,7 +16,7 @@ left join rates
   and ad_days.date >= rates.first_day
   and ad_days.date <= rates.last_day
 where ad_days.account_id = $account_id
-  and ad_days.is_counted
+  and ad_days.counts_reported
   and ad_days.reported is not null
   and ad_days.date >= $first_day
   and ad_days.date <= $last_day

@@ -166,7 +166,27 @@ def test_what_was_cut_off_long_ago_begins_anew(
             bring(tmp_path, serving.url, account)
         monkeypatch.setattr(graph_run, "STALE_S", 0.0)
         assert not bring(tmp_path, serving.url, account).is_resumed
+        assert not list(tmp_path.glob("run/graph_import_*"))
     assert 2 + DAYS * ADS == len(records(tmp_path))
+
+
+@pytest.mark.parametrize("good", [1, 5, 11, 13])
+def test_an_import_of_the_latest_days_goes_on_after_midnight(
+    tmp_path: Path, account: Account, good: int
+) -> None:
+    def latest(owner: Account, url: str, last: date) -> Outcome:
+        plan = plan_of(url, owner, since=last - timedelta(days=8), until=last)
+        with GraphHost(url, TOKEN, lambda _: None) as opened:
+            return import_days(Settings(data=tmp_path), opened, plan._replace(dated=False))
+
+    with host(*[None] * good, error(403, 200)) as serving:
+        with pytest.raises(OperatorError, match="does not let the token"):
+            latest(account, serving.url, LAST - timedelta(days=1))
+        done = latest(account, serving.url, LAST)
+    # Nothing that was durable is asked for again, and the new day is there too.
+    assert (True, DAYS * ADS) == (done.is_resumed, len(records(tmp_path)))
+    assert DAYS * ADS == len(days(tmp_path))
+    assert not list(tmp_path.glob("run/graph_import_*"))
 
 
 def test_less_is_asked_where_it_was_too_much(tmp_path: Path, account: Account) -> None:

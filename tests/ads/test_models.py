@@ -13,8 +13,10 @@ import sqlglot
 
 from doublet.models import model_sql
 from doublet.models.ads import AD_MODELS
+from doublet.reports.known_ads import known_ads
 from tests.ads.messages import TODAY, make_ad_day
 from tests.factories import NOON, SECOND, Pipeline
+from tests.reports.world import SHOP
 
 OTHER_ACCOUNT = "act_100000000000002"
 NO_FIGURES: dict[str, Any] = {"date": None, "impressions": None, "clicks": None, "spend": None}
@@ -80,15 +82,60 @@ def test_spend_of_the_whole_is_not_counted_beside_that_of_its_parts(pipeline: Pi
         ]
     )
     pipeline.refresh()
-    counted = "select sum(spend) as spend from ad_days where is_counted"
+    counted = "select sum(spend) as spend from ad_days where counts_spend"
     assert 50 == float(pipeline.engine.query(counted)[0]["spend"])
     pipeline.append([make_ad_day(NOON + 3, spend=12), make_ad_day(NOON + 4, spend=8, ad_id="a2")])
     pipeline.refresh()
     assert 50 == float(pipeline.engine.query(counted)[0]["spend"])
     assert {"ad": {True}, "adset": {False}, "campaign": {True, False}} == {
-        level: {row["is_counted"] for row in days(pipeline) if row["level"] == level}
+        level: {row["counts_spend"] for row in days(pipeline) if row["level"] == level}
         for level in ("ad", "adset", "campaign")
     }
+
+
+def test_what_no_part_tells_is_counted_in_the_whole(pipeline: Pipeline) -> None:
+    """An ad server knows who saw which ad, the shop what the campaign cost."""
+    pipeline.append(
+        [
+            make_ad_day(NOON, adset_id=None, ad_id=None, impressions=9000, clicks=90, spend=30),
+            make_ad_day(NOON + 1, clicks=None, spend=None),
+        ]
+    )
+    pipeline.refresh()
+    figures = ("impressions", "clicks", "spend")
+    (ad, whole) = sorted(days(pipeline), key=lambda row: str(row["level"]))
+    assert [True] * 3 == [ad[f"counts_{figure}"] for figure in figures]
+    assert [False, True, True] == [whole[f"counts_{figure}"] for figure in figures]
+    found = {row.level: row for row in known_ads(pipeline.engine, SHOP)}
+    told = [(found[level].impressions, found[level].clicks) for level in ("campaign", "ad")]
+    assert [(1000, 90), (1000, 0)] == told
+    assert [30, 0] == [found[level].spend for level in ("campaign", "ad")]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_a_later_row_leaves_out_stays_as_it_was_said(
+    pipeline: Pipeline, at_once: bool
+) -> None:
+    bare: dict[str, Any] = dict.fromkeys(
+        ("campaign_id", "campaign_name", "adset_id", "adset_name", "ad_name")
+    )
+    rows = [
+        make_ad_day(NOON, spend=1),
+        make_ad_day(NOON + 1, **bare, spend=2),
+        make_ad_day(NOON + 2, **NO_FIGURES, ad_id="a2", campaign_id=None, campaign_name=None),
+        make_ad_day(
+            NOON + 3, **NO_FIGURES, ad_id="a2", **{**bare, "ad_name": "Blue shoe"}, currency=None
+        ),
+    ]
+    for records in [rows] if at_once else [[row] for row in rows]:
+        pipeline.append(records)
+        pipeline.refresh()
+    assert [2] == [row["spend"] for row in days(pipeline) if row["date"] is not None]
+    fields = ("campaign_id", "campaign_name", "adset_name", "ad_name", "currency")
+    assert [
+        ("c1", "Spring", "Berlin", "Red shoe", "EUR"),
+        ("c1", "Spring", "Berlin", "Blue shoe", "EUR"),
+    ] == [tuple(row[name] for name in fields) for row in names(pipeline) if row["ad_id"]]
 
 
 @pytest.mark.parametrize("is_placed_first", [True, False])
@@ -106,7 +153,7 @@ def test_an_ad_that_does_not_say_its_campaign_is_not_counted_beside_it(
         pipeline.append(records)
         pipeline.refresh()
     assert [("ad", True), ("campaign", False)] == sorted(
-        (r["level"], r["is_counted"]) for r in days(pipeline) if r["date"] is not None
+        (r["level"], r["counts_spend"]) for r in days(pipeline) if r["date"] is not None
     )
 
 
@@ -124,7 +171,7 @@ def test_everything_is_called_as_it_was_called_last(pipeline: Pipeline) -> None:
     ] == [(r["level"], r["campaign_name"], r["adset_name"], r["ad_name"]) for r in names(pipeline)]
     # What has no day is among the days, with nothing to be added up.
     assert [(None, None, True)] == [
-        (r["date"], r["spend"], r["is_counted"]) for r in days(pipeline) if r["date"] is None
+        (r["date"], r["spend"], r["counts_spend"]) for r in days(pipeline) if r["date"] is None
     ]
 
 
@@ -154,6 +201,7 @@ def _random_rows(rng: random.Random, count: int) -> list[bytes]:
                 adset_name=rng.choice([None, f"Set {n}"]),
                 ad_name=rng.choice([None, f"Ad {n}"]),
                 spend=rng.choice([None, n]),
+                impressions=rng.choice([None, n]),
             )
         )
     return rows

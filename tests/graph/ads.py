@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from facebook_business.adobjects.adaccount import AdAccount
 
 from tests.dashboard import Site
-from tests.reports.tables import conversion, insert
+from tests.reports.tables import COUNTED, conversion, insert
 
 ZONE = ZoneInfo("Europe/Berlin")
 TODAY = datetime.now(ZONE).date()
@@ -77,7 +77,7 @@ def fill(site: Site) -> None:
             "reach": 500,
             "spend": n,
             "currency": "EUR",
-            "is_counted": True,
+            **COUNTED,
             **ids(n),
         }
         for n in range(8)

@@ -14,6 +14,12 @@ TABLES = (
     *("ads", "ad_days"),
 )
 
+COUNTED: dict[str, Any] = dict.fromkeys(
+    ("counts_impressions", "counts_clicks", "counts_spend", "counts_reported"), True
+)
+"""Of a row of ad_days: all its figures count in sums."""
+UNCOUNTED: dict[str, Any] = dict.fromkeys(COUNTED, False)
+
 
 def clear(engine: DuckDBEngine) -> None:
     """Take all rows out."""

@@ -23,7 +23,7 @@ from doublet.reports.campaigns import (
 from doublet.reports.credit import LEVELS, Level
 from doublet.reports.new_returning import NewReturningAsked, new_returning
 from doublet.reports.refunds import RefundsAsked, refunds
-from tests.reports.tables import insert
+from tests.reports.tables import COUNTED, UNCOUNTED, insert
 from tests.reports.world import DAY_S, RATES, SHOP, START, WORLDS, World, fill, random_world
 
 ZERO = Decimal(0)
@@ -53,7 +53,7 @@ def advertised() -> World:
             "clicks": 20,
             "spend": Decimal(12),
             "currency": "EUR",
-            "is_counted": True,
+            **COUNTED,
         },
         {
             **ACCOUNT,
@@ -62,7 +62,7 @@ def advertised() -> World:
             "date": date(2026, 5, 29),
             "spend": Decimal(12),
             "currency": "EUR",
-            "is_counted": False,
+            **UNCOUNTED,
         },
     ]
     # An address names the ad alone; a log names all. The third click names nothing.

@@ -21,6 +21,7 @@ from doublet.reports.differences import (
     part_rows,
     portions,
 )
+from tests.reports.tables import COUNTED
 from tests.reports.world import DAY_S, RATES, SHOP, WORLDS, World, fill, random_world
 
 ZERO = Decimal(0)
@@ -42,7 +43,7 @@ def report_day(world: World, windows: dict[str, Any], day: date = DAY, **fields:
             "date": day,
             "currency": "EUR",
             "reported": json.dumps({"purchase": figures}),
-            "is_counted": True,
+            **COUNTED,
             **fields,
         }
     )

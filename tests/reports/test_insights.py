@@ -31,7 +31,7 @@ from doublet.reports.insights_rows import (
 )
 from doublet.reports.periods import Period, midnight_s, steps
 from tests.factories import ACCOUNT, Pipeline
-from tests.reports.tables import clear, conversion, insert
+from tests.reports.tables import COUNTED, clear, conversion, insert
 
 ZONE = ZoneInfo("Europe/Berlin")
 SHOP = Account(ACCOUNT, "Shop", "Europe/Berlin", "EUR")
@@ -208,72 +208,6 @@ def test_a_known_ad_tells_its_campaign_and_an_unknown_one_stays_a_row(
     assert ["ad", "adset"] == [each.level for each in parts]
 
 
-def test_an_imported_day_stands_in_place_of_the_log(engine: DuckDBEngine) -> None:
-    logged = {"origin": "ad_log", "platform": "meta", "touched_time": NOON_S, "is_ad": True}
-    insert(
-        engine,
-        "touches",
-        [{**logged, "kind": kind, **ad(n)} for n in (0, 1) for kind in ("view", "view", "click")],
-    )
-    day: dict[str, Any] = {"platform": "meta", "level": "ad", "date": FIRST_DAY, "currency": "USD"}
-    day["is_counted"] = True
-    insert(
-        engine,
-        "ad_days",
-        [{**day, "impressions": 100, "clicks": 5, "reach": 80, "spend": 3, **ad(0)}],
-    )
-    found = {row.place.ad_id: row for row in ask(engine, level="ad", reach=True)}
-    one, other = found[ad(0)["ad_id"]], found[ad(1)["ad_id"]]
-    assert (100, 5, Decimal("1.5")) == (one.impressions, one.clicks, one.spend)
-    assert (2, 1, None) == (other.impressions, other.clicks, other.spend)
-    (row,) = ask(
-        engine, periods=[Period(FIRST_DAY, FIRST_DAY)], ad_id=ad(0)["ad_id"], reach=True, level="ad"
-    )
-    assert 80 == row.reach
-    (row,) = ask(engine)
-    assert (102, 6, Decimal("1.5")) == (row.impressions, row.clicks, row.spend)
-    # A campaign's own row says nothing new where its ads have rows, and all where they have none.
-    whole = {**day, "level": "campaign", "impressions": 1000, "clicks": 50, "spend": 30}
-    insert(
-        engine,
-        "ad_days",
-        [{**whole, "campaign_id": ad(0)["campaign_id"], "is_counted": False}],
-    )
-    (row,) = ask(engine)
-    assert 102 == row.impressions
-    insert(
-        engine,
-        "ad_days",
-        [{**whole, "date": FIRST_DAY + timedelta(1), "campaign_id": ad(0)["campaign_id"]}],
-    )
-    insert(
-        engine,
-        "touches",
-        [{**logged, "touched_time": NOON_S + DAY_S, "kind": "view", **ad(1)}],
-    )
-    (row,) = ask(engine)
-    assert (1102, 56) == (row.impressions, row.clicks)
-
-
-def test_reach_is_of_persons_and_unknown_where_it_would_be_a_sum(engine: DuckDBEngine) -> None:
-    logged = {"origin": "ad_log", "platform": "meta", "is_ad": True, "kind": "view"}
-    views = [(1, NOON_S), (1, NOON_S + DAY_S), (2, NOON_S), (3, NOON_S)]
-    insert(
-        engine,
-        "touches",
-        [{**logged, "profile_key": key, "touched_time": at, **ad(0)} for key, at in views],
-    )
-    people = [(1, 1), (2, 1), (3, 3)]
-    insert(engine, "profiles", [{"profile_key": key, "root_id": root} for key, root in people])
-    (row,) = ask(engine, reach=True)
-    assert (4, 2) == (row.impressions, row.reach)
-    day: dict[str, Any] = {"platform": "meta", "level": "ad", "date": FIRST_DAY + timedelta(3)}
-    day["is_counted"] = True
-    insert(engine, "ad_days", [{**day, "impressions": 7, "clicks": 0, "reach": 5, **ad(0)}])
-    (row,) = ask(engine, reach=True)
-    assert (11, None) == (row.impressions, row.reach)
-
-
 def test_hours_platforms_and_placements_divide_what_is_known(engine: DuckDBEngine) -> None:
     spring = midnight_s(date(2026, 3, 29), ZONE)
     clicked = touch("click", 1, spring)
@@ -310,7 +244,7 @@ def test_another_accounts_rows_are_not_seen(engine: DuckDBEngine) -> None:
                 "level": "ad",
                 "date": FIRST_DAY,
                 "impressions": 1,
-                "is_counted": True,
+                **COUNTED,
                 **ad(1),
             }
         ],
@@ -456,7 +390,7 @@ def test_totals_are_sums_at_every_level_and_value_is_its_parts(
         "clicks": 2,
         "spend": 1,
     }
-    day["is_counted"] = True
+    day |= COUNTED
     insert(engine, "ad_days", [{**day, "level": "ad", **ad(n)} for n in range(4)])
     insert(
         engine,

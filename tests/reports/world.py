@@ -21,6 +21,7 @@ from doublet.catalog import Account
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.rates import Rate, Rates
 from tests.factories import ACCOUNT, PIXEL
+from tests.reports.tables import COUNTED
 
 SHOP = Account(ACCOUNT, "Shop", "Europe/Berlin", "EUR")
 DAY_S = 86_400
@@ -243,7 +244,7 @@ def add_delivery(world: World, pick: random.Random) -> None:
                         "clicks": pick.randrange(50),
                         "spend": Decimal(pick.randrange(1_000_000)) / 10_000,
                         "currency": pick.choice(("EUR", "USD")),
-                        "is_counted": True,
+                        **COUNTED,
                         **ids,
                     }
                 )
