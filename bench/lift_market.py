@@ -41,23 +41,28 @@ _MODELS: tuple[Model, ...] = typing.get_args(Model)
 
 
 def touches(told: Iterable[Life]) -> Iterator[bytes]:
-    """What the ad platform's own log says: it knows whom it showed what by their address."""
-    for life in told:
-        for number, touch in enumerate(life.story.touches):
-            wire = WireTouch(
-                touch_id=f"{touch.person}.{number}",
-                kind=_KINDS[touch.kind],
-                touched_at=touch.happened_at / 1_000_000,
-                platform="meta",
-                campaign_id=touch.campaign,
-                experiment=touch.campaign,
-                click_id=touch.click_id,
-                user_data={"em": [life.person.em]},
-            )
-            arrival = Arrival(ACCOUNT, "", "server", touch.happened_at + HOUR_US, 0)
-            record = touch_record(wire, arrival)
-            assert isinstance(record, bytes), record
-            yield record
+    """What the ad platform's own log says, as it is received: it knows whom it showed what by their
+    address."""
+    found = (
+        (touch, number, life.person.em)
+        for life in told
+        for number, touch in enumerate(life.story.touches)
+    )
+    for touch, number, em in sorted(found, key=lambda each: each[0].happened_at):
+        wire = WireTouch(
+            touch_id=f"{touch.person}.{number}",
+            kind=_KINDS[touch.kind],
+            touched_at=touch.happened_at / 1_000_000,
+            platform="meta",
+            campaign_id=touch.campaign,
+            experiment=touch.campaign,
+            click_id=touch.click_id,
+            user_data={"em": [em]},
+        )
+        arrival = Arrival(ACCOUNT, "", "server", touch.happened_at + HOUR_US, 0)
+        record = touch_record(wire, arrival)
+        assert isinstance(record, bytes), record
+        yield record
 
 
 def append(log: Log, records: Iterable[bytes]) -> None:

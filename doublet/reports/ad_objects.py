@@ -78,8 +78,10 @@ class Parents:
     def _of(self, level: str, object_id: str) -> tuple[str | None, str | None]:
         if self._known is None:
             limits = {"account_id": self._account.account_id}
+            ads = self._engine.query(report_sql("ad_parents"), limits)
+            adsets = self._engine.query(report_sql("adset_parents"), limits)
             self._known = {
-                (row["level"], row["id"]): (row["campaign_id"], row["adset_id"])
-                for row in self._engine.query(report_sql("ad_parents"), limits)
+                **{("ad", row["ad_id"]): (row["campaign_id"], row["adset_id"]) for row in ads},
+                **{("adset", row["adset_id"]): (row["campaign_id"], None) for row in adsets},
             }
         return self._known.get((level, object_id), (None, None))

@@ -13,16 +13,21 @@ from doublet.rates import Rates
 from doublet.reports import bounds, report_sql
 from doublet.reports.asked import Asked
 
-_reads_rates = re.compile(r"join rates$", re.MULTILINE).search
+_COMMON = ("rates", "ad_parents", "adset_parents")
+"""Texts that many read; each is put before whoever names it in a join."""
 
 
 def joined_sql(name: str, *parts: str, **texts: str) -> str:
     """The text of a report behind the texts that it reads by their names, in this order; `texts`
-    come last, by whatever name they are read. Exchange rates come first, for all that read them."""
+    come last, by whatever name they are read. Those that many read come first, of themselves."""
     read = {**{part: report_sql(part) for part in parts}, **texts}
     text = report_sql(name)
-    if any(_reads_rates(each) for each in (text, *read.values())):
-        read = {"rates": report_sql("rates"), **read}
+    joined = {
+        name
+        for each in (text, *read.values())
+        for name in re.findall(r"join (\w+)$", each, flags=re.MULTILINE)
+    }
+    read = {**{part: report_sql(part) for part in _COMMON if part in joined}, **read}
     if not read:
         return text
     made = ",\n".join(f"{part} as (\n{sql})" for part, sql in read.items())

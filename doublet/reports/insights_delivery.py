@@ -68,7 +68,7 @@ def add_delivery(
     if question.reach:
         fewer = {name: value for name, value in parameters.items() if name != "finest"}
         fewer["depth"] = LEVELS.index(question.level)
-        for each in engine.query(report_sql("insights_reach"), fewer):
+        for each in engine.query(joined_sql("insights_reach"), fewer):
             row = find(each)
             # What both tell of is known of neither.
             if row is not None and sources.get(row.place) == {each["is_log"]}:

@@ -22,22 +22,6 @@ quarters as (
   select period, hour, unnest(range(since_s // 900, until_s // 900)) as quarter
   from spans
 ),
-ad_parents as (
-  select ad_id, min(campaign_id) as campaign_id, min(adset_id) as adset_id
-  from ads
-  where account_id = $account_id
-    and level = 'ad'
-    and ad_id is not null
-  group by ad_id
-),
-adset_parents as (
-  select adset_id, min(campaign_id) as campaign_id
-  from ads
-  where account_id = $account_id
-    and level in ('adset', 'ad')
-    and adset_id is not null
-  group by adset_id
-),
 viewed as (
   select
     quarters.period,

@@ -1,5 +1,5 @@
 -- One row per journey through nodes and window: how many conversions and how many losses came of it.
--- Sources: window_touches, conversions, touchpoints, persons, ads. Parameters: those of window_touches,
+-- Sources: window_touches, conversions, touchpoints, persons, ad_parents. Parameters: those of window_touches,
 -- and $begins_at and $ends_at (Unix seconds, half-open: whose touches may be losses; null: no bound).
 -- A loss is a run of a person's touches that no conversion follows within their windows; the run goes
 -- on while a touch falls into the window of the one before. As in what converts, clicks go before
@@ -12,15 +12,6 @@ windows as (
     unnest($windows_engaged_view_s) as engaged_view_s,
     unnest($windows_view_s) as view_s,
     unnest($windows_kind) as only_kind
-),
-ad_parents as (
-  select
-    ad_id,
-    min(campaign_id) as campaign_id
-  from ads
-  where account_id = $account_id
-    and level = 'ad'
-  group by ad_id
 ),
 won as (
   select

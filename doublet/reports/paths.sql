@@ -2,8 +2,8 @@
 -- the account's currency. Conversions that no touch came before have the empty path; all paths
 -- beyond the first $paths_max are one row with a null path, in which `paths` counts them. Ads of one
 -- platform are one channel, whatever addresses call it; other visits go by utm parameters. Sources:
--- chosen_conversions, touchpoints, ads. Parameters: those of chosen_conversions, the windows
--- $click_s, $engaged_view_s and $view_s, $by ('channel' or 'campaign': what a step is named by),
+-- chosen_conversions, touchpoints, ads, ad_parents. Parameters: those of chosen_conversions, the
+-- windows $click_s, $engaged_view_s and $view_s, $by ('channel' or 'campaign': what a step is named by),
 -- $repeats (whether a step that repeats the one before it stays), $paths_max.
 with
 campaign_names as (
@@ -13,15 +13,6 @@ campaign_names as (
   from ads
   where account_id = $account_id
   group by campaign_id
-),
-ad_parents as (
-  select
-    ad_id,
-    min(campaign_id) as campaign_id
-  from ads
-  where account_id = $account_id
-    and level = 'ad'
-  group by ad_id
 ),
 touches as (
   select

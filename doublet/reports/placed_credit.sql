@@ -1,30 +1,9 @@
 -- One row per share of a conversion: the channel, campaign, ad set or ad that it is credited to. What
 -- no touch claims has no kind and a null channel. Sources: a text called `credit`, which shares each
--- conversion out; ads, which says what a part belongs to. Parameters: those of credit, $account_id,
--- $depth (0: account, 1: channel, 2: campaign, 3: ad set, 4: ad). An id is null where the touch
+-- conversion out; ads, ad_parents and adset_parents, which say what a part belongs to. Parameters:
+-- those of credit, $account_id, $depth (0: account, 1: channel, 2: campaign, 3: ad set, 4: ad). An id is null where the touch
 -- names none, or beyond the depth.
 with
-ad_parents as (
-  select
-    ad_id,
-    min(platform) as platform,
-    min(campaign_id) as campaign_id,
-    min(adset_id) as adset_id
-  from ads
-  where account_id = $account_id
-    and level = 'ad'
-  group by ad_id
-),
-adset_parents as (
-  select
-    adset_id,
-    min(platform) as platform,
-    min(campaign_id) as campaign_id
-  from ads
-  where account_id = $account_id
-    and level in ('adset', 'ad')
-  group by adset_id
-),
 campaign_platforms as (
   select
     campaign_id,

@@ -1,6 +1,6 @@
 -- One row per conversion, window and touch that has a claim on it: the clicks inside the window or, where
 -- there is none, the engaged views or, where there is none either, the views; the oldest first.
--- Sources: chosen_conversions, touchpoints, ads. Parameters: those of chosen_conversions, the
+-- Sources: chosen_conversions, touchpoints, ad_parents. Parameters: those of chosen_conversions, the
 -- windows as last_touch has them, and $ads_only (leave out e-mail, organic and referred visits).
 -- `node` is what data-driven models weigh: the campaign where one is named, otherwise the channel.
 with
@@ -11,15 +11,6 @@ windows as (
     unnest($windows_engaged_view_s) as engaged_view_s,
     unnest($windows_view_s) as view_s,
     unnest($windows_kind) as only_kind
-),
-ad_parents as (
-  select
-    ad_id,
-    min(campaign_id) as campaign_id
-  from ads
-  where account_id = $account_id
-    and level = 'ad'
-  group by ad_id
 ),
 inside as (
   select

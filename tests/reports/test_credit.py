@@ -58,6 +58,7 @@ def shared(engine: DuckDBEngine, models: list[str], text: str) -> list[dict[str,
     }
     names = (
         "rates",
+        "ad_parents",
         "chosen_conversions",
         "window_touches",
         "touch_shares",
