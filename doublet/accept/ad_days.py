@@ -17,9 +17,8 @@ import msgspec
 from doublet.accept.batch import accept_batch, kept_batch, read_batch
 from doublet.accept.fields import Fault, plain, read_amount, read_currency
 from doublet.accept.platforms import is_known, read_ad_id, read_name, read_platform
-from doublet.accept.steps import EVENT_ID_LENGTH_MAX, Arrival
+from doublet.accept.steps import Arrival
 from doublet.event import AdDay, AdDaysRequest, Reported, WireAdDay, encode
-from doublet.redact import redact
 from doublet.refusal import Reason, Refusal
 
 AD_LEVELS = ("campaign", "adset", "ad")
@@ -76,17 +75,7 @@ def ad_day_record(wire: WireAdDay, arrival: Arrival) -> bytes | Refusal:
 def kept_ad_days(body: bytes) -> Any:
     """What an operator may see of a refused request: of each row the ids and figures, as far as
     they look like what they should be; None when it is unreadable."""
-    names = (*_KEPT, *_IDS)
-    return kept_batch(
-        body, lambda entry: {name: _kept(name, entry[name]) for name in names if name in entry}
-    )
-
-
-def _kept(name: str, value: Any) -> Any:
-    text = str(value)[:EVENT_ID_LENGTH_MAX]
-    if name in _IDS:
-        return redact(text) if isinstance(value, str | int) else None
-    return value if _KEPT[name](text) else None
+    return kept_batch(body, _KEPT, _IDS)
 
 
 def _ad_day(wire: WireAdDay, arrival: Arrival) -> AdDay:

@@ -18,10 +18,9 @@ import msgspec
 from doublet.accept.batch import accept_batch, kept_batch, read_batch
 from doublet.accept.fields import Fault, plain, read_amount, read_currency, read_moment
 from doublet.accept.platforms import is_known, read_ad_id, read_platform
-from doublet.accept.steps import EVENT_ID_LENGTH_MAX, FUTURE_S_FLAGGED, Arrival
+from doublet.accept.steps import FUTURE_S_FLAGGED, Arrival
 from doublet.accept.user_data import clean_user_data
 from doublet.event import AdTouch, TouchesRequest, WireTouch, encode
-from doublet.redact import redact
 from doublet.refusal import Reason, Refusal, quote_name
 
 TOUCH_KINDS = ("view", "click", "engaged_view", "held_out")
@@ -90,17 +89,7 @@ def touch_record(wire: WireTouch, arrival: Arrival) -> bytes | Refusal:
 def kept_touches(body: bytes) -> Any:
     """What an operator may see of a refused request: of each touch the fields that say nothing of
     a person, as far as they look like what they should be; None when it is unreadable."""
-    names = (*_KEPT, *_IDS)
-    return kept_batch(
-        body, lambda entry: {name: _kept(name, entry[name]) for name in names if name in entry}
-    )
-
-
-def _kept(name: str, value: Any) -> Any:
-    text = str(value)[:EVENT_ID_LENGTH_MAX]
-    if name in _IDS:
-        return redact(text) if isinstance(value, str | int) else None
-    return value if _KEPT[name](text) else None
+    return kept_batch(body, _KEPT, _IDS)
 
 
 def touch_key(platform: str, kind: str, touch_id: str) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from doublet.accept.events import EVENTS_PER_REQUEST_MAX, UNREADABLE, unreadable
+from doublet.accept.steps import EVENT_ID_LENGTH_MAX
+from doublet.redact import redact
 from doublet.refusal import Reason, Refusal
 
 R = TypeVar("R")
@@ -51,11 +53,24 @@ def accept_batch(
     return records
 
 
-def kept_batch(body: bytes, keep: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
-    """What an operator may see of a refused request: what `keep` leaves of each message; None when
-    it is unreadable."""
+def kept_batch(
+    body: bytes, shapes: Mapping[str, Callable[[str], object]], ids: Collection[str]
+) -> Any:
+    """What an operator may see of a refused request: of each message the fields in `shapes` that
+    look like what they should be (others are None), and those in `ids`, redacted; None when it is
+    unreadable."""
+
+    def keep(name: str, value: Any) -> Any:
+        text = str(value)[:EVENT_ID_LENGTH_MAX]
+        if name in ids:
+            return redact(text) if isinstance(value, str | int) else None
+        return value if shapes[name](text) else None
+
+    names = (*shapes, *ids)
     try:
         data = msgspec.json.decode(body)["data"][:EVENTS_PER_REQUEST_MAX]
-        return [keep(entry) for entry in data]
+        return [
+            {name: keep(name, entry[name]) for name in names if name in entry} for entry in data
+        ]
     except (*UNREADABLE, TypeError, KeyError):
         return None

@@ -20,7 +20,6 @@ from doublet.accept.kinds import LEAD_ID_DIGITS
 from doublet.accept.record import event_record
 from doublet.accept.steps import EVENT_ID_LENGTH_MAX, Arrival, stored_event_id
 from doublet.event import LeadsRequest, WireEvent, WireLead
-from doublet.redact import redact
 from doublet.refusal import Reason, Refusal
 
 EVENT_SOURCE = "crm"
@@ -152,14 +151,4 @@ def with_lead_id(event: WireEvent) -> WireEvent:
 def kept_leads(body: bytes) -> Any:
     """What an operator may see of a refused request: of each stage the fields that say nothing of a
     person, as far as they look like what they should be; None when it is unreadable."""
-    names = (*_KEPT, "lead_id")
-    return kept_batch(
-        body, lambda entry: {name: _kept(name, entry[name]) for name in names if name in entry}
-    )
-
-
-def _kept(name: str, value: Any) -> Any:
-    text = str(value)[:EVENT_ID_LENGTH_MAX]
-    if name == "lead_id":
-        return redact(text) if isinstance(value, str | int) else None
-    return value if _KEPT[name](text) else None
+    return kept_batch(body, _KEPT, ("lead_id",))

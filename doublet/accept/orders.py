@@ -17,9 +17,8 @@ import msgspec
 
 from doublet.accept.batch import accept_batch, kept_batch, read_batch
 from doublet.accept.fields import Fault, plain, read_amount, read_currency, read_id, read_moment
-from doublet.accept.steps import ACTION_SOURCES, EVENT_ID_LENGTH_MAX, Arrival
+from doublet.accept.steps import ACTION_SOURCES, Arrival
 from doublet.event import OrderMessage, OrdersRequest, WireOrder, encode
-from doublet.redact import redact
 from doublet.refusal import Reason, Refusal
 
 
@@ -56,6 +55,7 @@ _KEPT: dict[str, Callable[[str], object]] = {
     "action_source": ACTION_SOURCES.__contains__,
 }
 """How a field looks that may be shown; a name in the wrong place does not look so."""
+_IDS = ("order_id", "message_id", "parent_order_id")
 
 _decode_request = msgspec.json.Decoder(OrdersRequest).decode
 
@@ -91,17 +91,7 @@ def order_record(wire: WireOrder, arrival: Arrival) -> bytes | Refusal:
 def kept_orders(body: bytes) -> Any:
     """What an operator may see of a refused request: of each message the known fields, as far as
     they look like what they should be; None when it is unreadable."""
-    names = WireOrder.__struct_fields__
-    return kept_batch(
-        body, lambda entry: {name: _kept(name, entry[name]) for name in names if name in entry}
-    )
-
-
-def _kept(name: str, value: Any) -> Any:
-    text = str(value)[:EVENT_ID_LENGTH_MAX]
-    if name.endswith("_id"):
-        return redact(text) if isinstance(value, str | int) else None
-    return value if _KEPT[name](text) else None
+    return kept_batch(body, _KEPT, _IDS)
 
 
 def _message(wire: WireOrder, arrival: Arrival) -> OrderMessage:
