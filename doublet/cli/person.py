@@ -244,6 +244,11 @@ def person_erase(
     if dry_run:
         held = ", ".join(f"{count} {kind}" for kind, count in done["identifiers"].items())
         print(f"Identifiers: {held or 'none'}.")
+        if done["kept_apart"]:
+            held = ", ".join(f"{count} {kind}" for kind, count in done["kept_apart"].items())
+            print(
+                f"Kept apart by decisions (doublet person decisions), and somebody else's: {held}."
+            )
         for one in done["not_followed"]:
             print(
                 f"Not followed: {one['key']} of {one['records']:,} records, beside "

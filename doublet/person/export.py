@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from doublet.log import segment
 from doublet.log.disk import DiskLog
 from doublet.person.find import Found, Records, carries, elements
 from doublet.person.identifiers import STRONG_KEYS, kind_of, texts_of
+from doublet.redact import REMOVED
 
 
 def export(
@@ -25,8 +26,26 @@ def export(
     this person's events only. `ad_touches`: ads that they were shown or clicked. `decisions`: from
     whom they are kept apart, of which others only the keys.
     `events_deduplicated`, `orders`: what is made of the copies. `log`: segments that still hold the
-    same records.
+    same records. What a decision says to be somebody else's is left out also of records of both.
     """
+    hidden = texts_of(found.apart)
+    for row in _rows(records, engine, log, found, data):
+        yield _without(row, hidden) if hidden else row
+
+
+def _without(value: Any, hidden: Collection[str]) -> Any:
+    if isinstance(value, str):
+        for text in hidden:
+            value = value.replace(text, REMOVED)
+        return value
+    if isinstance(value, dict):
+        return {name: _without(each, hidden) for name, each in value.items()}
+    return [_without(each, hidden) for each in value] if isinstance(value, list) else value
+
+
+def _rows(
+    records: Records, engine: Engine, log: DiskLog, found: Found, data: Path
+) -> Iterator[dict[str, Any]]:
     yield {
         "table": "person",
         "account_id": records.account_id,

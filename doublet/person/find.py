@@ -50,7 +50,8 @@ class Shared(NamedTuple):
 
 class Found(NamedTuple):
     """All that is known of a person. Places are those of rows of `events`, `refused`, `ad_touches`
-    and `decisions`."""
+    and `decisions`. `apart` are identifiers that stand on their records and that a decision of an
+    operator says to be somebody else's."""
 
     identifiers: frozenset[str]
     copies: frozenset[Place]
@@ -58,20 +59,26 @@ class Found(NamedTuple):
     shared: tuple[Shared, ...]
     touches: frozenset[Place] = frozenset()
     decisions: frozenset[Place] = frozenset()
+    apart: frozenset[str] = frozenset()
 
     def figures(self) -> dict[str, Any]:
         """What may be shown: counts, and of identifiers only the keys."""
-        kinds = [kind_of(identifier) for identifier in self.identifiers]
         return {
             "copies": len(self.copies),
             "refused": len(self.refused),
             "touches": len(self.touches),
-            "identifiers": {key: kinds.count(key) for key in STRONG_KEYS if key in kinds},
+            "identifiers": _by_kind(self.identifiers),
+            "kept_apart": _by_kind(self.apart),
             "not_followed": [
                 {"key": kind_of(s.identifier), "records": s.records, "others": s.others}
                 for s in self.shared
             ],
         }
+
+
+def _by_kind(identifiers: Iterable[str]) -> dict[str, int]:
+    kinds = [kind_of(identifier) for identifier in identifiers]
+    return {key: kinds.count(key) for key in STRONG_KEYS if key in kinds}
 
 
 @cache
@@ -151,6 +158,13 @@ class Records:
             )
         ]
 
+    def foes(self, until: datetime) -> dict[str, set[str]]:
+        """By identifier, those that decisions say to be somebody else's."""
+        found: dict[str, set[str]] = {}
+        for one, other in self.rows(self.decisions, _sql("apart"), until=until):
+            found.setdefault(one, set()).add(other)
+        return found
+
     def want(self, texts: Iterable[str]) -> None:
         """Texts to be joined with, as the table `person_wanted`."""
         self.connection.execute(
@@ -161,12 +175,19 @@ class Records:
 
 
 class _Search:
-    """One person, among what was received up to a moment."""
+    """One person, among what was received up to a moment. What a decision keeps apart from what is
+    known is somebody else's: a record that carries it is followed no further, and is the person's
+    only where it also carries what it is kept apart from, or what was given."""
 
-    def __init__(self, records: Records, until: datetime, follow: bool) -> None:
+    def __init__(
+        self, records: Records, given: Collection[str], until: datetime, follow: bool
+    ) -> None:
         self._records = records
         self._until = until
         self._follow = follow
+        self._given = set(given)
+        self._foes = records.foes(until)
+        self.apart: set[str] = set()
         self.known: set[str] = set()
         self.copies: set[Place] = set()
         self.refused: set[Place] = set()
@@ -191,15 +212,44 @@ class _Search:
                 "group by log_slot, log_offset, is_touch",
                 until=self._until,
             ):
+                others = self._others_in(identifiers)
+                if not self._is_theirs(identifiers, others):
+                    continue
                 (self.touches if is_touch else self.copies).add((slot, offset))
-                if self._follow and not alone.isdisjoint(identifiers):
+                if self._follow and not others and not alone.isdisjoint(identifiers):
                     frontier.update(identifiers)
-            frontier -= self.known | self.shared.keys()
+            frontier = self._undisputed(frontier - self.known - self.shared.keys())
             if len(self.known) + len(frontier) > IDENTIFIERS_MAX:
                 raise OperatorError(
                     f"More than {IDENTIFIERS_MAX:,} identifiers hang together here.",
                     "Ask with --exact, which follows none.",
                 )
+
+    def _others_in(self, identifiers: Iterable[str]) -> set[str]:
+        """Those that are somebody else's, since they are kept apart from what is known."""
+        if not self._foes:
+            return set()
+        others = {
+            each
+            for each in identifiers
+            if each in self.apart or not self.known.isdisjoint(self._foes.get(each, ()))
+        } - self._given
+        self.apart |= others
+        return others
+
+    def _is_theirs(self, identifiers: Collection[str], others: Set[str]) -> bool:
+        if not others or not self._given.isdisjoint(identifiers):
+            return True
+        return any(not self._foes[each].isdisjoint(identifiers) for each in others)
+
+    def _undisputed(self, frontier: set[str]) -> set[str]:
+        """Without what is kept apart from the known, or from others in it: of two persons whom a
+        third identifier leads to, neither is the one."""
+        if not self._foes:
+            return frontier
+        disputed = {each for each in frontier if not frontier.isdisjoint(self._foes.get(each, ()))}
+        self.apart |= disputed
+        return frontier - disputed - self._others_in(frontier)
 
     def _find_shared(self) -> dict[str, Shared]:
         """Which of the wanted identifiers stand beside those of many people."""
@@ -232,9 +282,12 @@ class _Search:
         for place, payload in self._records.payloads(self._until):
             for element in elements(payload):
                 if carries(element, self.known, texts):
-                    self.refused.add(place)
-                    found |= identifiers_in(element) if self._follow else set()
-        return found - self.known - self.shared.keys()
+                    carried = identifiers_in(element)
+                    others = self._others_in(carried)
+                    if self._is_theirs(carried, others):
+                        self.refused.add(place)
+                        found |= carried if self._follow and not others else set()
+        return self._undisputed(found - self.known - self.shared.keys())
 
     def look_into_texts(self) -> None:
         """Rows of `events` that carry an identifier elsewhere than in user_data."""
@@ -312,10 +365,11 @@ def find(
     `given` are identifiers as `KEY=VALUE`. From the records that carry one, the others there are
     followed in turn, unless `exact`. What stands beside more than `OTHERS_MAX` values that name
     people, or `DEVICES_MAX` values in all, is not followed; with `shared` the records that carry
-    such a given one are the person's nevertheless.
+    such a given one are the person's nevertheless. What decisions keep apart from the person is
+    somebody else's.
     """
-    search = _Search(records, until, follow=not exact)
     frontier = set(given)
+    search = _Search(records, frontier, until, follow=not exact)
     while frontier:
         search.spread(frontier, include_shared=shared)
         frontier = search.look_into_refused()
@@ -332,6 +386,7 @@ def find(
         shared_ones,
         frozenset(search.touches),
         frozenset(search.decisions),
+        frozenset(search.apart),
     )
 
 

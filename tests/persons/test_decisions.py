@@ -243,6 +243,64 @@ def test_what_is_decided_about_a_person_is_exported_without_others(tmp_path: Pat
     freshener.close()
 
 
+def both_on_one_form() -> list[bytes]:
+    """Two persons, one form that names both, and a decision that they are two."""
+    return [
+        lead(0, em=em("ann"), fbp=fbp(1)),
+        lead(1, em=em("bea"), fbp=fbp(2)),
+        lead(2, em=[*em("ann"), *em("bea")]),
+        lead(3, fbp=fbp(1)),
+        lead(4, fbp=fbp(2)),
+        decide(ANN, BEA, AT + 5),
+    ]
+
+
+def test_whom_a_decision_keeps_apart_is_not_exported(tmp_path: Path) -> None:
+    freshener = opened(tmp_path, both_on_one_form())
+    wish = Wish(ACCOUNT, frozenset([ANN]))
+    rows = freshener.export_person(wish)
+    of_events = [row["event_id"] for row in rows if row["table"] == "events"]
+    assert ["lead.0", "lead.2", "lead.3"] == of_events
+    assert not any(text in repr(rows) for text in (BEA.removeprefix("em="), fbp(2)))
+    figures = freshener.find_person(wish).figures()
+    assert ({"em": 1}, {"em": 1, "fbp": 1}) == (figures["kept_apart"], figures["identifiers"])
+    # Who is asked for by both addresses has both.
+    both = freshener.find_person(Wish(ACCOUNT, frozenset([ANN, BEA])))
+    assert (5, {}) == (len(both.copies), both.figures()["kept_apart"])
+    freshener.close()
+
+
+def test_whom_a_decision_keeps_apart_is_not_erased(tmp_path: Path) -> None:
+    freshener = opened(tmp_path, both_on_one_form())
+    erase(freshener, ANN)
+    rows = freshener.export_person(Wish(ACCOUNT, frozenset([BEA])))
+    assert ["lead.1", "lead.4"] == [row["event_id"] for row in rows if row["table"] == "events"]
+    assert 1 == len({row["root_id"] for row in everything(freshener)["persons"]})
+    made = everything(freshener)
+    freshener.rebuild()
+    assert made == everything(freshener)
+    freshener.close()
+
+
+def test_what_leads_to_both_sides_of_a_decision_leads_to_neither(tmp_path: Path) -> None:
+    at_home = [
+        lead(0, em=em("ann"), fbp=fbp(1)),
+        lead(1, em=em("bea"), fbp=fbp(1)),
+        lead(2, em=em("bea"), external_id=["b" * 64]),
+        decide(ANN, BEA, AT + 3),
+    ]
+    freshener = opened(tmp_path, at_home)
+    of_browser = freshener.find_person(Wish(ACCOUNT, frozenset([f"fbp={fbp(1)}"])))
+    assert (2, {"em": 2}) == (len(of_browser.copies), of_browser.figures()["kept_apart"])
+    of_ann = freshener.find_person(Wish(ACCOUNT, frozenset([ANN])))
+    assert 1 == len(of_ann.copies)
+    # A decision that was taken back keeps nobody apart.
+    unmerge(Settings(data=tmp_path), ACCOUNT, ANN, BEA, "", revoked=True)
+    freshener.freshen()
+    assert 3 == len(freshener.find_person(Wish(ACCOUNT, frozenset([ANN]))).copies)
+    freshener.close()
+
+
 def test_who_is_in_a_decision_alone_can_be_erased(tmp_path: Path) -> None:
     freshener = opened(tmp_path, [lead(0, em=em("ann")), decide(BEA, CID, AT + 1)])
     erase(freshener, CID)
