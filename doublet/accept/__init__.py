@@ -12,7 +12,7 @@ from __future__ import annotations
 from doublet.accept.ad_days import accept_ad_days, ad_day_record, kept_ad_days, read_ad_days
 from doublet.accept.ad_touches import accept_touches, kept_touches, read_touches, touch_record
 from doublet.accept.check import Check, check_payload, read_payload
-from doublet.accept.decisions import unmerge_record
+from doublet.accept.decisions import decision_id, unmerge_record
 from doublet.accept.events import (
     EVENTS_PER_REQUEST_MAX,
     UNREADABLE,
@@ -65,6 +65,7 @@ __all__ = [
     "accept_touches",
     "ad_day_record",
     "check_payload",
+    "decision_id",
     "event_key",
     "hashed_payload",
     "is_suspect",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import product
 from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.table import Table as RichTable
 
+from doublet.catalog import Account
 from doublet.cli.options import (
     AccountOption,
     AsJson,
@@ -23,6 +25,7 @@ from doublet.cli.options import (
     read_kept_settings,
 )
 from doublet.cli.report import check_forms
+from doublet.settings import Settings
 
 Identifier = Annotated[str, typer.Argument(help="KEY=VALUE, e.g. em=jo@example.com; hashed too.")]
 Since = Annotated[datetime | None, typer.Option(help="First day.", formats=["%Y-%m-%d"])]
@@ -140,12 +143,32 @@ def person_unmerge(
 
     chosen = read_kept_settings(data, pairs)
     owner = open_catalog(chosen).account(account)
+    for line in _doubts(chosen, owner, one, other, undo):
+        err.print(literal(line))
     unmerge(chosen, owner.account_id, one, other, reason, revoked=undo)
     if as_json:
         print(msgspec.json.encode({"unmerged": not undo}).decode())
     else:
         done = "No decision keeps them apart any more" if undo else "They are kept apart"
         print(f"{done}; `doublet refresh` takes it into the tables now.")
+
+
+def _doubts(settings: Settings, owner: Account, one: str, other: str, undo: bool) -> Iterator[str]:
+    """Why a decision may be a mistake; it may also come before what it is about."""
+    from doublet.accept import decision_id
+    from doublet.ask_persons import read_decisions, read_persons
+    from doublet.deciding import read_identifier
+
+    sides = [read_identifier(one), read_identifier(other)]
+    if undo:
+        pairs = {decision_id(a, b) for a, b in product(*sides)}
+        rows = read_decisions(settings, owner)
+        if not any(row.decision_id in pairs and not row.is_revoked for row in rows):
+            yield "No decision that holds is about these two; see `doublet person decisions`."
+        return
+    for place, side in zip(("first", "second"), sides, strict=True):
+        if not read_persons(settings, owner, side).known:
+            yield f"Nobody has the {place} identifier yet; was it mistyped? The decision holds."
 
 
 def person_decisions(

@@ -125,17 +125,24 @@ def test_nobody_is_found_in_an_empty_folder(tmp_path: Path) -> None:
     assert 3 == done.returncode
 
 
-def test_undoing_what_was_never_decided_claims_nothing(tmp_path: Path) -> None:
+def test_a_decision_about_nobody_is_doubted(tmp_path: Path) -> None:
+    """Undone before it was made, and made of identifiers that nobody has."""
     catalog = Catalog(Settings(data=tmp_path / "doublet-data").catalog_url)
     catalog.migrate()
     catalog.create_account("Shop")
     catalog.close()
     sisters = ("em=ann@example.com", "em=bea@example.com")
-    done = subprocess.run(
-        [sys.executable, "-m", "doublet", "person", "unmerge", *sisters, "--undo"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.startswith("No decision keeps them apart any more;")
+    for more, said, doubted in (
+        (["--undo"], "No decision keeps them apart any more;", ["No decision that holds"]),
+        ([], "They are kept apart;", ["Nobody has the first", "Nobody has the second"]),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "doublet", "person", "unmerge", *sisters, *more],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith(said)
+        assert len(doubted) == done.stderr.count("\n")
+        assert all(line in done.stderr for line in doubted)

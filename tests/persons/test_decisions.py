@@ -85,6 +85,18 @@ def test_a_reason_holds_no_address() -> None:
     assert record["reason"].endswith(" is not Bea, see order 17")
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("Sisters, call +49 170 1234567 or 0170/1234567", "Sisters, call _removed_ or _removed_"),
+        ("Order 1234567890 of 02.11.2026, 14:05", "Order 1234567890 of 02.11.2026, 14:05"),
+        ("(030) 1234567, ticket 00123", "(_removed_, ticket 00123"),
+    ],
+)
+def test_a_reason_holds_no_telephone_number(said: str, kept: str) -> None:
+    assert kept == json.loads(decide(ANN, BEA, NOON, said))["reason"]
+
+
 def test_nothing_tells_about_whom_a_decision_was(tmp_path: Path) -> None:
     records = [lead(0, em=em("ann")), lead(1, em=em("bea")), decide(ANN, BEA, AT + 2, "No Bea")]
     decision_id = json.loads(records[2])["decision_id"]
