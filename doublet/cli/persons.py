@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import product
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 from rich.table import Table as RichTable
 
-from doublet.catalog import Account
 from doublet.cli.options import (
     AccountOption,
     AsJson,
@@ -26,6 +25,9 @@ from doublet.cli.options import (
 )
 from doublet.cli.report import check_forms
 from doublet.settings import Settings
+
+if TYPE_CHECKING:
+    from doublet.catalog import Account
 
 Identifier = Annotated[str, typer.Argument(help="KEY=VALUE, e.g. em=jo@example.com; hashed too.")]
 Since = Annotated[datetime | None, typer.Option(help="First day.", formats=["%Y-%m-%d"])]
