@@ -150,12 +150,12 @@ def _run(name: str, own: dict[str, Any], given: dict[str, Any]) -> None:
 
 def _checked(kind: type[Asked], fields: dict[str, Any]) -> Asked:
     """What a report is asked. Raises typer.BadParameter when it cannot be meant."""
+    from doublet.reports.asked import read_options
+
     try:
-        asked = msgspec.convert(fields, kind)
-        asked.check()
-    except (msgspec.ValidationError, SenderError) as error:
+        return read_options(kind, fields)
+    except SenderError as error:
         raise typer.BadParameter(str(error)) from error
-    return asked
 
 
 def _write_files(name: str, answer: Any, rows: Any, given: dict[str, Any]) -> bool:

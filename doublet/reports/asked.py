@@ -163,6 +163,36 @@ def parameters(asked: Asked) -> dict[str, str | list[str]]:
     return found
 
 
+def _choices(hint: Any) -> tuple[str, ...]:
+    """The values of a Literal in a type hint."""
+    if typing.get_origin(hint) is typing.Literal:
+        return typing.get_args(hint)
+    found = (_choices(part) for part in typing.get_args(hint))
+    return next((choices for choices in found if choices), ())
+
+
+def _wrong(
+    name: str, values: Sequence[Any], hint: Any, error: msgspec.ValidationError
+) -> SenderError:
+    choices = _choices(hint)
+    why = f"choose from {', '.join(choices)}" if choices else str(error)
+    return SenderError(f"{name} is {', '.join(repr(str(each)[:40]) for each in values)}: {why}.")
+
+
+def read_options(kind: type[T], given: Mapping[str, Any]) -> T:
+    """The question that a command's options ask. Raises SenderError naming what is wrong."""
+    try:
+        asked = msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        name = str(error).partition("$.")[2].partition("[")[0].rstrip("`")
+        value = given.get(name)
+        values = value if isinstance(value, tuple | list) else [value]
+        hint = typing.get_type_hints(kind, include_extras=True).get(name)
+        raise _wrong(name, values, hint, error) from error
+    asked.check()
+    return asked
+
+
 def read_parameters(
     kind: type[T], given: Mapping[str, Sequence[str]], known: Mapping[str, Any]
 ) -> T:
@@ -177,7 +207,7 @@ def read_parameters(
         try:
             fields[name] = msgspec.convert(value, hint, strict=False)
         except msgspec.ValidationError as error:
-            raise SenderError(f"{name} is {values[-1][:40]!r}: {error}.") from error
+            raise _wrong(name, values, hint, error) from error
     asked = kind(**{**fields, **known})
     asked.check()
     return asked

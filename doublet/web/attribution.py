@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ class _Reports:
         }
         try:
             asked = read_parameters(report.asked, {key: given.getlist(key) for key in given}, known)
+            _check_names(given, report.asked.__struct_fields__)
         except SenderError as error:
             raise Refused(Refusal(Reason.PARAMETER_INVALID, str(error))) from error
 
@@ -78,6 +79,18 @@ class _Reports:
             return report.make(self._engine, account, rates, asked.under(rules))
 
         return await run_in_threadpool(make)
+
+
+_COMMON = ("account", "pixel", "since", "until", "marked", "access_token", "scheme")
+
+
+def _check_names(given: Iterable[str], fields: Iterable[str]) -> None:
+    """Raises SenderError for a parameter that no report has: a mistyped one would be another
+    question."""
+    known = sorted({*_COMMON, *fields} - {"pixel_id"})
+    for name in given:
+        if name not in known:
+            raise SenderError(f"There is no parameter {name[:40]!r}; there are {', '.join(known)}.")
 
 
 def routes(door: Access, catalog: Catalog, engine: Engine, rates: Path) -> list[Route]:

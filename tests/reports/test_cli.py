@@ -100,7 +100,7 @@ def test_an_empty_report_says_what_fills_it(folder: Path, name: str) -> None:
     [
         (("campaigns", "--setting", "3d_click"), "no attribution setting"),
         (("campaigns", "--window", "3d_view"), "no window"),
-        (("campaigns", "--model", "guess"), "Invalid enum value"),
+        (("campaigns", "--model", "guess"), "choose from last_touch"),
         (("paths", "--days", "0"), "days"),
         (("funnels", "--event-name", "Purchase"), "2 to 20 times"),
         (("paths", "--json", "--csv"), "two forms"),

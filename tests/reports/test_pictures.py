@@ -224,6 +224,12 @@ def test_a_wrong_parameter_is_named(site: Site) -> None:
     answer = site.get("/paths.json?days=900", site.ours)
     assert 400 == answer.status_code
     assert "days is '900'" in answer.json()["error"]["error_user_msg"]
+    for query, said in (
+        ("sinse=2026-11-26", "no parameter 'sinse'"),
+        ("model=guess", "choose from last_touch, first_touch"),
+    ):
+        answer = site.get(f"/campaigns.json?{query}", site.ours)
+        assert (400, True) == (answer.status_code, said in answer.text)
     wrong = site.get("/campaigns.json?setting=3d_click", site.ours)
     assert "7d_click" in wrong.json()["error"]["error_user_msg"]
 

@@ -118,6 +118,8 @@ def _periods(question: Question, earliest: Callable[[], date]) -> list[Period]:
         return _time_ranges(_object("time_ranges", given["time_ranges"]), today)
     if given.get("time_range"):
         period = _time_range("time_range", _object("time_range", given["time_range"]))
+    elif parts := _parts(given, "time_range"):
+        period = _time_range("time_range", parts)
     else:
         name = given.get("date_preset") or _DEFAULT_PRESET
         first = earliest() if name in ("maximum", "data_maximum") else today
@@ -130,6 +132,16 @@ def _periods(question: Question, earliest: Callable[[], date]) -> list[Period]:
     except SenderError as error:
         raise refused("time_increment", error) from None
     return [*found[:-1], found[-1]._replace(until=_last(found[-1], period, given))]
+
+
+def _parts(given: Any, name: str) -> dict[str, str]:
+    """An object as PHP writes it into an address, `name[key]=value`."""
+    start = f"{name}["
+    return {
+        key.removeprefix(start).removesuffix("]"): value
+        for key, value in given.items()
+        if key.startswith(start)
+    }
 
 
 def _time_ranges(read: Any, today: date) -> list[Period]:
