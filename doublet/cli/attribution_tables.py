@@ -110,8 +110,8 @@ def _campaigns(report: CampaignsReport) -> Iterator[str]:
         )
     if report.not_observable:
         yield (
-            f"Views are not observable for {', '.join(report.not_observable)}: no log here says "
-            "who saw an ad."
+            f"Views are not observable where it says so, of {', '.join(report.not_observable)}: no "
+            "log here says who saw these ads."
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -94,7 +94,8 @@ class CampaignsReport(msgspec.Struct):
     cost per action and ROAS are of all conversions, whoever claims them. Of the `attributed`
     conversions of the first model and window, those `with_ad` name an ad: a click id names none,
     only parameters of an address or an ad log do. What is not observable was not seen by any log
-    here: Meta, for one, tells nobody who saw an ad."""
+    here: Meta, for one, tells nobody who saw an ad. `not_observable` names the channels of which
+    some rows are so; a log of one campaign says nothing of the others."""
 
     level: str
     setting: str
@@ -133,10 +134,11 @@ def campaigns(
             with_ad += row["with_ad"]
     delivered = _delivered(engine, account, rates, asked)
     names = titles(engine, given)
-    seen = {row["platform"] for row in ask(engine, given, "seen_views")}
+    seen = {(row["platform"], row["campaign_id"]) for row in ask(engine, given, "seen_views")}
     columns = [(model, window) for model in asked.model for window in windows]
+    depth = LEVELS.index(asked.level)
     rows = [
-        _row(key, delivered.get(key), sums.get(key, {}), columns, seen, names)
+        _row(key, depth, delivered.get(key), sums.get(key, {}), columns, seen, names)
         for key in {**delivered, **sums}
     ]
     rows.sort(key=_order)
@@ -214,14 +216,15 @@ def _delivered(
 
 def _row(
     key: _Key,
+    depth: int,
     delivered: InsightsRow | None,
     sums: dict[tuple[str, str], tuple[Decimal, Decimal]],
     columns: Sequence[tuple[str, Window]],
-    seen: set[str],
+    seen: Collection[tuple[str, str | None]],
     names: dict[tuple[str, str], str],
 ) -> CampaignRow:
     spend = (delivered.spend if delivered else None) or ZERO
-    is_blind = key.is_attributed and not (key.channel in seen if key.channel else seen)
+    is_blind = key.is_attributed and not _has_views(key, depth, seen)
     results = []
     for model, window in columns:
         conversions, value = sums.get((model, window.name), (ZERO, ZERO))
@@ -243,6 +246,16 @@ def _row(
         spend=spend,
         results=results,
     )
+
+
+def _has_views(key: _Key, depth: int, seen: Collection[tuple[str, str | None]]) -> bool:
+    """Whether a log tells who saw ads: any of the account or the channel, otherwise those of the
+    campaign, since a log of one campaign says nothing of the others."""
+    if depth < LEVELS.index("campaign"):
+        return any(key.channel in (None, platform) for platform, _ in seen)
+    if key.campaign_id is None:
+        return (key.channel, None) in seen
+    return any(key.campaign_id == campaign_id for _, campaign_id in seen)
 
 
 def _costs(

@@ -161,6 +161,37 @@ def test_what_nobody_outside_can_see_is_no_zero(engine: DuckDBEngine) -> None:
     assert ["meta"] == report.not_observable
 
 
+@pytest.mark.parametrize("named_by", ["campaign_id", "adset_id", "ad_id"])
+def test_a_log_of_one_campaign_says_nothing_of_the_others(
+    engine: DuckDBEngine, named_by: str
+) -> None:
+    """A touch may name the campaign, or only an ad or ad set of it."""
+    world = advertised()
+    ids = {"campaign_id": "8", "adset_id": "80", "ad_id": "800"}
+    world.ads += [
+        {**ACCOUNT, "level": "adset", "campaign_id": "8", "adset_id": "80"},
+        {**ACCOUNT, "level": "ad", **ids},
+    ]
+    world.touches = [touch for touch in world.touches if touch["kind"] == "click"]
+    for row in world.conversions:
+        row["view_time"] = None
+    world.touch(9, 0, "meta", kind="view", **{named_by: ids[named_by]})
+    world.touch(5, 0, "meta", campaign_id="8")
+    world.convert(5, 60, "5")
+    fill(engine, world)
+
+    def observable(level: Level) -> dict[str | None, bool]:
+        found = {}
+        for row in campaigns(engine, SHOP, RATES, CampaignsAsked(level=level)).rows:
+            if row.channel == "meta":
+                (of_views,) = (r for r in row.results if r.window == "1d_view")
+                found[row.campaign_id] = of_views.is_observable
+        return found
+
+    assert {"7": False, "8": True, None: False} == observable("campaign")
+    assert {None: True} == observable("channel")
+
+
 def test_a_narrower_setting_leaves_more_to_nobody(engine: DuckDBEngine) -> None:
     fill(engine, advertised())
     asked = CampaignsAsked(setting="1d_click", window=("default", "1d_view"))
