@@ -303,14 +303,17 @@ def _differences(report: DifferencesReport) -> Iterator[str]:
         for part in row.parts:
             words = part.part.replace("_", "-") if part.part == "view_through" else part.part
             meaning = part.meaning if part.conversions or part.value else ""
-            figures = [f"{part.conversions:+,f}", f"{part.value:+,.2f}"]
-            figures = [figure if figure.strip("+-0.") else "0" for figure in figures]
+            value = "" if part.value is None else f"{part.value:+,.2f}"
+            figures = [f"{part.conversions:+,f}", value]
+            figures = [figure if figure.strip("+-0.") or not figure else "0" for figure in figures]
             rows.append([f"  {words.replace('_', ' ')}", *figures, meaning])
-        rows.append(["reported there", _number(row.theirs), money(row.theirs_value), ""])
-        out.print(f"[bold]{literal(name)}[/bold]")
+        theirs_value = "not told" if row.theirs_value is None else money(row.theirs_value)
+        rows.append(["reported there", _number(row.theirs), theirs_value, ""])
+        out.print(f"[bold]{literal(name)}[/bold], {row.first_day} to {row.last_day}")
         titles = ["", "conversions", f"value in {report.currency}", "what that is"]
         _print_parts(titles, rows)
     yield f"Ours: {report.setting}, last touch. Theirs: {report.platform_setting}."
+    yield "Compared are the days from the first to the last that each platform told of."
 
 
 def _print_parts(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -73,27 +74,32 @@ class DifferencesAsked(SettingAsked, frozen=True, kw_only=True):
 
 class DifferencePart(msgspec.Struct):
     """How many conversions, and how much value in the account's currency, one rule explains of the
-    difference (positive: the platform counts more), with what that means."""
+    difference (positive: the platform counts more), with what that means. The value is null where
+    the platform's is not known."""
 
     part: str
     conversions: Decimal
-    value: Decimal
+    value: Decimal | None
     meaning: str
 
 
 class DifferenceRow(msgspec.Struct):
     """One platform or campaign: what the platform reports, what is counted here, the difference
-    (theirs less ours), and its parts, which add up to it."""
+    (theirs less ours), and its parts, which add up to it. Both are of the days from `first_day` to
+    `last_day`, the first and the last of those asked for that the platform told anything of; the
+    platform's value is null where it told none with its conversions, or no rate converts it."""
 
     platform: str
     campaign_id: str | None
     campaign_name: str | None
+    first_day: date
+    last_day: date
     theirs: Decimal
     ours: Decimal
     difference: Decimal
-    theirs_value: Decimal
+    theirs_value: Decimal | None
     ours_value: Decimal
-    difference_value: Decimal
+    difference_value: Decimal | None
     parts: list[DifferencePart]
 
 
@@ -103,13 +109,15 @@ class DifferencePartRow(msgspec.Struct):
     platform: str
     campaign_id: str | None
     campaign_name: str | None
+    first_day: date
+    last_day: date
     theirs: Decimal
     ours: Decimal
-    theirs_value: Decimal
+    theirs_value: Decimal | None
     ours_value: Decimal
     part: str
     conversions: Decimal
-    value: Decimal
+    value: Decimal | None
     meaning: str
 
 
@@ -146,6 +154,8 @@ class _Reported(NamedTuple):
     total: Figures
     views: Figures | None
     """None where a platform tells no windows."""
+    is_valued: bool = True
+    """Whether the value of all its conversions is known."""
 
 
 def differences(
@@ -156,7 +166,8 @@ def differences(
     given = conversion_parameters(account, rates, asked, whole_history=True)
     told = ask(engine, given, "reported")
     reported, unconverted = _read(told, asked, theirs)
-    given |= {"depth": 2} | _days(account, asked, told)
+    days = _days_of(told)
+    given |= {"depth": 2} | _spans(account, asked, days, told)
     windows = [
         Window("ours", ours),
         Window("clicks", ours._replace(click_days=theirs.click_days)),
@@ -168,6 +179,7 @@ def differences(
         for name in ("ours", "clicks", "theirs")
     }
     platforms = {platform for platform, _ in reported}
+    unvalued = {key for key, said in reported.items() if not said.is_valued}
     keys = sorted(
         {*reported, *(key for key in counted["theirs"] if key[0] in platforms)}
         | {key for key in counted["ours"] if key[0] in platforms},
@@ -177,8 +189,12 @@ def differences(
     split = _split(keys, counted, reported, pool)
     if asked.level == "platform":
         split = _by_platform(split)
+        unvalued = {(platform, None) for platform, _ in unvalued}
     names = campaign_names(engine, given)
-    rows = [_row(key, figures, names) for key, figures in split.items()]
+    rows = [
+        _row(key, figures, names, days[key[0]], is_valued=key not in unvalued)
+        for key, figures in split.items()
+    ]
     rows.sort(key=lambda row: (-abs(row.difference), row.platform, row.campaign_id or ""))
     return DifferencesReport(
         rows=rows,
@@ -229,7 +245,7 @@ def _read(
         }
         if rate is None and any(_number(of, "value") for of in windows.values()):
             unconverted.add(row["currency"] or "(none)")
-        day = _of_day(figures, theirs)
+        day = _of_day(figures, theirs)._replace(is_valued=_is_valued(windows, rate))
         key = (row["platform"], row["campaign_id"])
         before = found.get(key)
         if before is None:
@@ -238,8 +254,17 @@ def _read(
         views = before.views
         if day.views is not None:
             views = day.views if views is None else views + day.views
-        found[key] = _Reported(before.total + day.total, views)
+        is_valued = before.is_valued and day.is_valued
+        found[key] = _Reported(before.total + day.total, views, is_valued)
     return {key: _rounded(reported) for key, reported in found.items()}, unconverted
+
+
+def _is_valued(windows: Mapping[str, Any], rate: Decimal | None) -> bool:
+    """Whether each count has a value, and a rate where that is not zero."""
+    told = [of for of in windows.values() if isinstance(of, dict)]
+    if rate is None and any(_number(of, "value") for of in told):
+        return False
+    return all(of.get("value") is not None for of in told if _number(of, "count"))
 
 
 def _of_day(figures: Mapping[str, Figures], theirs: Setting) -> _Reported:
@@ -268,7 +293,9 @@ def _rounded(reported: _Reported) -> _Reported:
         return Figures(figures.conversions, figures.value.quantize(_UNIT))
 
     views = reported.views
-    return _Reported(exact(reported.total), None if views is None else exact(views))
+    return reported._replace(
+        total=exact(reported.total), views=None if views is None else exact(views)
+    )
 
 
 # --- what is counted here ----------------------------------------------------------------------
@@ -299,31 +326,42 @@ def _sums(rows: Iterable[Mapping[str, Any]]) -> dict[_Key, _Sums]:
     return found
 
 
-def _days(
-    account: Account, asked: DifferencesAsked, told: Iterable[Mapping[str, Any]]
-) -> dict[str, list[Any] | int | None]:
-    """When the days that are asked for begin and end, here and in each platform's zone; and what
-    holds both, so that no more is read."""
-    zones: dict[str, str] = {}
+def _days_of(told: Iterable[Mapping[str, Any]]) -> dict[str, tuple[date, date]]:
+    """The first and the last day of which each platform told anything."""
+    found: dict[str, tuple[date, date]] = {}
     for row in told:
-        if row["time_zone"]:
-            zones[row["platform"]] = row["time_zone"]
-    own = _span(account, asked)
-    spans = {
-        platform: _span(msgspec.structs.replace(account, time_zone=zone), asked)
-        for platform, zone in sorted(zones.items())
-        if _is_zone(zone)
-    }
-    first = min([own[0], *(span[0] for span in spans.values())])
-    last = max([own[1], *(span[1] for span in spans.values())])
+        first, last = found.get(row["platform"], (row["day"], row["day"]))
+        found[row["platform"]] = min(first, row["day"]), max(last, row["day"])
+    return found
+
+
+def _spans(
+    account: Account,
+    asked: DifferencesAsked,
+    days: Mapping[str, tuple[date, date]],
+    told: Iterable[Mapping[str, Any]],
+) -> dict[str, list[Any] | int | None]:
+    """When the days of each platform begin and end, here and in its zone; and what holds both, so
+    that no more is read. What is not compared with anything is of all these days."""
+    zones = {row["platform"]: row["time_zone"] for row in told if row["time_zone"]}
+    own, theirs = {}, {}
+    for platform, (first, last) in days.items():
+        its_days = msgspec.structs.replace(asked, since=first, until=last)
+        own[platform] = theirs[platform] = _span(account, its_days)
+        if _is_zone(zone := zones.get(platform, account.time_zone)):
+            theirs[platform] = _span(msgspec.structs.replace(account, time_zone=zone), its_days)
+    whole = [*own.values()] or [_span(account, asked)]
+    both = [*whole, *theirs.values()]
     return {
-        "own_since": own[0],
-        "own_until": own[1],
-        "platforms": list(spans),
-        "platform_since": [span[0] for span in spans.values()],
-        "platform_until": [span[1] for span in spans.values()],
-        "since": first,
-        "until": last,
+        "own_since": min(span[0] for span in whole),
+        "own_until": max(span[1] for span in whole),
+        "platforms": list(days),
+        "own_sinces": [span[0] for span in own.values()],
+        "own_untils": [span[1] for span in own.values()],
+        "platform_since": [span[0] for span in theirs.values()],
+        "platform_until": [span[1] for span in theirs.values()],
+        "since": min(span[0] for span in both),
+        "until": max(span[1] for span in both),
     }
 
 
@@ -455,18 +493,35 @@ _MEANINGS = {
 }
 
 
-def _row(key: _Key, split: _Split, names: Mapping[str, str]) -> DifferenceRow:
+def _row(
+    key: _Key,
+    split: _Split,
+    names: Mapping[str, str],
+    days: tuple[date, date],
+    *,
+    is_valued: bool,
+) -> DifferenceRow:
     platform, campaign_id = key
     difference = split.theirs - split.ours
     return DifferenceRow(
         platform=platform,
         campaign_id=campaign_id,
         campaign_name=names.get(campaign_id or ""),
+        first_day=days[0],
+        last_day=days[1],
         theirs=split.theirs.conversions,
         ours=split.ours.conversions,
         difference=difference.conversions,
-        theirs_value=split.theirs.value,
+        theirs_value=split.theirs.value if is_valued else None,
         ours_value=split.ours.value,
-        difference_value=difference.value,
-        parts=[DifferencePart(name, *split.parts[name], _MEANINGS[name]) for name in PARTS],
+        difference_value=difference.value if is_valued else None,
+        parts=[
+            DifferencePart(
+                name,
+                split.parts[name].conversions,
+                split.parts[name].value if is_valued else None,
+                _MEANINGS[name],
+            )
+            for name in PARTS
+        ],
     )

@@ -3,12 +3,15 @@
 -- currency; and how many copies more the platform sees on its days (`doubled`), since it tells
 -- copies by their event id, while an order id joins them here. What no touch claims has a null
 -- platform. Sources: chosen_conversions, placed_credit, joins. Parameters: those of placed_credit,
--- $own_since and $own_until (Unix seconds, half-open), and the same for each of $platforms in
--- $platform_since and $platform_until, lists of equal length.
+-- $own_since and $own_until (Unix seconds, half-open), of what no touch claims; and for each of
+-- $platforms, in lists of equal length, the same days here ($own_sinces, $own_untils) and as the
+-- platform has them ($platform_since, $platform_until).
 with
 platforms as (
   select
     unnest(cast($platforms as varchar[])) as platform,
+    unnest(cast($own_sinces as bigint[])) as own_since_s,
+    unnest(cast($own_untils as bigint[])) as own_until_s,
     unnest(cast($platform_since as bigint[])) as since_s,
     unnest(cast($platform_until as bigint[])) as until_s
 ),
@@ -33,8 +36,8 @@ dated as (
     placed_credit.channel as platform,
     placed_credit.campaign_id,
     placed_credit.amount,
-    chosen_conversions.event_time >= $own_since
-      and chosen_conversions.event_time < $own_until as is_own,
+    chosen_conversions.event_time >= coalesce(platforms.own_since_s, $own_since)
+      and chosen_conversions.event_time < coalesce(platforms.own_until_s, $own_until) as is_own,
     chosen_conversions.event_time >= coalesce(platforms.since_s, $own_since)
       and chosen_conversions.event_time < coalesce(platforms.until_s, $own_until) as is_shifted,
     coalesce(doubles.copies, 0) as copies

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -160,8 +160,44 @@ def test_other_currencies_are_converted_or_named(engine: DuckDBEngine) -> None:
     assert Decimal(9) == only(engine, world).theirs_value
     world.ad_days.clear()
     report_day(world, {"7d_click": (1, 10)}, currency="JPY")
-    assert ZERO == only(engine, world).theirs_value
+    assert only(engine, world).theirs_value is None
     assert ["JPY"] == differences(engine, SHOP, RATES, ASKED).without_rate
+
+
+def test_a_value_that_is_not_told_is_no_zero(engine: DuckDBEngine) -> None:
+    world = clicked()
+    world.convert(1, 7200, "10")
+    report_day(world, {}, reported='{"purchase": {"value": {"count": "3"}}}')
+    row = only(engine, world)
+    assert (3, 1, Decimal(10)) == (int(row.theirs), int(row.ours), row.ours_value)
+    assert [None] * 8 == [
+        row.theirs_value,
+        row.difference_value,
+        *(part.value for part in row.parts),
+    ]
+    # Where one of its days has none, that of all is not known.
+    report_day(world, {"value": (1, 10)}, DAY + timedelta(days=1))
+    assert only(engine, world, DifferencesAsked(since=DAY)).theirs_value is None
+
+
+def test_days_that_a_platform_told_nothing_of_are_not_compared(engine: DuckDBEngine) -> None:
+    world = clicked()
+    for day in range(6):
+        world.convert(1, day * DAY_S + 7200, "10")
+    report_day(world, {"value": (1, 10)}, DAY + timedelta(days=1))
+    report_day(world, {"value": (1, 10)}, DAY + timedelta(days=3), campaign_id="8")
+    # The other platform has told of all days that are asked for.
+    world.touch(2, 0, "tiktok", campaign_id="9")
+    world.convert(2, 7200)
+    for day in range(5):
+        report_day(world, {"value": (0, 0)}, DAY + timedelta(days=day), platform="tiktok")
+    fill(engine, world)
+    found = {row.platform: row for row in differences(engine, SHOP, RATES, DifferencesAsked()).rows}
+    meta, other = found["meta"], found["tiktok"]
+    assert (DAY + timedelta(days=1), DAY + timedelta(days=3)) == (meta.first_day, meta.last_day)
+    assert (3, 2) == (int(meta.ours), int(meta.theirs))
+    assert (DAY, DAY + timedelta(days=4)) == (other.first_day, other.last_day)
+    assert 1 == int(other.ours)
 
 
 @pytest.mark.parametrize(
@@ -242,8 +278,12 @@ def test_the_parts_add_up_exactly(
         for row in report.rows:
             assert row.difference == row.theirs - row.ours
             assert row.difference == sum((part.conversions for part in row.parts), ZERO)
+            values = [part.value for part in row.parts if part.value is not None]
+            if row.theirs_value is None:
+                assert (None, []) == (row.difference_value, values)
+                continue
             assert row.difference_value == row.theirs_value - row.ours_value
-            assert row.difference_value == sum((part.value for part in row.parts), ZERO)
+            assert (row.difference_value, 6) == (sum(values, ZERO), len(values))
         used = sum((row.parts[4].conversions for row in report.rows), ZERO)
         assert ZERO <= used <= report.unattributed
         assert len(part_rows(report)) == 6 * len(report.rows)
