@@ -349,3 +349,38 @@ def test_a_campaign_may_be_called_total(tmp_path: Path) -> None:
     said = ("--set", "platform=google", "--map", "Campaign=campaign_id", "--yes")
     run(tmp_path, "ads", "import", str(file), *said)
     assert ["Total Fitness - Prospecting"] == [row["campaign_id"] for row in records(tmp_path)]
+
+
+BY_AGE = "Campaign ID,Day,Age,Amount spent (EUR)\n"
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("spend", [(10, 20, 30), (10, 10, 10)])
+@pytest.mark.parametrize("option", ["--skip-bad", "--dry-run", "--yes"])
+def test_parts_of_a_day_are_refused_whatever_may_be_left_out(
+    tmp_path: Path, spend: tuple[int, ...], option: str
+) -> None:
+    lines = [f"12,2026-05-01,age {n},{each}\n" for n, each in enumerate(spend)]
+    file = written(tmp_path, BY_AGE + "".join(lines))
+    given = ("--set", "platform=meta", "--yes", option)
+    done = run(tmp_path, "ads", "import", str(file), *given, code=4)
+    told = " ".join(f"{done.stdout} {done.stderr}".split())
+    assert "export without breakdowns" in told
+    assert "one row for each ad and day" in told
+    assert "--skip-bad" not in told
+    assert [] == records(tmp_path)
+
+
+@pytest.mark.usefixtures("account")
+def test_a_row_that_a_file_has_twice_counts_once(tmp_path: Path) -> None:
+    file = written(tmp_path, BY_AGE + "12,2026-05-01,all,10\n" * 2)
+    run(tmp_path, "ads", "import", str(file), "--set", "platform=meta", "--yes")
+    assert ["10"] == [row["spend"] for row in records(tmp_path)]
+
+
+@pytest.mark.usefixtures("account")
+def test_other_bad_rows_of_days_may_be_left_out(tmp_path: Path) -> None:
+    file = written(tmp_path, BY_AGE + "12,2026-05-01,all,10\n12,2026-05-02,all,x\n")
+    given = ("--set", "platform=meta", "--yes", "--skip-bad")
+    run(tmp_path, "ads", "import", str(file), *given)
+    assert ["2026-05-01"] == [row["date"] for row in records(tmp_path)]
