@@ -34,6 +34,7 @@ _is_total = re.compile(
     r"(?:(?:grand |sub)?totals?(?: of \d+ \w+)?|summe|gesamt)(?:\s*:.*)?", re.IGNORECASE
 ).fullmatch
 _has_offset = re.compile(r"\d{4}-\d{2}-\d{2}[T ].*").fullmatch
+_EXACT_MAX = 2**53  # Larger floats have lost digits.
 _NAMES = tuple(f"{level}_{part}" for level in AD_LEVELS for part in ("id", "name"))
 
 
@@ -291,8 +292,13 @@ def _is_empty(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
+    """As people write it; a number that has lost digits shows it.
+
+    >>> _text(12.0), _text(120210000000000123.0), _text(" c1 ")
+    ('12', '1.202100E+17', 'c1')
+    """
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+        return str(int(value)) if abs(value) < _EXACT_MAX else f"{value:E}"
     return str(value).strip()
 
 

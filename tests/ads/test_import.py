@@ -384,3 +384,29 @@ def test_other_bad_rows_of_days_may_be_left_out(tmp_path: Path) -> None:
     given = ("--set", "platform=meta", "--yes", "--skip-bad")
     run(tmp_path, "ads", "import", str(file), *given)
     assert ["2026-05-01"] == [row["date"] for row in records(tmp_path)]
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("rounded", ["9.8E+15", '"9,8E+15"', "1E+17", "9.80144e+15"])
+@pytest.mark.parametrize("column", ["Campaign ID", "Ad ID", "gclid", "touch_id", "placement"])
+def test_ids_that_a_spreadsheet_has_rounded_are_refused(
+    tmp_path: Path, rounded: str, column: str
+) -> None:
+    is_day = column.endswith("ID")
+    head, rest = ("Day,Impressions", "2026-05-01,5") if is_day else ("kind,time,em", "view,{},{}")
+    rest = rest.format("2026-05-01 10:00", sha256("ada@example.com"))
+    file = written(tmp_path, f"{column},{head}\n{rounded},{rest}\n")
+    given = ("--set", "platform=meta", "--yes")
+    done = run(tmp_path, "ads", "import", str(file), *given, code=4)
+    told = " ".join(f"{done.stdout} {done.stderr}".split())
+    assert f"column {column}" in told
+    assert "format the column as text" in told
+    assert [] == records(tmp_path)
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("campaign_id", ["12E5", "1E5", "Sale 1.5E+3"])
+def test_ids_that_only_look_alike_are_taken(tmp_path: Path, campaign_id: str) -> None:
+    file = written(tmp_path, f"Campaign ID,Day,Impressions\n{campaign_id},2026-05-01,5\n")
+    run(tmp_path, "ads", "import", str(file), "--set", "platform=meta", "--yes")
+    assert [campaign_id] == [row["campaign_id"] for row in records(tmp_path)]
