@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from doublet import deposit
-from doublet.ads.guess import guess_ads, guess_what, missing
+from doublet.ads.guess import NO_CURRENCY, guess_ads, guess_what, missing
 from doublet.ads.rows import AdPlan
 from doublet.catalog import Account, Catalog
 from doublet.imports.files import open_source
@@ -410,3 +410,18 @@ def test_ids_that_only_look_alike_are_taken(tmp_path: Path, campaign_id: str) ->
     file = written(tmp_path, f"Campaign ID,Day,Impressions\n{campaign_id},2026-05-01,5\n")
     run(tmp_path, "ads", "import", str(file), "--set", "platform=meta", "--yes")
     assert [campaign_id] == [row["campaign_id"] for row in records(tmp_path)]
+
+
+@pytest.mark.usefixtures("account")
+def test_days_that_say_nothing_are_refused_with_the_column_that_was_left_aside(
+    tmp_path: Path,
+) -> None:
+    file = written(tmp_path, "Day,Campaign ID,Amount spent (XYZ)\n2026-05-01,12,5\n")
+    given = ("--set", "platform=meta", "--yes")
+    done = run(tmp_path, "ads", "import", str(file), *given, code=4)
+    told = " ".join(f"{done.stdout} {done.stderr}".split())
+    assert "The row says nothing" in told
+    assert [] == records(tmp_path)
+    columns, rows = open_source(file).sample()
+    guessed = guess_ads("days", columns, rows, Mapping({}, {}), "EUR")
+    assert ("", NO_CURRENCY) == (guessed.columns[-1].field, guessed.columns[-1].why)

@@ -225,6 +225,11 @@ _NOTHING = {**_NO_FIGURES, "campaign_name": None, "adset_name": None, "ad_name":
             "date",
             "says nothing",
         ),
+        (
+            {**_NOTHING, "date": "2026-05-01", "reach": None, "reported": None},
+            "date",
+            "says nothing",
+        ),
         ({"date": "28.05.2026"}, "date", "2026-11-01"),
         ({"date": "2026-02-30"}, "date", "no day"),
         ({"date": "2026-05-30"}, "date", "future"),
