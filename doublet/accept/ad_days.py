@@ -89,12 +89,12 @@ def _ad_day(wire: WireAdDay, arrival: Arrival) -> AdDay:
     reported = _reported(wire.reported)
     if spend is not None and currency is None:
         raise Fault("spend needs a currency, such as EUR.", "currency")
-    if day is None:
-        said = (impressions, clicks, reach, spend, reported)
-        if any(each is not None for each in said):
-            raise Fault("date is missing; only names can be said without a day.", "date")
-        if not any(names):
-            raise Fault("The row says nothing: give a date with figures, or a name.", "date")
+    said = (impressions, clicks, reach, spend, reported)
+    has_figures = any(each is not None for each in said)
+    if day is None and has_figures:
+        raise Fault("date is missing; only names can be said without a day.", "date")
+    if not has_figures and not any(names):
+        raise Fault("The row says nothing: give a date with figures, or a name.", "date")
     return AdDay(
         "ad_day",
         arrival.account_id,

@@ -31,6 +31,8 @@ _is_platform = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}").fullmatch
 _placeholder = re.compile(
     r"\$?\{\{?[^{}]*\}\}?|%%[^%]*%%|^(?:\[\w+\]|<\w+>|__[A-Z0-9_]+__)$"
 ).search
+# 9.8E+15 and 9,8E+15, as spreadsheets write long numbers.
+_is_rounded = re.compile(r"-?\d(?:[.,]\d*)?[eE]\+\d{1,3}").fullmatch
 _may_be_shown = re.compile(r"[{}$%<>\[\]\w.]{1,40}", re.ASCII).fullmatch
 _control = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+").sub
 
@@ -79,9 +81,16 @@ def check_filled(field: str, text: str) -> None:
 
 
 def read_ad_id(field: str, given: object) -> str | None:
-    """An id of an ad, of what it belongs to or of a click; no placeholder. Raises Fault."""
+    """An id of an ad, of what it belongs to or of a click; no placeholder, and no number that a
+    spreadsheet has rounded. Raises Fault."""
     text = str(given).strip() if given is not None else ""
     check_filled(field, text)
+    if _is_rounded(text):
+        raise Fault(
+            f"{field} has lost digits in a spreadsheet, which writes long numbers as 9.8E+15; "
+            "format the column as text there and export again.",
+            field,
+        )
     return read_id(field, text)
 
 

@@ -8,6 +8,7 @@ limiting*, *Handling errors*.
 from __future__ import annotations
 
 import re
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -179,7 +180,8 @@ class GraphHost:
 def _judged(answer: httpx.Response, error: Mapping[str, Any], has_cursor: bool) -> Exception:
     """What an answer that is none means."""
     code, subcode = error.get("code"), error.get("error_subcode")
-    said = str(error.get("error_user_msg") or error.get("message") or "")[:300]
+    said = str(error.get("error_user_msg") or error.get("message") or "")
+    said = textwrap.shorten(said, 300, placeholder=" …")
     told = f"HTTP {answer.status_code}" + (f", code {code}: {said}" if code is not None else "")
     if code == 100 and subcode == _TOO_MUCH:
         return TooMuchError()
@@ -195,7 +197,9 @@ def _judged(answer: httpx.Response, error: Mapping[str, Any], has_cursor: bool) 
         return LaterError("It is no JSON object.")
     if has_cursor and code == 100:
         return CursorError()
-    return DestinationError(f"The host refuses the question ({told}).", "Look at --url.")
+    return DestinationError(
+        f"The host refuses the question ({told}).", "Look at --ad-account and --url."
+    )
 
 
 def _retry_after_s(answer: httpx.Response) -> float | None:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +16,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from doublet.accept import ad_day_record
+from doublet.accept.ad_days import AD_LEVELS
+from doublet.accept.fields import Fault, plain, read_amount
+from doublet.accept.steps import CURRENCIES
 from doublet.ads.graph import AdAccount, Asked, CursorError, GraphHost, TooMuchError, day_of
 from doublet.catalog import Account
 from doublet.deposit import deposit
 from doublet.errors import DestinationError
+from doublet.event import WireAdDay
 from doublet.processes import FileLock
 from doublet.refusal import Refusal
 from doublet.settings import Settings
@@ -59,18 +64,23 @@ class State(msgspec.Struct):
     after: str = ""
     rows: int = 0
     left_out: int = 0
+    left_out_impressions: int = 0
+    left_out_spend: dict[str, Decimal] = msgspec.field(default_factory=dict)
     is_resumed: bool = False
     forgotten: date | None = None
 
 
 class Outcome(NamedTuple):
     """What an import did: rows that are durable, with those of before it was cut off; rows that
-    were left out, and why the first of them were; whether it went on."""
+    were left out, and why the first of them were; whether it went on. What was left out has so many
+    impressions, and so much spend in each currency."""
 
     rows: int
     left_out: int
     why: list[str]
     is_resumed: bool
+    left_out_impressions: int
+    left_out_spend: dict[str, str]
 
 
 OnProgress = Callable[[date, int], None]
@@ -99,7 +109,9 @@ def import_days(
             if on_progress is not None:
                 on_progress(state.since, state.rows)
         file.unlink(missing_ok=True)
-        return Outcome(state.rows, state.left_out, why, resumed)
+        spend = {code: plain(amount) for code, amount in sorted(state.left_out_spend.items())}
+        lost = (state.left_out_impressions, spend)
+        return Outcome(state.rows, state.left_out, why, resumed, *lost)
     finally:
         lock.release()
 
@@ -137,10 +149,13 @@ def _import_page(
     with deposit(settings, plan.account.account_id) as slot:
         records = []
         for row in page.rows:
-            made = ad_day_record(day_of(row, asked, account, plan.platform), slot.arrival())
-            problem = made.message if isinstance(made, Refusal) else _several_days(row)
+            wire = day_of(row, asked, account, plan.platform)
+            made = ad_day_record(wire, slot.arrival())
+            problem = (
+                _refused(made, asked.level) if isinstance(made, Refusal) else _several_days(row)
+            )
             if problem:
-                state.left_out += 1
+                _leave_out(wire, state)
                 if len(why) < _TOLD_MAX:
                     why.append(problem)
             elif isinstance(made, bytes):
@@ -151,6 +166,32 @@ def _import_page(
     state.last, state.after = (last, page.after) if page.after else (None, "")
     if not page.after:
         state.since = last + timedelta(days=1)
+
+
+def _leave_out(wire: WireAdDay, state: State) -> None:
+    """Count a row that is left out, with what it says in figures."""
+    state.left_out += 1
+    state.left_out_impressions += int(_figure(wire.impressions))
+    spend = _figure(wire.spend)
+    if spend:
+        code = wire.currency if wire.currency in CURRENCIES else ""
+        state.left_out_spend[code] = state.left_out_spend.get(code, Decimal()) + spend
+
+
+def _figure(given: object) -> Decimal:
+    """A figure of a row that may be wrong in any way; zero where it is no number."""
+    try:
+        return read_amount("figure", given)
+    except Fault:
+        return Decimal()
+
+
+def _refused(refusal: Refusal, level: str) -> str:
+    """Why a row is left out, and how to keep rows that name nothing of the level."""
+    if refusal.field != f"{level}_id" or level == AD_LEVELS[0]:
+        return refusal.message
+    above = " or ".join(f"--level {each}" for each in AD_LEVELS[: AD_LEVELS.index(level)])
+    return f"{refusal.message} Run it again with {above} to keep such rows."
 
 
 def _several_days(row: Mapping[str, Any]) -> str:

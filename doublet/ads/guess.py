@@ -24,7 +24,10 @@ from doublet.imports.guess import Guess, Guessed, example_of
 from doublet.imports.mapping import Mapping as ColumnMapping
 from doublet.imports.values import dates_of, decimals_of
 
+NO_CURRENCY = "what is in its brackets is no currency of ISO 4217"
+
 _WHATS: tuple[What, What] = ("days", "touches")
+_with_unit = re.compile(r"(.+?)\s*\([^()]+\)").fullmatch
 _in_brackets = re.compile(r"(.+?)\s*\(([A-Z]{3})\)").fullmatch
 
 
@@ -38,6 +41,13 @@ def _bare(column: str) -> tuple[str, str]:
     if found and found[2] in CURRENCIES:
         return plain_name(found[1]), found[2]
     return plain_name(column), ""
+
+
+def _has_no_currency(what: What, column: str) -> bool:
+    """Whether a column of money has something in brackets, and that is no currency."""
+    found = None if _bare(column)[1] else _with_unit(column.strip())
+    known = KNOWN_NAMES[what].get(plain_name(found[1])) if found else None
+    return known is not None and _is_money(what, known.field)
 
 
 def guess_what(columns: Sequence[str]) -> What:
@@ -72,6 +82,9 @@ def guess_ads(
             found[column] = (field, export.name if field and export else "")
             taken.add(field)
     _by_name(what, [each for each in open_columns if each not in found], found, taken)
+    for column in open_columns:
+        if column not in found and _has_no_currency(what, column):
+            found[column] = ("", NO_CURRENCY)
     fields = {column: field for column, (field, _) in found.items() if field}
     constants = {field: (text, "as you say") for field, text in given.constants.items()}
     _add_constants(what, fields, constants, export, currency)

@@ -25,7 +25,7 @@ from doublet.event import WireAdDay, WireFigure, WireTouch
 from doublet.imports.book import NO_KEY, Seen
 from doublet.imports.files import Cells, Fault, FileSource
 from doublet.imports.mapping import Mapping
-from doublet.imports.run import Step
+from doublet.imports.run import REPEATED_DAY, Step
 from doublet.imports.values import Unclear, read_currency, read_sum, time_of
 from doublet.refusal import Refusal
 
@@ -34,6 +34,7 @@ _is_total = re.compile(
     r"(?:(?:grand |sub)?totals?(?: of \d+ \w+)?|summe|gesamt)(?:\s*:.*)?", re.IGNORECASE
 ).fullmatch
 _has_offset = re.compile(r"\d{4}-\d{2}-\d{2}[T ].*").fullmatch
+_EXACT_MAX = 2**53  # Larger floats have lost digits.
 _NAMES = tuple(f"{level}_{part}" for level in AD_LEVELS for part in ("id", "name"))
 
 
@@ -68,8 +69,8 @@ class AdPlan(NamedTuple):
         return blake2b(said, digest_size=16).hexdigest()
 
     def steps(self, arrive: Callable[[], Arrival], after: int) -> Iterator[Step]:
-        """What becomes of each row. Rows of totals are none; a day that a file has twice, with
-        other figures, is a fault."""
+        """What becomes of each row. Rows of totals are none; a day that a file has twice, in
+        rows that differ, is a fault."""
         reader = RowReader(self.mapping, self.what, ZoneInfo(self.account.time_zone))
         seen = Seen()
         try:
@@ -90,11 +91,13 @@ class AdPlan(NamedTuple):
         arrive: Callable[[], Arrival],
         is_wanted: bool,
     ) -> Step | None:
-        wire = row if isinstance(row, Fault) else reader.read(row)
+        if isinstance(row, Fault):
+            return Step(rows, row.line, fault=row)
+        wire = reader.read(row)
         if wire is None:
             return None
         if isinstance(wire, WireAdDay):
-            repeated = _repeated(seen, wire, row.line)
+            repeated = _repeated(seen, wire, row)
             if repeated is not None:
                 return Step(rows, row.line, fault=repeated.fault)
         if isinstance(wire, Fault):
@@ -131,24 +134,26 @@ def _digest(said: object) -> bytes:
 
 
 class _Repeated(NamedTuple):
-    """A day that an earlier row has; a fault where that one has other figures."""
+    """A day that an earlier row has; a fault where that one says anything else."""
 
     fault: Fault | None
 
 
-def _repeated(seen: Seen, wire: WireAdDay, line: int) -> _Repeated | None:
+def _repeated(seen: Seen, wire: WireAdDay, row: Cells) -> _Repeated | None:
     ids = (wire.campaign_id, wire.adset_id, wire.ad_id)
     key = _digest((wire.platform, wire.level, wire.date, ids))
-    times, is_same, first = seen.count(key, _digest(wire), line)
+    # A column that is not mapped may be the breakdown that tells two equal rows apart.
+    aside = sorted((column, repr(value)) for column, value in row.values.items())
+    times, is_same, first = seen.count(key, _digest((wire, aside)), row.line)
     if times == 1:
         return None
     if is_same:
         return _Repeated(None)
     message = (
-        f"Line {first} has the same ad and day with other figures; export without breakdowns such "
+        f"Line {first} has the same ad and day with other values; export without breakdowns such "
         "as age, placement or device."
     )
-    return _Repeated(Fault(line, "", "repeated_day", message))
+    return _Repeated(Fault(row.line, "", REPEATED_DAY, message))
 
 
 class _Wrong(Exception):  # noqa: N818 - it ends the reading of one row, nothing has failed
@@ -287,8 +292,13 @@ def _is_empty(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
+    """As people write it; a number that has lost digits shows it.
+
+    >>> _text(12.0), _text(120210000000000123.0), _text(" c1 ")
+    ('12', '1.202100E+17', 'c1')
+    """
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+        return str(int(value)) if abs(value) < _EXACT_MAX else f"{value:E}"
     return str(value).strip()
 
 

@@ -271,6 +271,11 @@ def ads_import_graph(
         return
     went_on = ", going on where it was cut off" if outcome.is_resumed else ""
     left = f"; {outcome.left_out:,} left out" if outcome.left_out else ""
+    lost = [
+        *(f"{amount} {code}".strip() for code, amount in outcome.left_out_spend.items()),
+        *([f"{count:,} impressions"] if (count := outcome.left_out_impressions) else []),
+    ]
+    left += f", with {' and '.join(lost)}" if lost else ""
     print(f"{outcome.rows:,} rows from {first} to {last} imported{went_on}{left}.")
     for line in dict.fromkeys(outcome.why):
         err.print(literal(f"Left out: {line}"))

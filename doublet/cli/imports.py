@@ -244,7 +244,7 @@ def chosen_pixel(catalog: Catalog, owner: Account, pixel: str | None) -> str:
 def run_plan(chosen: Settings, plan: Importable, asked: Asked, told: dict[str, Any]) -> None:
     """Look through a file and, unless that is all that is asked, import it; print what was done,
     for programs together with what is `told` already."""
-    from doublet.imports.run import open_book
+    from doublet.imports.run import PARTS_OF_ONE, open_book
 
     with open_book(chosen) as book:
         file_key = plan.key()
@@ -259,8 +259,8 @@ def run_plan(chosen: Settings, plan: Importable, asked: Asked, told: dict[str, A
             )
         with _faults_into(asked.bad_rows) as on_fault, _bar() as bar:
             checked = _check(plan, book, before.rows, on_fault, bar)
-        bad = sum(checked.bad.values())
-        is_refused = bad > 0 and not asked.skips_bad
+        has_parts = not PARTS_OF_ONE.isdisjoint(checked.bad)
+        is_refused = has_parts or (bool(checked.bad) and not asked.skips_bad)
         done = None
         if not asked.is_dry and not is_refused:
             done = _bring_in(plan, chosen, book, file_key, checked, before.rows)
@@ -270,7 +270,7 @@ def run_plan(chosen: Settings, plan: Importable, asked: Asked, told: dict[str, A
         for line in _sentences(plan, checked, done, asked.is_dry):
             out.print(literal(line), soft_wrap=True)
     if is_refused:
-        _refuse(plan, checked, asked)
+        _refuse(plan, checked, has_parts=has_parts)
 
 
 def _check(
@@ -397,7 +397,7 @@ def _listing(plan: Importable, checked: Checked) -> Iterator[str]:
     yield f"By reason: {', '.join(f'{count:,} {reason}' for reason, count in reasons)}."
 
 
-def _refuse(plan: Importable, checked: Checked, asked: Asked) -> None:
+def _refuse(plan: Importable, checked: Checked, *, has_parts: bool) -> None:
     from doublet.errors import SenderError
 
     bad = sum(checked.bad.values())
@@ -406,6 +406,11 @@ def _refuse(plan: Importable, checked: Checked, asked: Asked) -> None:
         hint = (
             "What is older than 7 days (in shops 62, --set action_source=physical_store) is taken "
             f"with --history. {hint}"
+        )
+    if has_parts:
+        hint = (
+            "Export the file once more with one row for each ad and day: with some of its rows "
+            "left out, a day would have a part of its figures."
         )
     raise SenderError(
         f"{bad:,} of {checked.good + checked.repeated + bad:,} rows of {plan.source.path.name} are "

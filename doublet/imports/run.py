@@ -37,6 +37,11 @@ _GROUP = 1000
 _ROWS_WITHOUT_EVENTS = 20_000
 _DIGITS = 24
 
+REPEATED_DAY = "repeated_day"
+PARTS_OF_ONE = frozenset((REPEATED_DAY,))
+"""Reasons why a file is refused even when its bad rows may be left out: each of such rows is a part
+of one figure, and so are those of them that are taken for good."""
+
 OnProgress = Callable[[int], None]
 OnFault = Callable[[Fault], None]
 

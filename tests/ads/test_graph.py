@@ -60,7 +60,7 @@ def days(folder: Path) -> list[dict[str, Any]]:
 
 def test_all_pages_of_all_days_come_once(tmp_path: Path, account: Account) -> None:
     with host() as serving:
-        assert Outcome(DAYS * ADS, 0, [], False) == bring(tmp_path, serving.url, account)
+        assert Outcome(DAYS * ADS, 0, [], False, 0, {}) == bring(tmp_path, serving.url, account)
     first = serving.asked[0]
     assert ("ad", "1", list(WINDOWS)) == (
         first["level"],
@@ -270,7 +270,63 @@ def test_a_row_that_is_none_is_left_out_and_told(
     monkeypatch.setattr(Host, "row", bad_row)
     with host() as serving:
         done = bring(tmp_path, serving.url, account)
-    assert (DAYS * ADS - 1, 1, ["A row of level ad needs ad_id."]) == done[:3]
+    assert (DAYS * ADS - 1, 1, 1000, {"EUR": "10.5"}) == (
+        *done[:2],
+        done.left_out_impressions,
+        done.left_out_spend,
+    )
+    (why,) = done.why
+    assert why.startswith("A row of level ad needs ad_id.")
+    assert "--level campaign or --level adset" in why
+
+
+def test_what_was_left_out_is_counted_over_a_cut(
+    tmp_path: Path, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Host.row
+    told: list[dict[str, Any]] = [
+        {"spend": "x", "impressions": None},
+        {"account_currency": "zł"},
+        {},
+    ]
+
+    def bad_row(self: Host, day: date, ad: int) -> dict[str, Any]:
+        return {**row(self, day, ad), "ad_id": "", **told[ad]}
+
+    monkeypatch.setattr(Host, "row", bad_row)
+    with host(None, None, None, error(403, 200)) as serving:
+        with pytest.raises(OperatorError, match="does not let the token"):
+            bring(tmp_path, serving.url, account)
+        done = bring(tmp_path, serving.url, account)
+    assert (True, 0, DAYS * ADS) == (done.is_resumed, *done[:2])
+    assert (DAYS * 2000, {"": "105", "EUR": "105"}) == done[4:]
+
+
+def test_the_command_tells_what_is_left_out(
+    tmp_path: Path, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Host.row
+
+    def bad_row(self: Host, day: date, ad: int) -> dict[str, Any]:
+        return {**row(self, day, ad), "ad_id": ""}
+
+    monkeypatch.setattr(Host, "row", bad_row)
+    token = tmp_path / "token.txt"
+    token.write_text(TOKEN)
+    span = (f"--since={FIRST}", f"--until={FIRST}")
+    with host() as serving:
+        given = ("ads", "import-graph", f"--url={serving.url}", "--ad-account=act_77", *span)
+        done = run(tmp_path, *given, f"--token-file={token}")
+    assert "3 left out, with 31.5 EUR and 3,000 impressions." in done.stdout
+    assert "--level campaign" in " ".join(done.stderr.split())
+
+
+def test_what_a_host_says_is_cut_between_words(tmp_path: Path, account: Account) -> None:
+    said = "unknown account " * 40
+    refused = pytest.raises(DestinationError, match=r" (account|unknown) …\)\.")
+    with host(error(400, 100, message=said)) as serving, refused as raised:
+        bring(tmp_path, serving.url, account)
+    assert "--ad-account" in str(raised.value.hint)
 
 
 def test_the_command_imports_and_says_what_it_did(tmp_path: Path, account: Account) -> None:

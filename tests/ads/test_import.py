@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from doublet import deposit
-from doublet.ads.guess import guess_ads, guess_what, missing
+from doublet.ads.guess import NO_CURRENCY, guess_ads, guess_what, missing
 from doublet.ads.rows import AdPlan
 from doublet.catalog import Account, Catalog
 from doublet.imports.files import open_source
@@ -349,3 +349,79 @@ def test_a_campaign_may_be_called_total(tmp_path: Path) -> None:
     said = ("--set", "platform=google", "--map", "Campaign=campaign_id", "--yes")
     run(tmp_path, "ads", "import", str(file), *said)
     assert ["Total Fitness - Prospecting"] == [row["campaign_id"] for row in records(tmp_path)]
+
+
+BY_AGE = "Campaign ID,Day,Age,Amount spent (EUR)\n"
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("spend", [(10, 20, 30), (10, 10, 10)])
+@pytest.mark.parametrize("option", ["--skip-bad", "--dry-run", "--yes"])
+def test_parts_of_a_day_are_refused_whatever_may_be_left_out(
+    tmp_path: Path, spend: tuple[int, ...], option: str
+) -> None:
+    lines = [f"12,2026-05-01,age {n},{each}\n" for n, each in enumerate(spend)]
+    file = written(tmp_path, BY_AGE + "".join(lines))
+    given = ("--set", "platform=meta", "--yes", option)
+    done = run(tmp_path, "ads", "import", str(file), *given, code=4)
+    told = " ".join(f"{done.stdout} {done.stderr}".split())
+    assert "export without breakdowns" in told
+    assert "one row for each ad and day" in told
+    assert "--skip-bad" not in told
+    assert [] == records(tmp_path)
+
+
+@pytest.mark.usefixtures("account")
+def test_a_row_that_a_file_has_twice_counts_once(tmp_path: Path) -> None:
+    file = written(tmp_path, BY_AGE + "12,2026-05-01,all,10\n" * 2)
+    run(tmp_path, "ads", "import", str(file), "--set", "platform=meta", "--yes")
+    assert ["10"] == [row["spend"] for row in records(tmp_path)]
+
+
+@pytest.mark.usefixtures("account")
+def test_other_bad_rows_of_days_may_be_left_out(tmp_path: Path) -> None:
+    file = written(tmp_path, BY_AGE + "12,2026-05-01,all,10\n12,2026-05-02,all,x\n")
+    given = ("--set", "platform=meta", "--yes", "--skip-bad")
+    run(tmp_path, "ads", "import", str(file), *given)
+    assert ["2026-05-01"] == [row["date"] for row in records(tmp_path)]
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("rounded", ["9.8E+15", '"9,8E+15"', "1E+17", "9.80144e+15"])
+@pytest.mark.parametrize("column", ["Campaign ID", "Ad ID", "gclid", "touch_id", "placement"])
+def test_ids_that_a_spreadsheet_has_rounded_are_refused(
+    tmp_path: Path, rounded: str, column: str
+) -> None:
+    is_day = column.endswith("ID")
+    head, rest = ("Day,Impressions", "2026-05-01,5") if is_day else ("kind,time,em", "view,{},{}")
+    rest = rest.format("2026-05-01 10:00", sha256("ada@example.com"))
+    file = written(tmp_path, f"{column},{head}\n{rounded},{rest}\n")
+    given = ("--set", "platform=meta", "--yes")
+    done = run(tmp_path, "ads", "import", str(file), *given, code=4)
+    told = " ".join(f"{done.stdout} {done.stderr}".split())
+    assert f"column {column}" in told
+    assert "format the column as text" in told
+    assert [] == records(tmp_path)
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("campaign_id", ["12E5", "1E5", "Sale 1.5E+3"])
+def test_ids_that_only_look_alike_are_taken(tmp_path: Path, campaign_id: str) -> None:
+    file = written(tmp_path, f"Campaign ID,Day,Impressions\n{campaign_id},2026-05-01,5\n")
+    run(tmp_path, "ads", "import", str(file), "--set", "platform=meta", "--yes")
+    assert [campaign_id] == [row["campaign_id"] for row in records(tmp_path)]
+
+
+@pytest.mark.usefixtures("account")
+def test_days_that_say_nothing_are_refused_with_the_column_that_was_left_aside(
+    tmp_path: Path,
+) -> None:
+    file = written(tmp_path, "Day,Campaign ID,Amount spent (XYZ)\n2026-05-01,12,5\n")
+    given = ("--set", "platform=meta", "--yes")
+    done = run(tmp_path, "ads", "import", str(file), *given, code=4)
+    told = " ".join(f"{done.stdout} {done.stderr}".split())
+    assert "The row says nothing" in told
+    assert [] == records(tmp_path)
+    columns, rows = open_source(file).sample()
+    guessed = guess_ads("days", columns, rows, Mapping({}, {}), "EUR")
+    assert ("", NO_CURRENCY) == (guessed.columns[-1].field, guessed.columns[-1].why)

@@ -218,9 +218,15 @@ _NOTHING = {**_NO_FIGURES, "campaign_name": None, "adset_name": None, "ad_name":
         ({"level": "adset"}, "level", "names ad_id"),
         ({"level": "ad", "ad_id": None}, "ad_id", "needs ad_id"),
         ({"ad_id": "{{ad.id}}"}, "ad_id", "placeholder {{ad.id}}"),
+        ({"ad_id": "9.8E+15"}, "ad_id", "as text"),
         ({"date": None}, "date", "date is missing"),
         (
             {**_NO_FIGURES, **dict.fromkeys(("campaign_name", "adset_name", "ad_name"))},
+            "date",
+            "says nothing",
+        ),
+        (
+            {**_NOTHING, "date": "2026-05-01", "reach": None, "reported": None},
             "date",
             "says nothing",
         ),
