@@ -129,12 +129,17 @@ def with_custom_conversions(
 
 
 def check_rule(engine: Engine, text: str) -> None:
-    """Raises SenderError for a rule that cannot be read, or with an expression that the engine
-    cannot."""
+    """Raises SenderError for a rule that cannot be read, with an expression that the engine cannot,
+    or that names a person's address, since rules are kept as they are written."""
     import duckdb
 
     from doublet.errors import SenderError
+    from doublet.redact import redact_text
 
+    if redact_text(text) != text:
+        raise SenderError(
+            "The rule names a mail address.", "Match another part of the URL, or a parameter."
+        )
     for pattern in patterns(parse_rule(text)):
         try:
             engine.query("select regexp_matches('', $pattern) as fits", {"pattern": pattern})

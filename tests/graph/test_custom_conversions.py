@@ -163,6 +163,8 @@ def test_what_cannot_be_one_is_refused_with_a_reason(site: Site) -> None:
 
     assert "url needs an operator" in refusal({"url": "x"})
     assert "regular expression" in refusal({"url": {"regex_match": "(?=x)"}})
+    by_address = {"url": {"i_contains": "thanks?who=jo@example.com"}}
+    assert "names a mail address" in refusal(by_address)
     assert "no pixel of this account" in refusal(event_source_id=site.theirs.pixel_id)
     assert "must be a number" in refusal(default_conversion_value=-1.0)
     assert "custom conversion" in refusal(name=" ")
