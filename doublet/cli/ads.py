@@ -28,6 +28,7 @@ from doublet.cli.report import AsCsv, Since, Until, print_report
 
 if TYPE_CHECKING:
     from doublet.ads.fields import What
+    from doublet.ads.graph_run import Outcome
     from doublet.event import WireAdDay
 
 ads_app = typer.Typer(
@@ -270,15 +271,18 @@ def ads_import_graph(
         print_json(outcome._asdict())
         return
     went_on = ", going on where it was cut off" if outcome.is_resumed else ""
+    print(f"{outcome.rows:,} rows from {first} to {last} imported{went_on}{_left_out(outcome)}.")
+    for line in dict.fromkeys(outcome.why):
+        err.print(literal(f"Left out: {line}"))
+
+
+def _left_out(outcome: Outcome) -> str:
     left = f"; {outcome.left_out:,} left out" if outcome.left_out else ""
     lost = [
         *(f"{amount} {code}".strip() for code, amount in outcome.left_out_spend.items()),
         *([f"{count:,} impressions"] if (count := outcome.left_out_impressions) else []),
     ]
-    left += f", with {' and '.join(lost)}" if lost else ""
-    print(f"{outcome.rows:,} rows from {first} to {last} imported{went_on}{left}.")
-    for line in dict.fromkeys(outcome.why):
-        err.print(literal(f"Left out: {line}"))
+    return left + (f", with {' and '.join(lost)}" if lost else "")
 
 
 @ads_app.command("list")

@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -33,10 +33,10 @@ from doublet.reports import bounds
 from doublet.reports.asked import Setting, SettingAsked
 from doublet.reports.conversions import ask, conversion_parameters, without_rate
 from doublet.reports.credit import campaign_names, credited
+from doublet.reports.platform_figures import UNIT, Figures, Key, Reported, read_reported
 from doublet.reports.windows import Window
 
 ZERO = Decimal(0)
-_UNIT = Decimal("0.0001")
 _FAR_S = 1 << 60
 PARTS = (
     "window",
@@ -134,30 +134,6 @@ class DifferencesReport(msgspec.Struct):
     without_rate: list[str]
 
 
-class Figures(NamedTuple):
-    """Conversions and their value."""
-
-    conversions: Decimal = ZERO
-    value: Decimal = ZERO
-
-    def __add__(self, other: tuple[Any, ...]) -> Figures:
-        return Figures(self.conversions + other[0], self.value + other[1])
-
-    def __sub__(self, other: tuple[Any, ...]) -> Figures:
-        return Figures(self.conversions - other[0], self.value - other[1])
-
-
-_Key = tuple[str, str | None]
-
-
-class _Reported(NamedTuple):
-    total: Figures
-    views: Figures | None
-    """None where a platform tells no windows."""
-    is_valued: bool = True
-    """Whether the value of all its conversions is known."""
-
-
 def differences(
     engine: Engine, account: Account, rates: Rates, asked: DifferencesAsked
 ) -> DifferencesReport:
@@ -165,7 +141,7 @@ def differences(
     ours, theirs = asked.attribution, Setting.read(asked.platform_setting)
     given = conversion_parameters(account, rates, asked, whole_history=True)
     told = ask(engine, given, "reported")
-    reported, unconverted = _read(told, asked, theirs)
+    reported, unconverted = read_reported(told, asked.reported_as, theirs)
     days = _days_of(told)
     given |= {"depth": 2} | _spans(account, asked, days, told)
     windows = [
@@ -222,82 +198,6 @@ def part_rows(report: DifferencesReport) -> list[DifferencePartRow]:
     ]
 
 
-# --- what platforms say ------------------------------------------------------------------------
-
-
-def _read(
-    told: Iterable[Mapping[str, Any]], asked: DifferencesAsked, theirs: Setting
-) -> tuple[dict[_Key, _Reported], set[str]]:
-    """What is reported of the action, by platform and campaign, in the account's currency; and the
-    currencies that have no rate."""
-    found: dict[_Key, _Reported] = {}
-    unconverted = set()
-    for row in told:
-        actions = msgspec.json.decode(row["reported"])
-        windows = actions.get(asked.reported_as) if isinstance(actions, dict) else None
-        if not isinstance(windows, dict):
-            continue
-        rate = row["rate"]
-        figures = {
-            name: Figures(_number(of, "count"), (_number(of, "value") * (rate or 0)))
-            for name, of in windows.items()
-            if isinstance(of, dict)
-        }
-        if rate is None and any(_number(of, "value") for of in windows.values()):
-            unconverted.add(row["currency"] or "(none)")
-        day = _of_day(figures, theirs)._replace(is_valued=_is_valued(windows, rate))
-        key = (row["platform"], row["campaign_id"])
-        before = found.get(key)
-        if before is None:
-            found[key] = day
-            continue
-        views = before.views
-        if day.views is not None:
-            views = day.views if views is None else views + day.views
-        is_valued = before.is_valued and day.is_valued
-        found[key] = _Reported(before.total + day.total, views, is_valued)
-    return {key: _rounded(reported) for key, reported in found.items()}, unconverted
-
-
-def _is_valued(windows: Mapping[str, Any], rate: Decimal | None) -> bool:
-    """Whether each count has a value, and a rate where that is not zero."""
-    told = [of for of in windows.values() if isinstance(of, dict)]
-    if rate is None and any(_number(of, "value") for of in told):
-        return False
-    return all(of.get("value") is not None for of in told if _number(of, "count"))
-
-
-def _of_day(figures: Mapping[str, Figures], theirs: Setting) -> _Reported:
-    """The total under the platform's own setting, and what of it came by views."""
-    none = Figures()
-    names = ("1d_view",) * bool(theirs.view_days) + ("1d_ev",) * bool(theirs.engaged_view_days)
-    parts = [figures.get(name, none) for name in names]
-    views = Figures(sum((p.conversions for p in parts), ZERO), sum((p.value for p in parts), ZERO))
-    clicks = figures.get(f"{theirs.click_days}d_click", none)
-    total = figures.get("value", clicks + views)
-    # A window is absent where it is zero; without any window, nothing is known of them.
-    tells_windows = any(name != "value" for name in figures)
-    return _Reported(total, views if tells_windows else None)
-
-
-def _number(of: Any, name: str) -> Decimal:
-    try:
-        number = Decimal(str(of.get(name) or 0)) if isinstance(of, dict) else ZERO
-    except InvalidOperation:
-        return ZERO
-    return number if number.is_finite() else ZERO
-
-
-def _rounded(reported: _Reported) -> _Reported:
-    def exact(figures: Figures) -> Figures:
-        return Figures(figures.conversions, figures.value.quantize(_UNIT))
-
-    views = reported.views
-    return reported._replace(
-        total=exact(reported.total), views=None if views is None else exact(views)
-    )
-
-
 # --- what is counted here ----------------------------------------------------------------------
 
 
@@ -310,9 +210,9 @@ class _Sums(NamedTuple):
     doubled: Figures = Figures()
 
 
-def _sums(rows: Iterable[Mapping[str, Any]]) -> dict[_Key, _Sums]:
+def _sums(rows: Iterable[Mapping[str, Any]]) -> dict[Key, _Sums]:
     """By platform and campaign; what no touch claims by an empty platform."""
-    found: dict[_Key, _Sums] = {}
+    found: dict[Key, _Sums] = {}
     for row in rows:
         key = (row["platform"] if row["is_attributed"] else "", row["campaign_id"])
         own = Figures(Decimal(row["own"]), row["own_value"])
@@ -388,15 +288,15 @@ class _Split(NamedTuple):
 
 
 def _split(
-    keys: Iterable[_Key],
-    counted: Mapping[str, Mapping[_Key, _Sums]],
-    reported: Mapping[_Key, _Reported],
+    keys: Iterable[Key],
+    counted: Mapping[str, Mapping[Key, _Sums]],
+    reported: Mapping[Key, Reported],
     pool: Figures,
-) -> dict[_Key, _Split]:
+) -> dict[Key, _Split]:
     found = {}
     for key in keys:
         ours, clicks, theirs = (counted[n].get(key, _Sums()) for n in ("ours", "clicks", "theirs"))
-        said = reported.get(key, _Reported(Figures(), Figures()))
+        said = reported.get(key, Reported(Figures(), Figures()))
         views = theirs.views if said.views is None else said.views
         parts = {
             "window": clicks.own - ours.own,
@@ -419,14 +319,14 @@ def _left(split: _Split) -> Figures:
     return left
 
 
-def _shared(pool: Figures, left: Mapping[_Key, Figures]) -> dict[_Key, Figures]:
+def _shared(pool: Figures, left: Mapping[Key, Figures]) -> dict[Key, Figures]:
     """Who of those with something left gets how much of the pool: platforms by what is left of them
     as a whole, within a platform its campaigns."""
-    by_platform: dict[_Key, Figures] = {}
+    by_platform: dict[Key, Figures] = {}
     for (platform, _), figures in left.items():
         by_platform[platform, None] = by_platform.get((platform, None), Figures()) + figures
     found = dict.fromkeys(left, Figures())
-    for n, unit in enumerate((Decimal(1), _UNIT)):
+    for n, unit in enumerate((Decimal(1), UNIT)):
         wishes = {key: figures[n] for key, figures in by_platform.items()}
         for (platform, _), amount in portions(pool[n], wishes, unit).items():
             own = {key: figures[n] for key, figures in left.items() if key[0] == platform}
@@ -458,8 +358,8 @@ def portions(pool: Decimal, wishes: Mapping[Any, Decimal], unit: Decimal) -> dic
     return {key: min(count * unit, wanted[key]) for key, count in units.items()}
 
 
-def _by_platform(split: Mapping[_Key, _Split]) -> dict[_Key, _Split]:
-    found: dict[_Key, _Split] = {}
+def _by_platform(split: Mapping[Key, _Split]) -> dict[Key, _Split]:
+    found: dict[Key, _Split] = {}
     for (platform, _), one in split.items():
         before = found.get((platform, None))
         if before is None:
@@ -494,7 +394,7 @@ _MEANINGS = {
 
 
 def _row(
-    key: _Key,
+    key: Key,
     split: _Split,
     names: Mapping[str, str],
     days: tuple[date, date],
