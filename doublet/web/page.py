@@ -1,17 +1,57 @@
-"""Templates made into answers. Everything that a template prints is escaped."""
+"""The pages in the order of the navigation, and templates made into answers.
+
+Everything that a template prints is escaped."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from doublet.reports import as_percent
 from doublet.web import assets
+
+
+class Page(NamedTuple):
+    """A page of the navigation: its address, its title, the name of its sign in icons.svg."""
+
+    path: str
+    title: str
+    icon: str
+
+
+PAGES: tuple[tuple[str, tuple[Page, ...]], ...] = (
+    (
+        "Results",
+        (
+            Page("/overview", "Overview", "overview"),
+            Page("/orders", "Orders", "orders"),
+            Page("/leads", "Leads", "leads"),
+        ),
+    ),
+    (
+        "Signal",
+        (
+            Page("/test_events", "Test events", "test"),
+            Page("/quality", "Quality", "quality"),
+            Page("/refused", "Refused", "refused"),
+            Page("/alerts", "Alerts", "alerts"),
+        ),
+    ),
+    (
+        "Connections",
+        (
+            Page("/relay", "Relay", "relay"),
+            Page("/setup", "Set up", "setup"),
+        ),
+    ),
+)
+"""The groups of the navigation and their pages."""
 
 _templates = Environment(
     loader=PackageLoader("doublet.web", "templates"),
@@ -38,12 +78,25 @@ def _instant(at_s: int) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat()
 
 
-_templates.filters.update(money=_money, count=_count, moment=_moment, instant=_instant)
-_templates.globals.update(share=as_percent, asset=assets.address)
+def clock(moment: datetime, zone: str, *, seconds: bool = True) -> str:
+    """A moment on the clocks of a time zone, as every page writes it.
+
+    >>> clock(datetime(2026, 5, 28, 20, 26, 40, tzinfo=UTC), "Europe/Berlin")
+    '2026-05-28 22:26:40'
+    """
+    local = moment.astimezone(ZoneInfo(zone))
+    return f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}"
+
+
+_templates.filters.update(money=_money, count=_count, moment=_moment, instant=_instant, clock=clock)
+_templates.globals.update(share=as_percent, asset=assets.address, groups=PAGES)
 
 
 def answer(
     template: str, status: int = 200, *, headers: Mapping[str, str] | None = None, **context: Any
 ) -> HTMLResponse:
-    """A template, filled in."""
+    """A template, filled in. A page of an account also says as of when, by the account's clocks."""
+    question = context.get("question")
+    if question is not None:
+        context.setdefault("now", datetime.now(ZoneInfo(question.account.time_zone)))
     return HTMLResponse(_templates.get_template(template).render(context), status, headers)

@@ -118,6 +118,7 @@ def test_a_person_signs_in_with_the_keyboard(filled: Site, browser: Browser) -> 
         assert 360 == page.evaluate("document.documentElement.scrollWidth")
         page.keyboard.press("Tab")
         expect(page.locator(".skip")).to_be_focused()
+        page.get_by_role("link", name="Menu").click()
         page.get_by_role("button", name="Sign out").click()
         expect(page.locator("h1")).to_have_text("Sign in")
 
@@ -129,6 +130,8 @@ def test_the_page_on_quality_fits_and_is_reached_from_the_first_page(
     with browser.new_context(viewport={"width": width, "height": 740}) as context:
         page, said = _open(context, filled.url, filled.ours)
         assert width == page.evaluate("document.documentElement.scrollWidth")
+        if width < 1024:
+            page.get_by_role("link", name="Menu").click()
         page.get_by_role("link", name="Quality").click()
         expect(page.locator("h1")).to_have_text("Quality")
         page.goto(f"{filled.url}/quality?since=2026-05-20&until=2026-05-30")

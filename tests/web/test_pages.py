@@ -333,9 +333,12 @@ def test_unknown_paths_and_methods_are_refused_in_the_form_that_is_read(site: Si
 def test_files_have_an_etag_and_may_be_kept_under_their_digest(site: Site) -> None:
     page = site.get("/overview", site.ours).text
     addresses = set(re.findall(r'"(/static/[^"]+)"', page))
-    assert {"/static/doublet.css", "/static/doublet.svg", "/static/overview.js"} == {
-        address.partition("?")[0] for address in addresses
-    }
+    assert {
+        "/static/doublet.css",
+        "/static/doublet.svg",
+        "/static/icons.svg",
+        "/static/overview.js",
+    } == {address.partition("?")[0] for address in addresses}
     for address in addresses:
         answer = site.get(address)
         assert "immutable" in answer.headers["cache-control"]
