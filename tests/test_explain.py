@@ -66,10 +66,10 @@ def test_a_story_tells_each_copy_its_rule_and_what_differs(pipeline: Pipeline) -
     assert (
         "Kept is the browser's copy, for it came within 5 minutes of the first (number 2)" in text
     )
-    assert "Copies disagree on value: 1 says 10.0000, 2 says 12.0000, 3 says 10.0000" in text
+    assert "Copies disagree on value: 1 says 10.00, 2 says 12.00, 3 says 10.00" in text
     assert "30 h after the first" in text
     assert "(rule order_id)" in text
-    assert "value of 12.0000 USD" in text
+    assert "value of 12.00 USD" in text
     assert "It is of order 1001." in text
     for secret in (mary, john, "fb.1."):
         assert secret not in text
@@ -107,7 +107,7 @@ def test_a_store_s_event_is_found_by_its_id(pipeline: Pipeline) -> None:
 def test_of_very_many_copies_the_kept_one_is_told(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("doublet.explain.COPIES_MAX", 2)
+    monkeypatch.setattr("doublet.explain.copies.COPIES_MAX", 2)
     servers = [make_record(NOON + n) for n in range(4)]
     pipeline.append([*servers, make_record(NOON + SECOND, "browser")])
     pipeline.refresh()

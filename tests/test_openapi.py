@@ -28,25 +28,19 @@ from doublet.openapi.operations import OPERATIONS, STREAM
 from doublet.relaying import filler_of
 from doublet.rounds import Freshener
 from doublet.settings import Settings
+from doublet.web.page import PAGES
 from doublet.worker import OperatorKey, application, feed_of
 from tests.factories import make_event
 from tests.server import RunningServer
 
 EXAMPLES = 12
-FOR_PEOPLE = {
+FOR_PEOPLE = {each.path for _, pages in PAGES for each in pages} | {
     "/",
-    "/overview",
-    "/leads",
-    "/orders",
-    "/quality",
-    "/alerts",
-    "/relay",
-    "/setup",
-    "/test_events",
-    "/refused",
     "/login",
     "/logout",
     "/static",
+    "/event",
+    "/order",
 }
 """Pages and what belongs to them: nothing that programs use."""
 

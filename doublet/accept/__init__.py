@@ -30,6 +30,7 @@ from doublet.accept.postbacks import accept_postback, kept_postback, read_postba
 from doublet.accept.record import event_key
 from doublet.accept.refused import hashed_payload, refused_record
 from doublet.accept.steps import (
+    ACTION_SOURCES,
     HASH_VARIANTS,
     STEPS,
     USER_DATA_FLAGS,
@@ -41,6 +42,7 @@ from doublet.accept.steps import (
 from doublet.accept.traffic import MARKS, Quotas, marks, read_networks
 
 __all__ = [
+    "ACTION_SOURCES",
     "EVENTS_PER_REQUEST_MAX",
     "HASH_VARIANTS",
     "KINDS",

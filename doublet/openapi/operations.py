@@ -38,6 +38,7 @@ from doublet.relay.fill import Backfill, Backfilled
 from doublet.reports import OverviewRow, TimelineRow
 from doublet.reports.coverage import CoverageRow
 from doublet.reports.diagnostics import DiagnosticRow
+from doublet.reports.events import EventsFound
 from doublet.reports.known_ads import KnownAdRow
 from doublet.reports.leads import LeadsReport
 from doublet.reports.orders import OrderLedger, OrdersReport
@@ -52,6 +53,17 @@ FORM = "application/x-www-form-urlencoded"
 PARTS = "multipart/form-data"
 
 _QUESTION = ("account", "pixel", "since", "until")
+_EVENT = (
+    "only_event_name",
+    "action_source",
+    "seen_by",
+    "shown",
+    "odd",
+    "q",
+    "before",
+    "events_max",
+)
+_STORY = ("the_event_id", "copy", "account", "pixel")
 _ORDERS = ("account", "since", "until")
 _LIFT = ("experiment", "campaign_id", "lift_level", "event_name", "window_days", "holdout", "lift")
 _HIT = ("id", "ev", "eid", "ts", "dl", "rl", "ec", "fbp", "fbc", "dpo", "es")
@@ -227,7 +239,11 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/diagnostics.csv", "The same.", None, *_QUESTION, "event_name"),
     _report("/quality.csv", "The same per event name and key.", None, *_QUESTION, "event_name"),
     _report("/alerts.json", "What is unusual.", list[Alert], "account", "pixel"),
-    _report("/explain.json", "Stories of events.", list[Story], "event_id", "account", "pixel"),
+    _report("/events.json", "Single events, the newest first.", EventsFound, *_QUESTION, *_EVENT),
+    _report("/events.csv", "The same.", None, *_QUESTION, *_EVENT),
+    _report("/event.json", "Stories of events.", list[Story], *_STORY),
+    _report("/event.csv", "Their copies.", None, *_STORY),
+    _report("/explain.json", "The same as /event.json.", list[Story], *_STORY),
     _report("/leads.json", "Stages of leads.", LeadsReport, *_QUESTION),
     _report("/leads.csv", "The same.", None, *_QUESTION),
     _report("/merges.json", "Persons that turned out to be one.", list[MergeRow], *_ORDERS),

@@ -11,6 +11,8 @@ from doublet.openapi.attribution import ATTRIBUTION_PARAMETERS
 from doublet.openapi.insights import INSIGHTS_PARAMETERS
 from doublet.reconcile import LIMIT_MAX
 from doublet.refusal import Reason
+from doublet.reports.events import LIMIT_MAX as LIMIT_MAX_EVENTS
+from doublet.reports.events import SEEN_BY, SHOWN
 
 TEXT = {"type": "string"}
 """Schema of a parameter that may be anything."""
@@ -55,7 +57,16 @@ PARAMETERS: dict[str, Any] = {
     "until": _query("until", "Last day, in the account's zone.", _DAY),
     "marked": _query("marked", "1: count what rules of its pixel mark too.", _FLAG),
     "event_name": _query("event_name", "Only this event."),
-    "event_id": {**_query("event_id", "As it was sent."), "required": True},
+    "only_event_name": _query("event_name", "Only events of this name."),
+    "action_source": _query("action_source", "Only of this source."),
+    "seen_by": _query("seen_by", "Only what these sides saw.", {"enum": ["", *SEEN_BY]}),
+    "shown": _query("shown", "What reports count, what they leave out.", {"enum": [*SHOWN]}),
+    "odd": _query("odd", "1: only events with a flag or a conflict.", _FLAG),
+    "q": _query("q", "An event id or order id, or a part of an address.", {"type": "string"}),
+    "before": _query("before", "Go on behind: the `next` of an answer."),
+    "events_max": _query("limit", "So many.", {**_COUNT, "maximum": LIMIT_MAX_EVENTS}),
+    "the_event_id": _query("event_id", "As it was sent; or name a copy."),
+    "copy": _query("copy", "A copy's place in the log.", {"type": "string"}),
     "order_id": {**_query("order_id", "As it was sent."), "required": True},
     "by": _query("by", "A row per event, or per event and day.", {"enum": ["name", "day"]}),
     "key": _query("key", "That of a shared link, in place of a token."),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -37,6 +38,7 @@ PAGES: tuple[tuple[str, tuple[Page, ...]], ...] = (
     (
         "Signal",
         (
+            Page("/events", "Events", "events"),
             Page("/test_events", "Test events", "test"),
             Page("/quality", "Quality", "quality"),
             Page("/refused", "Refused", "refused"),
@@ -88,7 +90,27 @@ def clock(moment: datetime, zone: str, *, seconds: bool = True) -> str:
     return f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}"
 
 
-_templates.filters.update(money=_money, count=_count, moment=_moment, instant=_instant, clock=clock)
+def _at_clock(at_s: int, zone: str) -> str:
+    return clock(datetime.fromtimestamp(at_s, UTC), zone)
+
+
+def _path(address: str) -> str:
+    """What tells one page of a site from another; the whole address if it has no host."""
+    parts = urlsplit(address)
+    if not parts.netloc:
+        return address
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+_templates.filters.update(
+    money=_money,
+    count=_count,
+    moment=_moment,
+    instant=_instant,
+    clock=clock,
+    at_clock=_at_clock,
+    path=_path,
+)
 _templates.globals.update(share=as_percent, asset=assets.address, groups=PAGES)
 
 
