@@ -10,6 +10,9 @@ from doublet.errors import OperatorError
 
 NAME_LENGTH_MAX = 200
 SECRET_LENGTH_MAX = 128
+USER_NAME_LENGTH_MAX = 64
+PASSWORD_LENGTH_MIN = 12
+PASSWORD_LENGTH_MAX = 256
 
 
 def check_time_zone(name: str) -> str:
@@ -53,6 +56,38 @@ def check_app_secret(secret: str) -> str:
             f"Write at most {SECRET_LENGTH_MAX} characters, in one line, and nothing else.",
         )
     return secret
+
+
+_is_user_name = re.compile(r"[a-z0-9][a-z0-9._@+-]*", re.ASCII).fullmatch
+
+
+def check_user_name(name: str) -> str:
+    """A name to sign in with, in lower case. Raises OperatorError for what cannot be one."""
+    name = name.strip().lower()
+    if len(name) > USER_NAME_LENGTH_MAX or not _is_user_name(name):
+        raise OperatorError(
+            "That is no user name.",
+            f"Use 1 to {USER_NAME_LENGTH_MAX} letters (a to z), digits and . _ - @ +, beginning "
+            "with a letter or digit.",
+        )
+    if name == "operator":
+        raise OperatorError(
+            "operator is what the record calls the command line.", "Choose another name."
+        )
+    return name
+
+
+def check_password(password: str, user_name: str) -> str:
+    """A password as it is. Raises OperatorError for one that is too short or too long, and for the
+    user's own name."""
+    if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
+        raise OperatorError(
+            f"A password has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters.",
+            "Several words in a row are easy to keep in mind and hard to guess.",
+        )
+    if password.strip().lower() == user_name.lower():
+        raise OperatorError("The password is the user name.", "Choose one that nobody can guess.")
+    return password
 
 
 def check_phone_country(code: str) -> str:

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from doublet.ask import ROUND_TIMEOUT_S, ask_worker
 from doublet.ask_refused import own_freshener
-from doublet.catalog import Account, Catalog, Shop
+from doublet.catalog import Account, Catalog, Role, Shop
 from doublet.destinations.status import opened
 from doublet.errors import OperatorError, SenderError
 from doublet.reconcile import LIMIT_MAX, Question, Reconciliation, Sides, compare, stage
@@ -202,7 +202,9 @@ def reconcile_routes(
     orders as JSON lines."""
 
     async def post(request: Request) -> Response:
-        found = await read_question(request, await door.admit(request), catalog)
+        visitor = await door.admit(request)
+        found = await read_question(request, visitor, catalog)
+        visitor.demand(found.account.account_id, Role.ANALYST)
         if found.pixel_id is not None:
             message = "An order belongs to the account, not to a pixel; leave pixel out."
             raise Refused(Refusal(Reason.PARAMETER_INVALID, message, "pixel"))

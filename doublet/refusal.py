@@ -147,6 +147,22 @@ class Reason(Enum):
         "Invalid OAuth access token",
         "Use the access token that `doublet pixel create` printed for this account.",
     )
+    NOT_ALLOWED = Row(
+        403,
+        "OAuthException",
+        200,
+        None,
+        "Permissions error",
+        "Sign in as somebody who may do this, and use the page's own form.",
+    )
+    TOO_MANY_REQUESTS = Row(
+        429,
+        "OAuthException",
+        4,
+        None,
+        "Application request limit reached",
+        "Wait as long as Retry-After says, and ask less often.",
+    )
     SIGNATURE_INVALID = Row(
         401,
         "OAuthException",

@@ -13,16 +13,17 @@ from starlette.routing import Route
 
 from doublet.ask import ROUND_TIMEOUT_S, ask_worker
 from doublet.ask_refused import own_freshener
-from doublet.catalog import Catalog, Destination
+from doublet.catalog import Catalog, Destination, Role
 from doublet.destinations.status import opened
-from doublet.errors import OperatorError
 from doublet.refusal import Reason, Refusal
 from doublet.relay.fill import Backfill, Backfilled, Filler
 from doublet.relay.preview import EVENTS_MAX, Preview, preview
 from doublet.rounds import Freshener
 from doublet.settings import Settings
 from doublet.web.access import Access
+from doublet.web.forms import record_change
 from doublet.web.refused import Refused
+from doublet.web.visitor import Visitor
 
 _BODY_SIZE_BYTES_MAX = 4096
 
@@ -78,10 +79,22 @@ def backfill_routes(door: Access, catalog: Catalog, filler: Filler) -> list[Rout
     in; a destination of another account is answered like one that nobody has."""
 
     async def post(request: Request) -> Response:
-        destination = await _destination(door, catalog, request)
+        visitor = await door.admit(request)
+        destination = await _destination(visitor, catalog, request)
+        visitor.demand(destination.account_id, Role.OWNER)
         wish = _decode(await _body(request))
         done = await run_in_threadpool(
             filler.backfill, destination, wish.since, wish.until, wish.rate
+        )
+        await run_in_threadpool(
+            record_change,
+            catalog,
+            visitor,
+            destination.account_id,
+            "destination.backfilled",
+            destination.name,
+            since=wish.since,
+            until=wish.until,
         )
         return Response(msgspec.json.encode(done), media_type="application/json")
 
@@ -94,7 +107,7 @@ def preview_routes(
     """`/v1/destinations/ID/preview`, for the same."""
 
     async def show(request: Request) -> Response:
-        destination = await _destination(door, catalog, request)
+        destination = await _destination(await door.admit(request), catalog, request)
         text = request.query_params.get("limit") or "10"
         if not text.isdecimal() or not 1 <= int(text[:9]) <= EVENTS_MAX:
             message = f"limit must be a number from 1 to {EVENTS_MAX}."
@@ -108,14 +121,17 @@ def preview_routes(
     return [Route("/v1/destinations/{destination_id}/preview", show)]
 
 
-async def _destination(door: Access, catalog: Catalog, request: Request) -> Destination:
-    visitor = await door.admit(request)
-    account_id = visitor.account.account_id if visitor.account else None
+async def _destination(visitor: Visitor, catalog: Catalog, request: Request) -> Destination:
     which = request.path_params["destination_id"]
-    try:
-        return await run_in_threadpool(catalog.destination, which, account_id)
-    except OperatorError:
-        raise Refused(Refusal(Reason.NOT_FOUND, "There is no such destination.")) from None
+    found = [
+        destination
+        for destination in await run_in_threadpool(catalog.destinations)
+        if which in (destination.destination_id, destination.name)
+        and visitor.may_see(destination.account_id)
+    ]
+    if len(found) != 1:
+        raise Refused(Refusal(Reason.NOT_FOUND, "There is no such destination."))
+    return found[0]
 
 
 async def _body(request: Request) -> bytes:

@@ -150,7 +150,7 @@ def application(
         public_url=settings.url,
         outlook=partial(outlook, catalog, settings.outbox_file),
     )
-    door = Access(catalog, key.matches)
+    door: Access = app.state.door
 
     def decide(account_id: str, a: str, b: str, reason: str, revoked: bool) -> None:
         unmerge(settings, account_id, a, b, reason, revoked=revoked)

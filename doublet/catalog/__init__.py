@@ -15,8 +15,11 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from doublet.catalog.access_tokens import Token, Tokens, insert_token, token_sha256
+from doublet.catalog.changes import Change, Changes
 from doublet.catalog.database import Database, check_version
 from doublet.catalog.reporting import Reporting
+from doublet.catalog.roles import Role
 from doublet.catalog.rows import (
     Account,
     AlertRow,
@@ -36,6 +39,7 @@ from doublet.catalog.rows import (
 from doublet.catalog.setups import Setups
 from doublet.catalog.shops import Shops
 from doublet.catalog.tables import accounts, alerts, destinations, metadata, pixels, tokens
+from doublet.catalog.users import Session, User, Users
 from doublet.entries import check_app_secret, check_currency, check_name, check_time_zone
 from doublet.errors import OperatorError
 
@@ -43,6 +47,7 @@ __all__ = [
     "Account",
     "AlertRow",
     "Catalog",
+    "Change",
     "CustomConversion",
     "Destination",
     "DestinationRules",
@@ -51,20 +56,19 @@ __all__ = [
     "PixelRules",
     "ReportRules",
     "ReportRun",
+    "Role",
+    "Session",
     "Setup",
     "Shop",
     "ShopRules",
     "ShopSecret",
+    "Token",
+    "User",
     "check_version",
     "is_proven",
     "metadata",
     "token_sha256",
 ]
-
-
-def token_sha256(access_token: str) -> str:
-    """The form in which a token is stored and looked up."""
-    return hashlib.sha256(access_token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_proven(secret: str, token: str, proof: str | None) -> bool:
@@ -87,6 +91,9 @@ class Catalog(Database):
         self.shops = Shops(self)
         self.setups = Setups(self)
         self.reporting = Reporting(self)
+        self.tokens = Tokens(self)
+        self.users = Users(self)
+        self.changes = Changes(self)
 
     # --- accounts -----------------------------------------------------------------------------
 
@@ -151,12 +158,8 @@ class Catalog(Database):
 
     def account_of_token(self, access_token: str) -> Account | None:
         """Whose token this is, None for an unknown one."""
-        query = (
-            sa.select(*accounts.c[:4])
-            .join(tokens, tokens.c.account_id == accounts.c.account_id)
-            .where(tokens.c.token_sha256 == token_sha256(access_token))
-        )
-        return next((Account(*row) for row in self.rows(query)), None)
+        holder = self.tokens.holder(access_token)
+        return holder[0] if holder else None
 
     def app_secret(self, account_id: str) -> str:
         """An account's secret for `appsecret_proof`, empty when it has none."""
@@ -175,12 +178,12 @@ class Catalog(Database):
             connection.execute(
                 pixels.insert().values(**msgspec.structs.asdict(pixel), created_at=int(time.time()))
             )
-            return pixel, _insert_token(connection, account_id, pixel.name)
+            return pixel, insert_token(connection, account_id, pixel.name)
 
     def create_token(self, account_id: str, name: str) -> str:
         """One more access token of an account; it cannot be shown again."""
         with self.write() as connection:
-            return _insert_token(connection, account_id, check_name(name))
+            return insert_token(connection, account_id, check_name(name))
 
     def edit_pixel(
         self, pixel_id: str, *, name: str | None = None, rules: PixelRules | None = None
@@ -338,19 +341,6 @@ class Catalog(Database):
             {shop.shop_id: shop for shop in self.shops.all()},
             self.setups.codes(),
         )
-
-
-def _insert_token(connection: sa.Connection, account_id: str, name: str) -> str:
-    access_token = f"dbl_{secrets.token_urlsafe(32)}"
-    connection.execute(
-        tokens.insert().values(
-            token_sha256=token_sha256(access_token),
-            account_id=account_id,
-            name=name,
-            created_at=int(time.time()),
-        )
-    )
-    return access_token
 
 
 _decode_rules = msgspec.json.Decoder(PixelRules).decode

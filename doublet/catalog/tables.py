@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from doublet.entries import NAME_LENGTH_MAX, SECRET_LENGTH_MAX
+from doublet.entries import NAME_LENGTH_MAX, SECRET_LENGTH_MAX, USER_NAME_LENGTH_MAX
 
 metadata = sa.MetaData()
 
@@ -126,4 +126,47 @@ report_runs = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("completed_at", sa.BigInteger),
     sa.Column("answer", sa.LargeBinary),
+)
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("user_name", sa.String(USER_NAME_LENGTH_MAX), primary_key=True),
+    sa.Column("password_hash", sa.Text, nullable=False),
+    sa.Column("is_operator", sa.Boolean, nullable=False),
+    sa.Column("is_disabled", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+)
+roles = sa.Table(
+    "roles",
+    metadata,
+    sa.Column("user_name", sa.ForeignKey("users.user_name"), primary_key=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), primary_key=True),
+    sa.Column("role", sa.String(16), nullable=False),
+)
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("session_sha256", sa.String(64), primary_key=True),
+    sa.Column("user_name", sa.ForeignKey("users.user_name"), nullable=False, index=True),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", sa.BigInteger, nullable=False),
+    sa.Column("browser", sa.String(200), nullable=False),
+)
+links = sa.Table(
+    "links",
+    metadata,
+    sa.Column("link_sha256", sa.String(64), primary_key=True),
+    sa.Column("user_name", sa.ForeignKey("users.user_name"), index=True),
+    sa.Column("ends_at", sa.BigInteger, nullable=False),
+)
+changes = sa.Table(
+    "changes",
+    metadata,
+    sa.Column("change_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("account_id", sa.String(24), index=True),
+    sa.Column("who", sa.String(300), nullable=False),
+    sa.Column("what", sa.String(32), nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("details", sa.Text, nullable=False),
 )

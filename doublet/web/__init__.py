@@ -34,6 +34,7 @@ from doublet.web import (
     quality,
     refused,
     relay,
+    sign_in,
 )
 from doublet.web.protection import Protection
 
@@ -57,7 +58,7 @@ def create_app(
     app = Starlette(
         routes=[
             Route("/", _front_page),
-            *door.routes(),
+            *sign_in.routes(door),
             *overview.routes(door, catalog, engine, files, public_url),
             *chart.routes(door, catalog, engine),
             *events.routes(door, catalog, engine, outlook),
@@ -76,6 +77,7 @@ def create_app(
         middleware=[Middleware(Protection)],
         exception_handlers=refused.HANDLERS,
     )
+    app.state.door = door
     # A redirect from /overview/ would have to guess scheme and host behind the collector.
     app.router.redirect_slashes = False
     return app

@@ -1,66 +1,80 @@
-"""Who is asking: the token of a request, the account it opens, signing in and out."""
+"""Who is let in: by an access token, the operator's key, or the cookie of a session."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Callable
-from typing import NamedTuple
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 
-from doublet.catalog import Account, Catalog, token_sha256
+from doublet.catalog import Catalog, Role
+from doublet.catalog.changes import COMMAND_LINE
+from doublet.catalog.users import secret_sha256
+from doublet.errors import OperatorError
 from doublet.refusal import Reason, Refusal
+from doublet.web.forms import SAFE_METHODS, Asked, check_csrf, csrf_of, is_foreign, read_form
+from doublet.web.parameters import account_of
 from doublet.web.refused import Refused
+from doublet.web.visitor import Visitor
 
-_COOKIE = "doublet_token"
-_COOKIE_AGE_S = 30 * 86_400
+TOKEN_COOKIE = "doublet_token"
+SESSION_COOKIE = "doublet_session"
+COOKIE_AGE_S = 30 * 86_400
+FRONT_PAGE = "/overview"
 _KNOWN_S = 3.0
 _KNOWN_MAX = 1024
-_FORM_SIZE_BYTES_MAX = 16_384
-_FRONT_PAGE = "/overview"
 # A path on this server. Browsers take // and /\ for the beginning of another host's address.
-_is_own_path = re.compile(r"/(?![/\\])[\x21-\x7e]{0,2000}").fullmatch
-
-
-class Visitor(NamedTuple):
-    """Whoever sent a valid token: an account's, or (without an account) the operator's."""
-
-    account: Account | None
-
-    @property
-    def is_operator(self) -> bool:
-        """Whether every account is open to this visitor."""
-        return self.account is None
+is_own_path = re.compile(r"/(?![/\\])[\x21-\x7e]{0,2000}").fullmatch
 
 
 class Access:
-    """Finds out whose token a request carries; what it has looked up it believes for 3 s."""
+    """Finds out who sends a request; what it has looked up it believes for 3 s. `now` is a clock in
+    seconds."""
 
-    def __init__(self, catalog: Catalog, is_operator: Callable[[str], bool]) -> None:
-        self._catalog = catalog
+    def __init__(
+        self,
+        catalog: Catalog,
+        is_operator: Callable[[str], bool],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.catalog = catalog
+        self.now = now
         self._is_operator = is_operator
-        self._known: dict[str, tuple[float, Account]] = {}
-
-    def routes(self) -> list[Route]:
-        """Signing in and out."""
-        return [
-            Route("/login", self._login, methods=["POST"]),
-            Route("/logout", self._logout, methods=["POST"]),
-        ]
+        self._known: dict[str, tuple[float, Visitor]] = {}
 
     async def admit(self, request: Request) -> Visitor:
-        """The visitor. Raises Refused without a valid token."""
-        token = token_of(request)
-        visitor = await self._visitor(token) if token else None
-        if visitor is None:
-            message = "This access token is not valid." if token else "An access token is required."
-            raise _sign_in(message, _without_token(request))
+        """The visitor. Raises Refused without a valid token or session; and, where the method may
+        change something and a cookie lets in, without the header X-CSRF-Token."""
+        visitor = await self._admit(request)
+        if request.method not in SAFE_METHODS:
+            check_csrf(request, visitor)
         return visitor
+
+    async def admit_to_change(self, request: Request, role: Role) -> Asked:
+        """The visitor, the account and the fields of a form. Raises Refused for a form of another
+        site, without the session's `csrf`, and for who may less than `role` in the account that the
+        field or parameter `account` names."""
+        visitor, fields = await self.admit_form(request)
+        wanted = fields.get("account") or request.query_params.get("account") or None
+        account = await run_in_threadpool(account_of, wanted, visitor, self.catalog)
+        visitor.demand(account.account_id, role)
+        return Asked(visitor, account, fields)
+
+    async def admit_form(self, request: Request) -> tuple[Visitor, dict[str, str]]:
+        """The visitor and the fields of a form that is of no account yet. Raises Refused for a
+        form of another site and without the session's `csrf`; the role is not looked at."""
+        visitor = await self._admit(request)
+        if is_foreign(request):
+            raise Refused(
+                Refusal(Reason.NOT_ALLOWED, "This form is only taken from this site's own pages.")
+            )
+        fields = await read_form(request)
+        check_csrf(request, visitor, fields)
+        return visitor, fields
 
     async def admit_to_page(self, request: Request) -> Visitor | Response:
         """The visitor, or the way from an address that holds the token to the one that does not.
@@ -72,99 +86,119 @@ class Access:
         if not token or "authorization" in request.headers:
             return visitor
         target = _without_token(request)
-        if is_foreign(request) and request.cookies.get(_COOKIE) != token:
+        if is_foreign(request) and request.cookies.get(TOKEN_COOKIE) != token:
             message = "A link on another site led here. Continue to open the account it is for."
-            raise _sign_in(message, target, token)
-        return _signed_in(request, token, target)
+            raise sign_in(message, target, token)
+        return with_cookie(request, RedirectResponse(target, 303), TOKEN_COOKIE, token)
 
-    async def _visitor(self, token: str) -> Visitor | None:
+    async def _admit(self, request: Request) -> Visitor:
+        token = token_of(request)
+        if not (session := session_of(request)) or token != request.cookies.get(TOKEN_COOKIE, ""):
+            # What names itself counts, whatever cookies come along.
+            session = ""
+        visitor = await self.visitor_of_session(session) if session else None
+        if visitor is None and token:
+            visitor = await self.visitor_of_token(token)
+            if visitor is not None and _is_by_cookie(request):
+                visitor = visitor._replace(csrf=csrf_of(token))
+        if visitor is None:
+            message = "This access token is not valid." if token else "Sign in to see this page."
+            raise sign_in(message, _without_token(request))
+        return visitor
+
+    async def visitor_of_token(self, token: str) -> Visitor | None:
+        """Whom a token lets in, None for one that is not valid."""
         if self._is_operator(token):
-            return Visitor(None)
-        digest = token_sha256(token)
-        looked_at, account = self._known.get(digest, (float("-inf"), None))
-        if account is None or time.monotonic() - looked_at > _KNOWN_S:
-            self._known.pop(digest, None)
-            account = await run_in_threadpool(self._catalog.account_of_token, token)
-            if account is None:
+            return Visitor(COMMAND_LINE, None)
+        return await self._known_or("token", token, self._look_up_token)
+
+    async def visitor_of_session(self, secret: str) -> Visitor | None:
+        """Whom the cookie of a session lets in, None for one that is over."""
+        return await self._known_or("session", secret, self._look_up_session)
+
+    def forget(self) -> None:
+        """Believe nothing that was looked up: a session has ended, or a role is another."""
+        self._known.clear()
+
+    async def _known_or(
+        self, kind: str, secret: str, look_up: Callable[[str], Visitor | None]
+    ) -> Visitor | None:
+        key = kind + secret_sha256(secret)
+        looked_at, visitor = self._known.get(key, (float("-inf"), None))
+        if visitor is None or not 0 <= self.now() - looked_at <= _KNOWN_S:
+            self._known.pop(key, None)
+            visitor = await run_in_threadpool(look_up, secret)
+            if visitor is None:
                 return None
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
-            self._known[digest] = (time.monotonic(), account)
-        return Visitor(account)
+            self._known[key] = (self.now(), visitor)
+        return visitor
 
-    async def _login(self, request: Request) -> Response:
-        form = await read_form(request)
-        token = form.get("access_token", "").strip()
-        target = form.get("next", "")
-        target = target if _is_own_path(target) else _FRONT_PAGE
-        if is_foreign(request):
-            raise _sign_in("Signing in is only possible on this page.", target)
-        if not token or await self._visitor(token) is None:
-            raise _sign_in("This access token is not valid.", target)
-        return _signed_in(request, token, target)
+    def _look_up_token(self, token: str) -> Visitor | None:
+        holder = self.catalog.tokens.holder(token)
+        if holder is None:
+            return None
+        account, name = holder
+        return Visitor(f"access token {name}", {account.account_id: Role.OWNER}, account)
 
-    async def _logout(self, request: Request) -> Response:
-        if is_foreign(request):
-            raise _sign_in("Signing out is only possible on this site's own pages.", _FRONT_PAGE)
-        answer = RedirectResponse(_FRONT_PAGE, 303)
-        answer.delete_cookie(_COOKIE, path="/", httponly=True, samesite="lax")
-        return answer
+    def _look_up_session(self, secret: str) -> Visitor | None:
+        session = self.catalog.users.session(secret)
+        if session is None:
+            return None
+        try:
+            user = self.catalog.users.one(session.user_name)
+        except OperatorError:
+            return None
+        if user.is_disabled:
+            return None
+        roles = None if user.is_operator else user.roles
+        only = None
+        if roles is not None and len(roles) == 1:
+            only = self.catalog.account(next(iter(roles)))
+        name = user.user_name
+        return Visitor(name, roles, only, name, csrf_of(secret), session.session_id)
 
 
 def token_of(request: Request) -> str:
-    """The token that a request carries, empty for none."""
+    """The access token that a request carries, empty for none."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return token.strip()
-    return request.query_params.get("access_token") or request.cookies.get(_COOKIE, "")
+    return request.query_params.get("access_token") or request.cookies.get(TOKEN_COOKIE, "")
+
+
+def session_of(request: Request) -> str:
+    """The secret of the session that a request's cookie names, empty for none."""
+    return request.cookies.get(SESSION_COOKIE, "")
+
+
+def _is_by_cookie(request: Request) -> bool:
+    is_bearer = request.headers.get("authorization", "").lower().startswith("bearer ")
+    return not is_bearer and not request.query_params.get("access_token")
 
 
 def _without_token(request: Request) -> str:
     """The same address without the token, for this site's own pages."""
     pairs = [(k, v) for k, v in request.query_params.multi_items() if k != "access_token"]
     target = request.url.path + (f"?{urlencode(pairs)}" if pairs else "")
-    return target if _is_own_path(target) else _FRONT_PAGE
+    return target if is_own_path(target) else FRONT_PAGE
 
 
-def _sign_in(message: str, target: str, token: str = "") -> Refused:
+def sign_in(message: str, target: str, token: str = "") -> Refused:
+    """Ends a request with the page to sign in, which then leads to `target`."""
     return Refused(Refusal(Reason.TOKEN_INVALID, message), target=target, token=token)
 
 
-def _signed_in(request: Request, token: str, target: str) -> Response:
-    answer = RedirectResponse(target, 303)
+def with_cookie(request: Request, answer: Response, name: str, secret: str) -> Response:
+    """The answer with a cookie that no script can read and no other site can send along."""
     answer.set_cookie(
-        _COOKIE,
-        token,
-        max_age=_COOKIE_AGE_S,
+        name,
+        secret,
+        max_age=COOKIE_AGE_S,
         path="/",
         httponly=True,
         samesite="lax",
         secure=request.headers.get("x-forwarded-proto") == "https",
     )
     return answer
-
-
-def is_foreign(request: Request) -> bool:
-    """Whether another site sent the browser here (Fetch Metadata; `Origin` where it is lacking).
-
-    What says nothing about itself is no browser of these years, and holds no cookies to abuse.
-    """
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
-
-
-async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a small form; the last of a name counts. Raises Refused."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _FORM_SIZE_BYTES_MAX:
-            raise Refused(Refusal(Reason.TOO_LARGE, "This form is larger than it can be."))
-    try:
-        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=20)
-    except ValueError:
-        raise Refused(Refusal(Reason.MALFORMED_BODY, "The form has too many fields.")) from None
-    return {name: values[-1] for name, values in fields.items()}

@@ -11,8 +11,9 @@ from starlette.routing import Route
 from doublet.alerts.book import Alert, as_alert
 from doublet.catalog import Catalog
 from doublet.web import page
-from doublet.web.access import Access, Visitor
+from doublet.web.access import Access
 from doublet.web.parameters import Question, read_question
+from doublet.web.visitor import Visitor
 
 
 def routes(door: Access, catalog: Catalog) -> list[Route]:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from doublet.accept import EVENTS_PER_REQUEST_MAX, check_payload
+from doublet.catalog import Role
 from doublet.refusal import Reason, Refusal
 from doublet.web.access import Access
 from doublet.web.refused import Refused
@@ -25,7 +26,7 @@ class _Check:
     async def answer(self, request: Request) -> Response:
         """Every finding of the payload in the body. The status says that it was looked at, not
         that it is good: `errors` counts what would have it refused."""
-        await self._door.admit(request)
+        (await self._door.admit(request)).demand_anywhere(Role.ANALYST)
         payload = bytearray()
         async for chunk in request.stream():
             payload += chunk

@@ -33,9 +33,10 @@ from doublet.reports.events import (
     read_place,
 )
 from doublet.web import page
-from doublet.web.access import Access, Visitor
+from doublet.web.access import Access
 from doublet.web.parameters import Question, read_choice, read_question
 from doublet.web.refused import Refused
+from doublet.web.visitor import Visitor
 
 _TEXT_LENGTH_MAX = 512
 _encode = msgspec.json.Encoder(decimal_format="number").encode

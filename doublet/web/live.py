@@ -17,9 +17,10 @@ from doublet.live.feed import LISTENERS_MAX, Feed, Wish, read_positions
 from doublet.live.listening import Listener, Message
 from doublet.refusal import Reason, Refusal
 from doublet.web import page
-from doublet.web.access import Access, Visitor
+from doublet.web.access import Access
 from doublet.web.parameters import Question, read_choice, read_question
 from doublet.web.refused import Refused
+from doublet.web.visitor import Visitor
 
 ROWS_MAX = 300
 _CODE_LENGTH_MAX = 64

@@ -17,9 +17,10 @@ from doublet.refusal import Reason, Refusal
 from doublet.reports import as_csv
 from doublet.reports.orders import OrderLedger, OrdersReport, OrdersRow, order_ledger, orders
 from doublet.web import page
-from doublet.web.access import Access, Visitor
+from doublet.web.access import Access
 from doublet.web.parameters import Question, read_account_question
 from doublet.web.refused import Refused
+from doublet.web.visitor import Visitor
 
 # A shop of ten years and three currencies has ten thousand rows.
 _ROWS_MAX = 400

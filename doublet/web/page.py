@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from doublet.reports import as_percent
@@ -90,13 +91,27 @@ def clock(moment: datetime, zone: str, *, seconds: bool = True) -> str:
     return f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}"
 
 
+def _csrf_field(visitor: Any) -> Markup:
+    """The hidden field that proves a form to be this site's own."""
+    if visitor is None or not visitor.csrf:
+        return Markup("")
+    return Markup('<input type="hidden" name="csrf" value="{}">').format(visitor.csrf)
+
+
 def _at_clock(at_s: int, zone: str) -> str:
     return clock(datetime.fromtimestamp(at_s, UTC), zone)
 
 
 def _path(address: str) -> str:
-    """What tells one page of a site from another; the whole address if it has no host."""
-    parts = urlsplit(address)
+    """What tells one page of a site from another; the whole address if it has no host.
+
+    >>> _path("https://shop.example/cart?step=2"), _path("https://["), _path("about:blank")
+    ('/cart?step=2', 'https://[', 'about:blank')
+    """
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address
     if not parts.netloc:
         return address
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -111,14 +126,18 @@ _templates.filters.update(
     at_clock=_at_clock,
     path=_path,
 )
-_templates.globals.update(share=as_percent, asset=assets.address, groups=PAGES)
+_templates.globals.update(
+    share=as_percent, asset=assets.address, groups=PAGES, csrf_field=_csrf_field
+)
 
 
 def answer(
     template: str, status: int = 200, *, headers: Mapping[str, str] | None = None, **context: Any
 ) -> HTMLResponse:
-    """A template, filled in. A page of an account also says as of when, by the account's clocks."""
+    """A template, filled in. A page of an account also says as of when, by the account's clocks,
+    and every page whose `visitor` it is for."""
     question = context.get("question")
+    context.setdefault("visitor", question.visitor if question is not None else None)
     if question is not None:
         context.setdefault("now", datetime.now(ZoneInfo(question.account.time_zone)))
     return HTMLResponse(_templates.get_template(template).render(context), status, headers)

@@ -12,8 +12,8 @@ from starlette.requests import Request
 
 from doublet.catalog import Account, Catalog, Pixel
 from doublet.refusal import Reason, Refusal
-from doublet.web.access import Visitor
 from doublet.web.refused import Refused
+from doublet.web.visitor import Visitor
 
 _is_day = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _SHOWN_MAX = 40
@@ -32,6 +32,12 @@ class Question(NamedTuple):
     """Whether addresses must name the account, since the visitor may see several."""
     with_marked: bool = False
     """Whether what the rules of its pixel mark counts too."""
+    visitor: Visitor | None = None
+    """Who asks."""
+
+    def may(self, role: str) -> bool:
+        """Whether who asks may do in this account what a role may, for templates."""
+        return self.visitor is not None and self.visitor.may(self.account.account_id, role)
 
     @property
     def filters(self) -> dict[str, str]:
@@ -93,8 +99,9 @@ def _read(request: Request, visitor: Visitor, catalog: Catalog) -> Question:
         own_pixel_id(given.get("pixel") or None, pixels),
         since,
         until,
-        visitor.is_operator,
+        visitor.names_account,
         read_choice(request, "marked", ("0", "1")) == "1",
+        visitor,
     )
 
 
@@ -116,21 +123,20 @@ def _day(name: str, text: str | None) -> date | None:
 
 def account_of(account_id: str | None, visitor: Visitor, catalog: Catalog) -> Account:
     """The account with this id, or the only one that the visitor may see. Raises Refused."""
-    if visitor.account is not None:
-        if account_id in (None, visitor.account.account_id):
-            return visitor.account
-    else:
-        known = catalog.accounts()
-        found = [a for a in known if account_id in (None, a.account_id)]
-        if len(found) == 1:
-            return found[0]
-        if account_id is None:
-            refusal = Refusal(
-                Reason.PARAMETER_INVALID,
-                "account is missing, but must be the id of an account, such as act_1234…",
-                "account",
-            )
-            raise Refused(refusal, accounts=known)
+    known = visitor.accounts(catalog)
+    found = [a for a in known if account_id in (None, a.account_id)]
+    if len(found) == 1:
+        return found[0]
+    if account_id is None:
+        if not known and not visitor.is_operator:
+            message = "No account is open to you; ask its owner for a role in it."
+            raise Refused(Refusal(Reason.NOT_ALLOWED, message))
+        refusal = Refusal(
+            Reason.PARAMETER_INVALID,
+            "account is missing, but must be the id of an account, such as act_1234…",
+            "account",
+        )
+        raise Refused(refusal, accounts=known)
     message = (
         f"account is {_shown(account_id or '')}, but must be the id of an account you may see."
     )

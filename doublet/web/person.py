@@ -11,12 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from doublet.catalog import Catalog
+from doublet.catalog import Catalog, Role
 from doublet.person import Erasure, Erasures, Found, GivenError, Wish, read_identifiers
 from doublet.refusal import Reason, Refusal
 from doublet.web.access import Access
+from doublet.web.forms import record_change
 from doublet.web.parameters import account_of
 from doublet.web.refused import Refused
+from doublet.web.visitor import Visitor
 
 _BODY_SIZE_BYTES_MAX = 1 << 20
 
@@ -71,27 +73,35 @@ def as_lines(rows: list[dict[str, Any]]) -> bytes:
 def person_routes(door: Access, catalog: Catalog, persons: Persons) -> list[Route]:
     """Both requests, for whom the account's token or the operator's key lets in."""
 
-    async def read(request: Request) -> tuple[Ask, Wish]:
+    async def read(request: Request) -> tuple[Ask, Wish, Visitor]:
         visitor = await door.admit(request)
         ask = _decode(await read_body(request))
         account = await run_in_threadpool(account_of, ask.account, visitor, catalog)
+        visitor.demand(account.account_id, Role.OWNER)
         try:
             identifiers = read_identifiers(ask.user_data)
         except GivenError as error:
             raise _invalid(str(error), "user_data") from None
-        return ask, Wish(account.account_id, identifiers, ask.exact, ask.shared)
+        return ask, Wish(account.account_id, identifiers, ask.exact, ask.shared), visitor
 
     async def export(request: Request) -> Response:
-        _, wish = await read(request)
+        _, wish, visitor = await read(request)
         rows = await run_in_threadpool(persons.export_person, wish)
+        # Who it was must not be known after an erasure: the record tells of the act alone.
+        await run_in_threadpool(
+            record_change, catalog, visitor, wish.account_id, "person.exported", "", rows=len(rows)
+        )
         return Response(as_lines(rows), media_type="application/x-ndjson")
 
     async def erase(request: Request) -> Response:
-        ask, wish = await read(request)
+        ask, wish, visitor = await read(request)
         if ask.dry_run:
             found = await run_in_threadpool(persons.find_person, wish)
             return JSONResponse(found.figures())
         erasure = await run_in_threadpool(persons.ask_to_erase, wish)
+        await run_in_threadpool(
+            record_change, catalog, visitor, wish.account_id, "person.erased", erasure.erasure_id
+        )
         return JSONResponse(shown(erasure), 202)
 
     async def state(request: Request) -> Response:
@@ -100,7 +110,7 @@ def person_routes(door: Access, catalog: Catalog, persons: Persons) -> list[Rout
         mine = [
             shown(erasure)
             for erasure in await run_in_threadpool(persons.erasures.all)
-            if visitor.account is None or erasure.account_id == visitor.account.account_id
+            if visitor.may_see(erasure.account_id)
             if wanted in (None, erasure.erasure_id)
         ]
         return JSONResponse(mine)

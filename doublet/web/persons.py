@@ -11,16 +11,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from doublet.catalog import Account, Catalog
+from doublet.catalog import Account, Catalog, Role
 from doublet.engine import Engine
 from doublet.person import GivenError, read_identifiers
 from doublet.refusal import Reason, Refusal
 from doublet.reports import as_csv
 from doublet.reports.persons import DecisionRow, MergeRow, decisions, find_persons, merges
 from doublet.web.access import Access
+from doublet.web.forms import record_change
 from doublet.web.parameters import account_of, read_question
 from doublet.web.person import read_body
 from doublet.web.refused import Refused
+from doublet.web.visitor import Visitor
 
 _encode = msgspec.json.Encoder().encode
 
@@ -54,20 +56,29 @@ class _Persons:
 
     async def show(self, request: Request) -> Response:
         """Who has the identifiers."""
-        ask, account = await self._read(request, Who)
+        ask, account, _ = await self._read(request, Who, Role.ANALYST)
         identifiers = _checked(lambda: read_identifiers(ask.user_data), "user_data")
         found = await run_in_threadpool(find_persons, self._engine, account, identifiers)
         return Response(_encode(found), media_type="application/json")
 
     async def apart(self, request: Request) -> Response:
         """Keep two persons apart from now on."""
-        ask, account = await self._read(request, Apart)
+        ask, account, visitor = await self._read(request, Apart, Role.OWNER)
         a, b = ask.identifiers
 
         def decide() -> None:
             self._unmerge(account.account_id, a, b, ask.reason, ask.undo)
 
         await run_in_threadpool(lambda: _checked(decide, "identifiers"))
+        await run_in_threadpool(
+            record_change,
+            self._catalog,
+            visitor,
+            account.account_id,
+            "person.unmerged",
+            "",
+            undo=ask.undo,
+        )
         return JSONResponse({"success": True})
 
     async def merges(self, request: Request) -> Response:
@@ -96,7 +107,9 @@ class _Persons:
 
         return await run_in_threadpool(read)
 
-    async def _read(self, request: Request, form: type[Any]) -> tuple[Any, Account]:
+    async def _read(
+        self, request: Request, form: type[Any], role: Role
+    ) -> tuple[Any, Account, Visitor]:
         visitor = await self._door.admit(request)
         body = await read_body(request)
         try:
@@ -105,7 +118,9 @@ class _Persons:
             # The decoder's own words may hold a value.
             fields = ", ".join(form.__struct_fields__)
             raise _invalid(f"Send JSON with {fields}, the last ones if wanted.", "") from None
-        return ask, await run_in_threadpool(account_of, ask.account, visitor, self._catalog)
+        account = await run_in_threadpool(account_of, ask.account, visitor, self._catalog)
+        visitor.demand(account.account_id, role)
+        return ask, account, visitor
 
 
 def persons_routes(door: Access, catalog: Catalog, engine: Engine, unmerge: Unmerge) -> list[Route]:

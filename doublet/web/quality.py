@@ -28,8 +28,9 @@ from doublet.reports.quality import (
     window,
 )
 from doublet.web import page
-from doublet.web.access import Access, Visitor
+from doublet.web.access import Access
 from doublet.web.parameters import Question, read_question
+from doublet.web.visitor import Visitor
 
 _Row = TypeVar("_Row")
 _SALE = "Purchase"

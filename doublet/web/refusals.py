@@ -11,16 +11,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from doublet.catalog import Account, Catalog
+from doublet.catalog import Account, Catalog, Role
 from doublet.errors import BusyError
 from doublet.refusal import Reason, Refusal
 from doublet.refused import Cause, Refusals, RefusedRequest
 from doublet.refused.replay import Replay, Wish, what_is_wrong
 from doublet.reports import as_csv, as_json
 from doublet.web import page
-from doublet.web.access import Access, Visitor
+from doublet.web.access import Access
+from doublet.web.forms import record_change
 from doublet.web.parameters import Question, account_of, own_pixel_id, read_question
 from doublet.web.refused import Refused
+from doublet.web.visitor import Visitor
 
 _REQUESTS_MAX = 100
 _BODY_SIZE_BYTES_MAX = 1 << 20
@@ -96,6 +98,7 @@ def replay_routes(
         visitor = await door.admit(request)
         wish = _wish(await _body(request))
         account = await run_in_threadpool(account_of, wish.account, visitor, catalog)
+        visitor.demand(account.account_id, Role.ANALYST)
         pixels = await run_in_threadpool(catalog.pixels, account.account_id)
         own_pixel_id(wish.pixel, pixels)
         ids = [pixel.pixel_id for pixel in pixels]
@@ -103,6 +106,15 @@ def replay_routes(
             outcome = await run_in_threadpool(replay_wish, account, ids, wish)
         except BusyError as error:
             raise Refused(Refusal(Reason.BUSY, error.message)) from None
+        await run_in_threadpool(
+            record_change,
+            catalog,
+            visitor,
+            account.account_id,
+            "refused.replayed",
+            wish.pixel or "",
+            replayed=outcome.replayed,
+        )
         return Response(msgspec.json.encode(outcome), media_type="application/json")
 
     return [Route("/v1/refused/replay", replay, methods=["POST"])]

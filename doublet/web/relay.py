@@ -20,8 +20,9 @@ from doublet.destinations.status import (
     status,
 )
 from doublet.web import page
-from doublet.web.access import Access, Visitor
+from doublet.web.access import Access
 from doublet.web.parameters import Question, read_question
+from doublet.web.visitor import Visitor
 
 _LETTERS_MAX = 50
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import available_timezones
 
 import msgspec
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from doublet.catalog import Account, Setup
+from doublet.catalog import Account, Role, Setup
 from doublet.errors import BusyError, OperatorError
 from doublet.guide.answers import GOALS, PLACES, AnswerError, read_answers, read_site_url
 from doublet.guide.guide import TITLES, Guide
@@ -20,9 +20,11 @@ from doublet.guide.making import Begun, described, test_url
 from doublet.recipes import PLATFORMS
 from doublet.refusal import Reason, Refusal
 from doublet.web import page
-from doublet.web.access import Access, Visitor, is_foreign, read_form, token_of
+from doublet.web.access import Access, token_of
+from doublet.web.forms import record_change
 from doublet.web.parameters import Question, account_of
 from doublet.web.refused import Refused
+from doublet.web.visitor import Visitor
 
 _NEW = "new"
 _BODY_SIZE_BYTES_MAX = 16_384
@@ -89,8 +91,7 @@ class _Setups:
 
     async def begin(self, request: Request) -> Response:
         """Make what the answers ask for, and lead to its page; or say what is wrong with one."""
-        visitor = await self._admit_form(request)
-        given = await read_form(request)
+        visitor, given = await self._door.admit_form(request)
         try:
             begun = await run_in_threadpool(self._begin, visitor, given)
         except OperatorError as error:
@@ -100,9 +101,17 @@ class _Setups:
     def _begin(self, visitor: Visitor, given: Mapping[str, str]) -> Begun:
         wanted = given.get("account") or ""
         account: Account | None = None
-        if visitor.account is not None or wanted not in ("", _NEW):
+        if not visitor.is_operator or wanted not in ("", _NEW):
             account = account_of(wanted or None, visitor, self._guide.catalog)
-        return self._guide.begin(read_answers(given), account)
+            visitor.demand(account.account_id, Role.OWNER)
+        begun = self._guide.begin(read_answers(given), account)
+        self._record(visitor, begun.setup, "setup.created", site_url=begun.setup.site_url)
+        return begun
+
+    def _record(self, visitor: Visitor, setup: Setup, what: str, **details: object) -> None:
+        record_change(
+            self._guide.catalog, visitor, setup.account_id, what, setup.setup_id, **details
+        )
 
     def _form(
         self,
@@ -112,9 +121,8 @@ class _Setups:
         error: OperatorError | None,
     ) -> Response:
         catalog = self._guide.catalog
-        accounts = [visitor.account] if visitor.account else catalog.accounts()
-        setups = catalog.setups.all(visitor.account.account_id if visitor.account else None)
-        own = visitor.account or (accounts[0] if len(accounts) == 1 else None)
+        accounts = visitor.accounts(catalog)
+        own = accounts[0] if len(accounts) == 1 else None
         return page.answer(
             "setup.html",
             400 if error else 200,
@@ -126,9 +134,13 @@ class _Setups:
             goals=GOALS,
             places=PLACES,
             zones=sorted(available_timezones()),
-            accounts=accounts if visitor.is_operator else [],
-            setups=[(setup, _names(setup)) for setup in setups],
+            accounts=accounts if visitor.names_account else [],
+            setups=[(setup, _names(setup)) for setup in self._setups(visitor)],
+            visitor=visitor,
         )
+
+    def _setups(self, visitor: Visitor) -> list[Setup]:
+        return [s for s in self._guide.catalog.setups.all() if visitor.may_see(s.account_id)]
 
     # --- one setup ----------------------------------------------------------------------------
 
@@ -158,6 +170,8 @@ class _Setups:
         account = guide.catalog.account(setup.account_id)
         # Whoever asks for the headers alone, or again for what is new, has nobody look at it.
         is_read = request.method == "GET" and "x-doublet-part" not in request.headers
+        # A token opens all that an owner may.
+        is_shown = is_read and visitor.may(setup.account_id, Role.OWNER)
         return page.answer(
             "setup_steps.html",
             question=_bar(visitor, account),
@@ -166,8 +180,8 @@ class _Setups:
             steps=guide.steps(setup),
             progress=progress,
             titles=TITLES,
-            token=guide.take_unshown(setup.setup_id) if is_read else "",
-            share_key=guide.take_unshown_key(setup.setup_id) if is_read else "",
+            token=guide.take_unshown(setup.setup_id) if is_shown else "",
+            share_key=guide.take_unshown_key(setup.setup_id) if is_shown else "",
             origin=_origin(request),
             test_url=test_url(setup),
         )
@@ -184,11 +198,10 @@ class _Setups:
         return _json(await run_in_threadpool(self._guide.watch, setup))
 
     def _own(self, visitor: Visitor, setup_id: str) -> Setup:
-        account_id = visitor.account.account_id if visitor.account else None
-        try:
-            return self._guide.catalog.setups.one(setup_id, account_id)
-        except OperatorError as error:
-            raise Refused(Refusal(Reason.NOT_FOUND, error.message)) from None
+        for setup in self._setups(visitor):
+            if setup.setup_id == setup_id:
+                return setup
+        raise Refused(Refusal(Reason.NOT_FOUND, f"There is no setup {setup_id!r}."))
 
     def _shared(self, setup_id: str, key: str) -> Setup:
         setup = self._guide.catalog.setups.shared(setup_id, key)
@@ -199,31 +212,26 @@ class _Setups:
 
     # --- what forms do ------------------------------------------------------------------------
 
-    async def _admit_form(self, request: Request) -> Visitor:
-        if is_foreign(request):
-            message = "This form is only taken from this site's own pages."
-            raise Refused(Refusal(Reason.PARAMETER_INVALID, message))
-        return await self._door.admit(request)
-
     def act(self, action: str) -> Any:
         """The endpoint of a form of one setup."""
 
         async def endpoint(request: Request) -> Response:
-            visitor = await self._admit_form(request)
-            given = await read_form(request)
+            visitor, given = await self._door.admit_form(request)
             setup = await run_in_threadpool(self._own, visitor, request.path_params["setup_id"])
+            visitor.demand(setup.account_id, _ACTIONS[action].role)
             where = await run_in_threadpool(
-                getattr(self, action), setup, given, visitor, token_of(request)
+                getattr(self, action), setup, given, visitor, _own_token(request, visitor)
             )
+            if what := _ACTIONS[action].what:
+                await run_in_threadpool(self._record, visitor, setup, what)
             return RedirectResponse(f"/setup/{setup.setup_id}{where}", 303)
 
         return endpoint
 
     def check(self, setup: Setup, given: Mapping[str, str], visitor: Visitor, token: str) -> str:
         """Begin to look at the live site."""
-        own = "" if visitor.is_operator else token
         try:
-            self._guide.start_check(setup, own, trusted=visitor.is_operator)
+            self._guide.start_check(setup, token, trusted=visitor.is_operator)
         except BusyError as error:
             raise _busy(error) from None
         return "#checks"
@@ -266,13 +274,12 @@ class _Setups:
     async def list_json(self, request: Request) -> Response:
         """The setups, newest first."""
         visitor = await self._door.admit(request)
-        account_id = visitor.account.account_id if visitor.account else None
-        setups = await run_in_threadpool(self._guide.catalog.setups.all, account_id)
+        setups = await run_in_threadpool(self._setups, visitor)
         return _json([self._guide.progress(setup) for setup in setups])
 
     async def begin_json(self, request: Request) -> Response:
         """Make what the answers ask for; the answer holds the access token, once."""
-        visitor = await self._admit_form(request)
+        visitor = await self._door.admit(request)
         wanted = await _decode(request, Wanted)
         try:
             begun = await run_in_threadpool(self._begin, visitor, msgspec.structs.asdict(wanted))
@@ -286,10 +293,11 @@ class _Setups:
 
     async def check_json(self, request: Request) -> Response:
         """Look at the live site now, and say what was found."""
-        visitor = await self._admit_form(request)
+        visitor = await self._door.admit(request)
         asked = await _decode(request, Asked)
         setup = await run_in_threadpool(self._own, visitor, request.path_params["setup_id"])
-        own = asked.access_token or ("" if visitor.is_operator else token_of(request))
+        visitor.demand(setup.account_id, Role.ANALYST)
+        own = asked.access_token or _own_token(request, visitor)
         try:
             found = await run_in_threadpool(
                 lambda: self._guide.check(setup, own, trusted=visitor.is_operator)
@@ -302,14 +310,34 @@ class _Setups:
 
     async def test_json(self, request: Request) -> Response:
         """Look for a test by its event id, or by the test code."""
-        visitor = await self._admit_form(request)
+        visitor = await self._door.admit(request)
         tried = await _decode(request, Tried)
         setup = await run_in_threadpool(self._own, visitor, request.path_params["setup_id"])
+        visitor.demand(setup.account_id, Role.ANALYST)
         return _json(await run_in_threadpool(self._guide.watch, setup, tried.event_id[:1024]))
 
 
-_ACTIONS = ("check", "test", "token", "shop", "site", "share", "unshare")
+class _Action(NamedTuple):
+    role: Role
+    what: str = ""
+    """The verb in the record of changes; empty for what changes nothing."""
+
+
+_ACTIONS = {
+    "check": _Action(Role.ANALYST),
+    "test": _Action(Role.ANALYST),
+    "token": _Action(Role.OWNER, "token.created"),
+    "shop": _Action(Role.OWNER, "shop.changed"),
+    "site": _Action(Role.OWNER, "setup.changed"),
+    "share": _Action(Role.OWNER, "setup.shared"),
+    "unshare": _Action(Role.OWNER, "setup.unshared"),
+}
 """The forms of a setup's page, by the last part of their address."""
+
+
+def _own_token(request: Request, visitor: Visitor) -> str:
+    """The token to try the server's road with, empty where something else let the visitor in."""
+    return "" if visitor.is_operator or visitor.user_name else token_of(request)
 
 
 def _busy(error: BusyError) -> Refused:
@@ -328,7 +356,7 @@ def _names(setup: Setup) -> dict[str, str]:
 def _bar(visitor: Visitor, account: Account | None) -> Question | None:
     if account is None:
         return None
-    return Question(account, [], None, None, None, visitor.is_operator)
+    return Question(account, [], None, None, None, visitor.names_account, visitor=visitor)
 
 
 def _origin(request: Request) -> str:

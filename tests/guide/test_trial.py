@@ -231,7 +231,7 @@ def test_a_setup_is_its_accounts_own_and_foreign_forms_are_refused(
     for action, body in (("/share", {}), ("/token", {}), ("/check", {}), ("", answers)):
         address = f"{server.url}/setup" if action == "" else page + action
         foreign = {**server.headers, "sec-fetch-site": "cross-site"}
-        assert 400 == httpx.post(address, data=body, headers=foreign).status_code
+        assert 403 == httpx.post(address, data=body, headers=foreign).status_code
     refused = server.client.post("/setup.json", json={**answers, "account": account.account_id})
     assert 400 == refused.status_code
     assert "shop.example" not in [each.site_url for each in server.catalog.setups.all()]

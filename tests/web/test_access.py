@@ -12,6 +12,12 @@ from starlette.routing import Route
 from tests.dashboard import OPERATOR, Site
 
 
+def csrf_in(page: str) -> str:
+    """What the forms of a page carry to prove that they are this site's own."""
+    (value,) = set(re.findall(r'name="csrf" value="([0-9a-f]{64})"', page))
+    return str(value)
+
+
 def _routes(site: Site) -> list[tuple[str, str]]:
     """Every route of the application, with the methods that it takes."""
     found = []
@@ -105,8 +111,10 @@ def test_signing_in_and_out(site: Site) -> None:
     form = {"access_token": f" {site.ours.token} ", "next": "/overview?since=2026-01-01"}
     answer = site.client.post("/login", data=form)
     assert (303, "/overview?since=2026-01-01") == (answer.status_code, answer.headers["location"])
-    assert 200 == site.client.get("/overview").status_code
-    answer = site.client.post("/logout")
+    page = site.client.get("/overview")
+    assert 200 == page.status_code
+    assert 403 == site.client.post("/logout").status_code
+    answer = site.client.post("/logout", data={"csrf": csrf_in(page.text)})
     assert (303, "/overview") == (answer.status_code, answer.headers["location"])
     assert 401 == site.client.get("/overview").status_code
     wrong = site.client.post("/login", data={"access_token": "wrong"})

@@ -1,0 +1,111 @@
+"""The record of who changed what: rows are added, and never changed or removed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from doublet.catalog.database import Database
+from doublet.catalog.tables import changes
+
+VERBS: dict[str, str] = {
+    "account.created": "made the account",
+    "account.changed": "changed the account",
+    "pixel.created": "made the pixel",
+    "pixel.changed": "changed the pixel",
+    "token.created": "made the access token",
+    "token.revoked": "revoked the access token",
+    "user.created": "made the user",
+    "user.invited": "invited the user",
+    "user.joined": "took the invitation",
+    "user.role": "changed the role of",
+    "user.disabled": "shut out",
+    "user.enabled": "let in again",
+    "user.removed": "removed the user",
+    "user.password": "changed the password of",
+    "user.reset": "made a link for a new password of",
+    "session.ended": "ended a session of",
+    "setup.created": "set up the site",
+    "setup.changed": "changed the set-up of",
+    "setup.shared": "shared the set-up of",
+    "setup.unshared": "ended the sharing of the set-up of",
+    "shop.changed": "changed the shop",
+    "destination.backfilled": "had older events sent to",
+    "refused.replayed": "had refused requests taken again",
+    "person.exported": "exported what is kept of a person",
+    "person.erased": "had a person erased",
+    "person.unmerged": "decided which persons are one",
+    "report.created": "made the report",
+    "report.changed": "changed the report",
+    "report.removed": "removed the report",
+}
+"""Everything that is recorded, and how a page says it: *WHO VERB TARGET*."""
+
+COMMAND_LINE = "operator"
+"""Who acts by the command line, or by the operator's key."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One thing that somebody did, at `at` in Unix seconds. `account_id` is None where it is of no
+    account; `details` are plain values, never secrets or personal data."""
+
+    change_id: int
+    at: int
+    account_id: str | None
+    who: str
+    what: str
+    target: str
+    details: dict[str, Any]
+
+
+class Changes:
+    """The table of changes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(
+        self,
+        who: str,
+        what: str,
+        target: str,
+        details: dict[str, Any] | None = None,
+        *,
+        account_id: str | None = None,
+        at: int | None = None,
+    ) -> None:
+        """Add a row; `what` is one of VERBS."""
+        assert what in VERBS, what
+        row = {
+            "at": int(time.time()) if at is None else at,
+            "account_id": account_id,
+            "who": who,
+            "what": what,
+            "target": target,
+            "details": msgspec.json.encode(details or {}).decode(),
+        }
+        with self._database.write() as connection:
+            connection.execute(changes.insert().values(**row))
+
+    def newest(
+        self, account_id: str | None = None, *, before: int | None = None, limit: int = 1000
+    ) -> list[Change]:
+        """The changes of one account or, with those of no account, of all: newest first, only those
+        with a smaller id than `before`."""
+        query = sa.select(changes).order_by(changes.c.change_id.desc()).limit(limit)
+        if account_id is not None:
+            query = query.where(changes.c.account_id == account_id)
+        if before is not None:
+            query = query.where(changes.c.change_id < before)
+        return [_change(row) for row in self._database.rows(query)]
+
+
+_decode_details = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _change(row: tuple[Any, ...]) -> Change:
+    columns = dict(zip(Change.__struct_fields__, row, strict=True))
+    return Change(**(columns | {"details": _decode_details(columns["details"])}))
