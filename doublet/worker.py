@@ -35,6 +35,7 @@ from doublet.errands import Errands, Runner
 from doublet.errors import OperatorError
 from doublet.graph import routes as graph_routes
 from doublet.guiding import guide_of
+from doublet.health import health
 from doublet.live.feed import Feed
 from doublet.live.statuses import statuses
 from doublet.openapi import document
@@ -148,6 +149,7 @@ def application(
         rates=settings.rates_folder,
         outbox=settings.outbox_file,
         public_url=settings.url,
+        health=partial(health, settings.run_folder, settings.disk_free_bytes_min),
         outlook=partial(outlook, catalog, settings.outbox_file),
     )
     door: Access = app.state.door

@@ -11,6 +11,7 @@ import httpx
 from starlette.applications import Starlette
 
 from doublet.catalog import Account, Catalog
+from doublet.health import Health
 from doublet.web import create_app
 from tests.factories import NOON, SECOND, Pipeline, make_record
 from tests.server import served
@@ -50,6 +51,7 @@ class Site:
             rates=folder / "rates",
             outbox=folder / "relay.sqlite",
             public_url=PUBLIC_URL,
+            health=lambda: Health("ok", 0.5, 0.5),
         )
         self._serving = served(self.app)
         self.url = self._serving.__enter__()

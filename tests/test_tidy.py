@@ -44,6 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "catalog",
         "outbox",
         "deliveries",
+        "health",
         "migrations",
         "rates",
     ),

@@ -44,9 +44,11 @@ from doublet.reports.leads import LeadsReport
 from doublet.reports.orders import OrderLedger, OrdersReport
 from doublet.reports.persons import DecisionRow, MergeRow, PersonsFound
 from doublet.reports.quality import QualityRow
+from doublet.reports.today import TodayRow
 from doublet.web.person import Ask
 from doublet.web.persons import Apart, Who
 from doublet.web.setup import Asked, Tried, Wanted
+from doublet.web.status import AccountStatus
 
 STREAM = "text/event-stream"
 FORM = "application/x-www-form-urlencoded"
@@ -211,6 +213,9 @@ OPERATIONS: tuple[Operation, ...] = (
     # What is read: pages' twins.
     _report("/overview.json", "Events by who saw them.", list[OverviewRow], *_QUESTION, "marked"),
     _report("/overview.csv", "The same per event and currency.", None, *_QUESTION, "marked"),
+    _report("/today.json", "Today by event.", list[TodayRow], "account", "pixel", "marked"),
+    _report("/today.csv", "The same.", None, "account", "pixel", "marked"),
+    _report("/status.json", "How the account is doing.", AccountStatus, "account"),
     _report(
         "/timeline.json", "Events over time.", list[TimelineRow], *_QUESTION, "marked", "event_name"
     ),

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from doublet.catalog import Catalog
 from doublet.engine import Engine
 from doublet.explain import Outlook, nowhere
+from doublet.health import Health
 from doublet.web import (
     access,
     alerts,
@@ -37,6 +38,7 @@ from doublet.web import (
     sign_in,
 )
 from doublet.web.protection import Protection
+from doublet.web.status import Statuses
 
 
 def create_app(
@@ -48,18 +50,20 @@ def create_app(
     rates: Path,
     outbox: Path,
     public_url: str,
+    health: Callable[[], Health],
     outlook: Outlook = nowhere,
 ) -> Starlette:
     """The application. `cache` is a folder for what is made once, `rates` that of exchange rates,
     `outbox` the relay's file, `public_url` the address under which browsers reach this server;
-    `outlook` tells of what was relayed."""
+    `health` tells how far behind the worker is, `outlook` what was relayed."""
     door = access.Access(catalog, is_operator)
     files = assets.Assets(cache)
+    statuses = Statuses(catalog, engine, outbox, health)
     app = Starlette(
         routes=[
             Route("/", _front_page),
             *sign_in.routes(door),
-            *overview.routes(door, catalog, engine, files, public_url),
+            *overview.routes(door, catalog, engine, files, statuses, public_url),
             *chart.routes(door, catalog, engine),
             *events.routes(door, catalog, engine, outlook),
             *leads.routes(door, catalog, engine),

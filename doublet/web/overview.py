@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from hashlib import sha256
@@ -28,11 +28,14 @@ from doublet.reports import (
     overview,
     overview_by_currency,
 )
+from doublet.reports.today import TodayRow, sum_of, today
 from doublet.web import page
 from doublet.web.access import Access
 from doublet.web.assets import Assets
 from doublet.web.coverage import read_section
 from doublet.web.parameters import Question, read_question
+from doublet.web.status import Statuses
+from doublet.web.status import routes as status_routes
 
 _Row = TypeVar("_Row")
 _SALE = "Purchase"
@@ -112,13 +115,20 @@ def _curl(pixel_id: str, public_url: str, currency: str) -> str:
 
 class _Overview:
     def __init__(
-        self, door: Access, catalog: Catalog, engine: Engine, files: Assets, public_url: str
+        self,
+        door: Access,
+        catalog: Catalog,
+        engine: Engine,
+        files: Assets,
+        statuses: Statuses,
+        public_url: str,
     ) -> None:
         self._door = door
         self._catalog = catalog
         self._engine = engine
         self._files = files
         self._public_url = public_url
+        self._statuses = statuses
 
     async def page(self, request: Request) -> Response:
         """Figures for people; the first steps while there are none."""
@@ -128,7 +138,11 @@ class _Overview:
         question = await read_question(request, visitor, self._catalog)
         rows = await self._read(overview, question)
         shown, others = fold(rows)
+        days = await self._today(question)
+        state = await run_in_threadpool(self._statuses.of, question.account, rows)
         self._files.prepare()
+        name = request.query_params.get("event_name")
+        chart_of = name if any(row.event_name == name for row in rows) else None
         pixel = question.pixels[0].pixel_id if question.pixels else None
         return page.answer(
             "overview.html",
@@ -144,6 +158,13 @@ class _Overview:
             curl=_curl(pixel, self._public_url, question.account.currency) if pixel else "",
             public_url=self._public_url,
             marked=await self._marked(question),
+            days=days,
+            sum_of=sum_of,
+            sale=_SALE,
+            state=state,
+            one_week=timedelta(days=7),
+            chart_of=chart_of,
+            chart_filter={"event_name": chart_of} if chart_of else {},
             now=datetime.now(ZoneInfo(question.account.time_zone)),
         )
 
@@ -158,6 +179,38 @@ class _Overview:
         text = as_csv(rows, CurrencyRow)
         headers = {"content-disposition": 'attachment; filename="overview.csv"'}
         return Response(text, 200, headers, "text/csv")
+
+    async def today_json(self, request: Request) -> Response:
+        """Today against a week before, for programs."""
+        rows = await self._today(await self._ask(request))
+        return Response(as_json(rows), media_type="application/json")
+
+    async def today_csv(self, request: Request) -> Response:
+        """The same for spreadsheets."""
+        rows = await self._today(await self._ask(request))
+        headers = {"content-disposition": 'attachment; filename="today.csv"'}
+        return Response(as_csv(rows, TodayRow), 200, headers, "text/csv")
+
+    async def _today(self, question: Question) -> list[TodayRow]:
+        return await run_in_threadpool(
+            today,
+            self._engine,
+            question.account,
+            datetime.now(UTC),
+            pixel_id=question.pixel_id,
+            with_marked=question.with_marked,
+        )
+
+    def rows(self, question: Question) -> list[OverviewRow]:
+        """The rows of the overview that a question asks for."""
+        return overview(
+            self._engine,
+            question.account,
+            pixel_id=question.pixel_id,
+            since=question.since,
+            until=question.until,
+            with_marked=question.with_marked,
+        )
 
     async def _ask(self, request: Request) -> Question:
         visitor = await self._door.admit(request)
@@ -186,12 +239,20 @@ class _Overview:
 
 
 def routes(
-    door: Access, catalog: Catalog, engine: Engine, files: Assets, public_url: str
+    door: Access,
+    catalog: Catalog,
+    engine: Engine,
+    files: Assets,
+    statuses: Statuses,
+    public_url: str,
 ) -> list[Route]:
-    """The page and its twins."""
-    view = _Overview(door, catalog, engine, files, public_url)
+    """The page and its twins, today's figures, and how the account is doing."""
+    view = _Overview(door, catalog, engine, files, statuses, public_url)
     return [
         Route("/overview", view.page),
         Route("/overview.json", view.json),
         Route("/overview.csv", view.csv),
+        Route("/today.json", view.today_json),
+        Route("/today.csv", view.today_csv),
+        *status_routes(door, catalog, statuses, view.rows),
     ]

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from doublet.health import Health
 from doublet.web import create_app
 from tests.dashboard import HOSTILE, PUBLIC_URL, Site
 from tests.factories import NOON, SECOND, make_record
@@ -363,6 +364,7 @@ def test_the_chart_library_is_made_once_and_kept(site: Site, tmp_path: Path) -> 
         rates=tmp_path / "rates",
         outbox=tmp_path / "relay.sqlite",
         public_url="",
+        health=lambda: Health("ok", 0.5, 0.5),
     )
     with served(app) as url:
         assert b"// kept" == httpx.get(f"{url}/static/vega.js").content
