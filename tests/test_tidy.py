@@ -70,7 +70,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "reconcile",
     ),
     # edges
-    ("health", "collect", "graph", "web", "rounds", "backup", "relay", "client", "probe"),
+    ("collect", "graph", "web", "rounds", "backup", "relay", "client", "probe"),
     # what puts the edges together
     (
         "alerting",
@@ -98,9 +98,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
 )
 """Modules by layer; imports go to the same layer or to one above it in this list."""
-
-EDGES_MAY_IMPORT = {("collect", "health"), ("rounds", "health")}
-"""The only arrows between edges; otherwise they meet where they are put together."""
 
 LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
@@ -176,7 +173,7 @@ def test_imports_go_downward_only() -> None:
             continue
         for used in set(imports_of(path)) - {part, "__version__"}:
             upward = layer_of[used] > layer_of[part]
-            across = layer_of[used] == layer_of[part] == 3 and (part, used) not in EDGES_MAY_IMPORT
+            across = layer_of[used] == layer_of[part] == 3
             if upward or across:
                 wrong.append(f"{name_of(path)} imports {used}")
     assert [] == wrong
