@@ -47,10 +47,12 @@ from doublet.relay.outlook import outlook
 from doublet.relaying import backfill_routes, filler_of, preview_routes
 from doublet.replay import replay
 from doublet.rounds import Freshener, Rounds
+from doublet.sending import send_payload
 from doublet.settings import Settings
 from doublet.web import create_app
 from doublet.web.access import Access
 from doublet.web.live import live_routes
+from doublet.web.payload import payload_routes
 from doublet.web.person import person_routes
 from doublet.web.persons import persons_routes
 from doublet.web.refusals import refusal_routes, replay_routes
@@ -169,6 +171,7 @@ def application(
         *preview_routes(door, catalog, settings, freshener),
         *reconcile_routes(door, catalog, settings, freshener, filler),
         *replay_routes(door, catalog, partial(replay, settings, freshener)),
+        *payload_routes(door, catalog, settings.url, partial(send_payload, settings)),
         *setup_routes(door, guide_of(settings, catalog, freshener)),
     ]
     return app

@@ -40,6 +40,7 @@ FOR_PEOPLE = {each.path for _, pages in PAGES for each in pages} | {
     "/logout",
     "/static",
     "/event",
+    "/payload",
     "/order",
 }
 """Pages and what belongs to them: nothing that programs use."""

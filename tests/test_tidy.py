@@ -77,6 +77,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "guiding",
         "relaying",
         "deposit",
+        "sending",
         "deciding",
         "errands",
         "reconciling",

@@ -18,6 +18,7 @@ VERBS: dict[str, str] = {
     "pixel.changed": "changed the pixel",
     "token.created": "made the access token",
     "token.revoked": "revoked the access token",
+    "test_events.sent": "sent events to the pixel",
     "user.created": "made the user",
     "user.invited": "invited the user",
     "user.joined": "took the invitation",

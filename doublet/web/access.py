@@ -16,7 +16,15 @@ from doublet.catalog.changes import COMMAND_LINE
 from doublet.catalog.users import secret_sha256
 from doublet.errors import OperatorError
 from doublet.refusal import Reason, Refusal
-from doublet.web.forms import SAFE_METHODS, Asked, check_csrf, csrf_of, is_foreign, read_form
+from doublet.web.forms import (
+    FORM_SIZE_BYTES_MAX,
+    SAFE_METHODS,
+    Asked,
+    check_csrf,
+    csrf_of,
+    is_foreign,
+    read_form,
+)
 from doublet.web.parameters import account_of
 from doublet.web.refused import Refused
 from doublet.web.visitor import Visitor
@@ -54,17 +62,21 @@ class Access:
             check_csrf(request, visitor)
         return visitor
 
-    async def admit_to_change(self, request: Request, role: Role) -> Asked:
+    async def admit_to_change(
+        self, request: Request, role: Role, *, size_bytes_max: int = FORM_SIZE_BYTES_MAX
+    ) -> Asked:
         """The visitor, the account and the fields of a form. Raises Refused for a form of another
         site, without the session's `csrf`, and for who may less than `role` in the account that the
         field or parameter `account` names."""
-        visitor, fields = await self.admit_form(request)
+        visitor, fields = await self.admit_form(request, size_bytes_max=size_bytes_max)
         wanted = fields.get("account") or request.query_params.get("account") or None
         account = await run_in_threadpool(account_of, wanted, visitor, self.catalog)
         visitor.demand(account.account_id, role)
         return Asked(visitor, account, fields)
 
-    async def admit_form(self, request: Request) -> tuple[Visitor, dict[str, str]]:
+    async def admit_form(
+        self, request: Request, *, size_bytes_max: int = FORM_SIZE_BYTES_MAX
+    ) -> tuple[Visitor, dict[str, str]]:
         """The visitor and the fields of a form that is of no account yet. Raises Refused for a
         form of another site and without the session's `csrf`; the role is not looked at."""
         visitor = await self._admit(request)
@@ -72,7 +84,7 @@ class Access:
             raise Refused(
                 Refusal(Reason.NOT_ALLOWED, "This form is only taken from this site's own pages.")
             )
-        fields = await read_form(request)
+        fields = await read_form(request, size_bytes_max)
         check_csrf(request, visitor, fields)
         return visitor, fields
 

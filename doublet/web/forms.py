@@ -96,12 +96,12 @@ def is_foreign(request: Request) -> bool:
     return origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a small form; the last of a name counts. Raises Refused."""
+async def read_form(request: Request, size_bytes_max: int = FORM_SIZE_BYTES_MAX) -> dict[str, str]:
+    """The fields of a form; the last of a name counts. Raises Refused for a larger one."""
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > FORM_SIZE_BYTES_MAX:
+        if len(body) > size_bytes_max:
             raise Refused(Refusal(Reason.TOO_LARGE, "This form is larger than it can be."))
     try:
         fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=_FIELDS_MAX)
