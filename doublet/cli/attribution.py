@@ -197,6 +197,8 @@ _EMPTY = {
     "to paste into a site.",
     "time_to_conversion": "Times appear here with the first conversion after a click on an ad: "
     "have ads lead to pages with the pixel.",
+    "windows": "Windows appear here with the first conversion: `doublet pixel create NAME` prints "
+    "what to paste into a site; `doublet ads import FILE` takes names and views of ads.",
     "funnels": "Steps appear here once a person takes the first one: send ViewContent, AddToCart, "
     "InitiateCheckout and Purchase, or name your own steps with --event-name.",
     "cohorts": "Customers appear here with their first purchase: send Purchase events with "
@@ -232,6 +234,12 @@ _MODELS = Annotated[
     ),
 ]
 
+
+def _only(flag: str, what: str) -> Any:
+    """The option that leaves what lies beneath one channel, campaign or ad set."""
+    return Annotated[str | None, typer.Option(flag, help=f"Only what belongs to this {what}.")]
+
+
 ATTRIBUTION_COMMANDS: dict[str, Callable[..., None]] = {
     "campaigns": _command(
         "campaigns",
@@ -243,6 +251,9 @@ ATTRIBUTION_COMMANDS: dict[str, Callable[..., None]] = {
         setting=(SettingOption, None),
         window=(_WINDOWS, None),
         model=(_MODELS, None),
+        channel=(_only("--channel", "channel"), None),
+        campaign_id=(_only("--campaign-id", "campaign"), None),
+        adset_id=(_only("--adset-id", "ad set"), None),
     ),
     "credits": _command(
         "credits",
@@ -283,6 +294,15 @@ ATTRIBUTION_COMMANDS: dict[str, Callable[..., None]] = {
     Example: doublet report time_to_conversion --since 2026-11-01 --svg lags.svg
     """,
         days=(Days, 28),
+    ),
+    "windows": _command(
+        "windows",
+        """What ads claim under each attribution window, and what changes between them.
+
+    Example: doublet report windows --level channel
+    """,
+        level=(LevelOption, "campaign"),
+        setting=(SettingOption, None),
     ),
     "funnels": _command(
         "funnels",

@@ -23,6 +23,7 @@ from doublet.reports.paths import PathsReport
 from doublet.reports.refunds import RefundRow, RefundsReport
 from doublet.reports.server_extra import ServerExtraReport
 from doublet.reports.time_to_conversion import TimeReport, span_label
+from doublet.reports.window_changes import WindowsReport
 
 _ROWS_MAX = 200
 _UNSEEN = "not observable"
@@ -113,6 +114,19 @@ def _campaigns(report: CampaignsReport) -> Iterator[str]:
             f"Views are not observable where it says so, of {', '.join(report.not_observable)}: no "
             "log here says who saw these ads."
         )
+
+
+def _windows(report: WindowsReport) -> Iterator[str]:
+    titles = [*_titles(report.level), *(result.window for result in report.claimed.results)]
+    width = len(_titles(report.level))
+    rows = [
+        [*_ids(row, report.level), *(_number(result.conversions) for result in row.results)]
+        for row in report.rows[:_ROWS_MAX]
+    ]
+    claimed = [_number(result.conversions) for result in report.claimed.results]
+    rows.append(["claimed by ads", *[""] * (width - 1), *claimed])
+    print_figures(titles, rows, width, anyway=True)
+    yield from (change.meaning for change in report.changes)
 
 
 def _credits(report: CreditsReport) -> Iterator[str]:
@@ -329,6 +343,7 @@ def _print_parts(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 _PRINTERS: dict[str, Callable[[Any], Iterator[str]]] = {
     "campaigns": _campaigns,
+    "windows": _windows,
     "credits": _credits,
     "paths": _paths,
     "time_to_conversion": _times,

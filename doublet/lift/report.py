@@ -104,6 +104,50 @@ class LiftReport(msgspec.Struct):
     rows: list[LiftRow]
 
 
+class OutcomeRow(msgspec.Struct):
+    """One outcome (converters, conversions or value) of one experiment and campaign, for tables:
+    the persons of both arms and the fields of its Effect, None where no figure is given."""
+
+    experiment: str
+    campaign_id: str | None
+    verdict: str
+    outcome: str
+    held_out_persons: int
+    shown_persons: int
+    held_out_mean: float | None
+    shown_mean: float | None
+    per_person: float | None
+    per_person_low: float | None
+    per_person_high: float | None
+    incremental: float | None
+    incremental_low: float | None
+    incremental_high: float | None
+    lift: float | None
+    lift_low: float | None
+    lift_high: float | None
+
+
+OUTCOMES = ("converters", "conversions", "value")
+"""What an effect may be of: whether a person converts, how often, and what that is worth."""
+
+
+def outcome_rows(report: LiftReport) -> list[OutcomeRow]:
+    """The rows, three of each: one per outcome."""
+    return [
+        OutcomeRow(
+            row.experiment,
+            row.campaign_id,
+            row.verdict,
+            outcome,
+            row.held_out.persons,
+            row.shown.persons,
+            *(getattr(getattr(row, outcome), name, None) for name in Effect.__struct_fields__),
+        )
+        for row in report.rows
+        for outcome in OUTCOMES
+    ]
+
+
 @cache
 def _text() -> str:
     return files("doublet.lift").joinpath("lift.sql").read_text("utf-8")

@@ -26,6 +26,9 @@ _ABOUT = {
     "window": "What stands side by side; may be repeated.",
     "model": "Which models stand side by side; may be repeated.",
     "action_type": "The platform's name of the event.",
+    "channel": "Only what belongs to this channel.",
+    "campaign_id": "Only what belongs to this campaign.",
+    "adset_id": "Only what belongs to this ad set.",
     "today": "The day on which the last period ends; none to come.",
 }
 _QUESTION = ("account", "pixel", "since", "until")
@@ -57,11 +60,14 @@ ATTRIBUTION_PARAMETERS: dict[str, Any] = {
 
 
 def _operations() -> Iterator[Operation]:
-    for name, report in REPORTS.items():
+    # What the page of ads shows is a report under another name.
+    asked = (("attribution", "campaigns"), *((name, name) for name in REPORTS))
+    for path, name in asked:
+        report = REPORTS[name]
         given = (*_QUESTION, *(key for key, _ in _parameters(name, report.asked)))
-        yield Operation("get", f"/{name}.json", report.about, given, {JSON: report.answer})
-        yield Operation("get", f"/{name}.csv", "Its rows.", given, {CSV: None})
-        yield Operation("get", f"/{name}.svg", "Its picture.", (*given, "scheme"), {SVG: None})
+        yield Operation("get", f"/{path}.json", report.about, given, {JSON: report.answer})
+        yield Operation("get", f"/{path}.csv", "Its rows.", given, {CSV: None})
+        yield Operation("get", f"/{path}.svg", "Its picture.", (*given, "scheme"), {SVG: None})
 
 
 ATTRIBUTION: tuple[Operation, ...] = tuple(_operations())

@@ -260,6 +260,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/ads.json", "Names and sums of ads.", list[KnownAdRow], *_ORDERS),
     _report("/ads.csv", "The same.", None, *_ORDERS),
     _report("/lift.json", "What ads have caused (docs/lift.md).", LiftReport, *_ORDERS, *_LIFT),
+    _report("/lift.csv", "The same, a row per outcome.", None, *_ORDERS, *_LIFT),
     _report("/order.json", "One order's ledger.", OrderLedger, "order_id", "account"),
     Operation(
         "get",

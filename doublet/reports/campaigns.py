@@ -12,6 +12,7 @@ import msgspec
 
 from doublet.catalog import Account, ReportRules
 from doublet.engine import Engine
+from doublet.errors import SenderError
 from doublet.rates import Rates
 from doublet.reports import report_sql
 from doublet.reports.conversions import ask, conversion_parameters, without_rate
@@ -23,13 +24,34 @@ from doublet.reports.periods import EARLIEST, Period
 from doublet.reports.windows import DEFAULT, Window
 
 ZERO = Decimal(0)
+_LEVEL_NAMES: tuple[str, ...] = LEVELS
 _CENT = Decimal("0.0001")
 
 
 class CampaignsAsked(ModelsAsked, frozen=True, kw_only=True):
-    """`level` is what has a row of its own."""
+    """`level` is what has a row of its own; `channel`, `campaign_id` and `adset_id` leave only the
+    rows beneath them."""
 
     level: Level = "campaign"
+    channel: str | None = None
+    campaign_id: str | None = None
+    adset_id: str | None = None
+
+    @property
+    def beneath(self) -> dict[str, str]:
+        """The names that a row must have, by field."""
+        names = ("channel", "campaign_id", "adset_id")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    def check(self) -> None:
+        """Raises SenderError when this cannot be meant."""
+        ModelsAsked.check(self)
+        for name in self.beneath:
+            level = name.removesuffix("_id")
+            if LEVELS.index(self.level) < _LEVEL_NAMES.index(level):
+                raise SenderError(
+                    f"Rows of level {self.level} have no {name}.", f"Choose the level {level}."
+                )
 
 
 class CampaignResult(msgspec.Struct):
@@ -127,12 +149,19 @@ def campaigns(
     attributed = with_ad = ZERO
     first = (asked.model[0], windows[0].name)
     for row in credited(engine, given, "campaigns", asked.model, windows, is_summed=True):
+        key = _key(row)
+        if not _is_beneath(key, asked):
+            continue
         result = (row["model"], row["window_name"])
-        sums.setdefault(_key(row), {})[result] = (_whole(row["conversions"]), row["value"])
+        sums.setdefault(key, {})[result] = (_whole(row["conversions"]), row["value"])
         if row["is_attributed"] and result == first:
             attributed += row["conversions"]
             with_ad += row["with_ad"]
-    delivered = _delivered(engine, account, rates, asked)
+    delivered = {
+        key: row
+        for key, row in _delivered(engine, account, rates, asked).items()
+        if _is_beneath(key, asked)
+    }
     names = titles(engine, given)
     seen = {(row["platform"], row["campaign_id"]) for row in ask(engine, given, "seen_views")}
     columns = [(model, window) for model in asked.model for window in windows]
@@ -142,7 +171,7 @@ def campaigns(
         for key in {**delivered, **sums}
     ]
     rows.sort(key=_order)
-    total = _total(rows, columns)
+    total = total_of(rows, columns)
     unconverted = {row["currency"] for row in ask(engine, given, "unconverted_spend")}
     return CampaignsReport(
         level=asked.level,
@@ -166,6 +195,11 @@ def campaigns(
 
 def result_rows(report: CampaignsReport) -> list[CampaignResultRow]:
     """The rows, one per result."""
+    return flat_rows(report.rows)
+
+
+def flat_rows(rows: Sequence[CampaignRow]) -> list[CampaignResultRow]:
+    """Rows of campaigns, one per result."""
     return [
         CampaignResultRow(
             **{
@@ -173,7 +207,7 @@ def result_rows(report: CampaignsReport) -> list[CampaignResultRow]:
                 for name in CampaignResultRow.__struct_fields__
             }
         )
-        for row in report.rows
+        for row in rows
         for result in row.results
     ]
 
@@ -181,6 +215,10 @@ def result_rows(report: CampaignsReport) -> list[CampaignResultRow]:
 def _key(row: dict[str, Any]) -> _Key:
     ids = (row["channel"], row["campaign_id"], row["adset_id"], row["ad_id"])
     return _Key(row.get("is_attributed", True), *ids)
+
+
+def _is_beneath(key: _Key, asked: CampaignsAsked) -> bool:
+    return all(getattr(key, name) == value for name, value in asked.beneath.items())
 
 
 def _whole(number: Decimal) -> Decimal:
@@ -232,7 +270,7 @@ def _row(
         if is_blind and window.kind != "any" and not conversions:
             results.append(CampaignResult(model, window.name, False, None, None, None, None))
         else:
-            money = (None, None) if not key.is_attributed else _costs(spend, conversions, value)
+            money = (None, None) if not key.is_attributed else costs(spend, conversions, value)
             results.append(
                 CampaignResult(model, window.name, True, conversions, value, money[0], money[1])
             )
@@ -258,7 +296,7 @@ def _has_views(key: _Key, depth: int, seen: Collection[tuple[str, str | None]]) 
     return any(key.campaign_id == campaign_id for _, campaign_id in seen)
 
 
-def _costs(
+def costs(
     spend: Decimal, conversions: Decimal, value: Decimal
 ) -> tuple[Decimal | None, float | None]:
     """What an action cost, and the value by spend; None where nothing was spent or done."""
@@ -272,7 +310,8 @@ def _order(row: CampaignRow) -> tuple[Any, ...]:
     return (not row.is_attributed, -row.spend, -most, *(part or "" for part in ids))
 
 
-def _total(rows: Sequence[CampaignRow], columns: Sequence[tuple[str, Window]]) -> CampaignRow:
+def total_of(rows: Sequence[CampaignRow], columns: Sequence[tuple[str, Window]]) -> CampaignRow:
+    """The sum of rows whose results are of these models and windows."""
     spend = sum((row.spend for row in rows), ZERO)
 
     def results() -> Iterator[CampaignResult]:
@@ -280,7 +319,7 @@ def _total(rows: Sequence[CampaignRow], columns: Sequence[tuple[str, Window]]) -
             own = [row.results[n] for row in rows]
             conversions = sum((result.conversions or ZERO for result in own), ZERO)
             value = sum((result.value or ZERO for result in own), ZERO)
-            money = _costs(spend, conversions, value)
+            money = costs(spend, conversions, value)
             yield CampaignResult(model, window.name, True, conversions, value, *money)
 
     return CampaignRow(

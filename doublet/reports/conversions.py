@@ -13,6 +13,9 @@ from doublet.rates import Rates
 from doublet.reports import bounds, report_sql
 from doublet.reports.asked import Asked
 
+NAMES_MAX = 50
+"""How many names of events people may choose from."""
+
 _COMMON = ("rates", "ad_parents", "adset_parents")
 """Texts that many read; each is put before whoever names it in a join."""
 
@@ -89,3 +92,9 @@ def without_rate(engine: Engine, parameters: Mapping[str, Any]) -> list[str]:
     """The currencies of conversions whose value no rate converts, "(none)" for none at all."""
     found = ask(engine, parameters, "without_rate", "chosen_conversions")
     return [row["currency"] for row in found]
+
+
+def event_names(engine: Engine, account: Account) -> list[str]:
+    """The names of events that may be conversions, the most frequent first."""
+    asked = {"account_id": account.account_id, "names_max": NAMES_MAX}
+    return [row["event_name"] for row in engine.query(report_sql("event_names"), asked)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -48,9 +49,20 @@ class PathRow(msgspec.Struct):
     value_share: float | None
 
 
+class PathLengthRow(msgspec.Struct):
+    """All paths of so many steps: how many there are, and the conversions that came by them."""
+
+    steps: int
+    paths: int
+    conversions: int
+    share: float | None
+    value: Decimal
+
+
 class PathsReport(msgspec.Struct):
     """The rows by conversions, then the untouched, then all others; conversions and value are the
-    sums of the rows. Value leaves out the currencies `without_rate`."""
+    sums of the rows, and of the `lengths`, which are of all paths, whether or not they have a row.
+    Value leaves out the currencies `without_rate`."""
 
     rows: list[PathRow]
     conversions: int
@@ -58,6 +70,7 @@ class PathsReport(msgspec.Struct):
     value: Decimal
     currency: str
     without_rate: list[str]
+    lengths: list[PathLengthRow]
 
 
 def share(part: int | Decimal, whole: int | Decimal) -> float | None:
@@ -72,18 +85,42 @@ def paths(engine: Engine, account: Account, rates: Rates, asked: PathsAsked) -> 
     found = ask(engine, given, "paths", "chosen_conversions")
     conversions = sum(row["conversions"] for row in found)
     value = sum((row["value"] for row in found), Decimal(0))
+    own = [row for row in found if row["path"] is not None]
+    others = [row for row in found if row["path"] is None]
     rows = [
         PathRow(
             path=row["path"],
-            steps=None if row["path"] is None else len(row["path"]),
+            steps=row["steps"],
             paths=row["paths"],
             conversions=row["conversions"],
             share=share(row["conversions"], conversions),
             value=row["value"],
             value_share=share(row["value"], value),
         )
-        for row in found
+        for row in own + ([_sum(others) | {"path": None, "steps": None}] if others else [])
     ]
     touched = sum(row.conversions for row in rows if row.path != [])
     missing = without_rate(engine, given)
-    return PathsReport(rows, conversions, touched, value, account.currency, missing)
+    return PathsReport(
+        rows, conversions, touched, value, account.currency, missing, _lengths(found, conversions)
+    )
+
+
+def _sum(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    listed = list(rows)
+    return {
+        "paths": sum(row["paths"] for row in listed),
+        "conversions": sum(row["conversions"] for row in listed),
+        "value": sum((row["value"] for row in listed), Decimal(0)),
+    }
+
+
+def _lengths(found: Iterable[Mapping[str, Any]], conversions: int) -> list[PathLengthRow]:
+    by_steps: dict[int, list[Mapping[str, Any]]] = {}
+    for row in found:
+        by_steps.setdefault(row["steps"], []).append(row)
+    sums = {steps: _sum(rows) for steps, rows in sorted(by_steps.items())}
+    return [
+        PathLengthRow(steps=steps, share=share(of["conversions"], conversions), **of)
+        for steps, of in sums.items()
+    ]

@@ -1,6 +1,6 @@
 -- One row per path of touches to conversion: how many conversions came by it, and their value in
 -- the account's currency. Conversions that no touch came before have the empty path; all paths
--- beyond the first $paths_max are one row with a null path, in which `paths` counts them. Ads of one
+-- beyond the first $paths_max have a null path, in a row per number of steps whose `paths` counts them. Ads of one
 -- platform are one channel, whatever addresses call it; other visits go by utm parameters. Sources:
 -- chosen_conversions, touchpoints, ads, ad_parents. Parameters: those of chosen_conversions, the
 -- windows $click_s, $engaged_view_s and $view_s, $by ('channel' or 'campaign': what a step is named by),
@@ -99,6 +99,7 @@ ranked as (
     path,
     conversions,
     value,
+    len(path) as steps,
     len(path) = 0 as is_untouched,
     row_number() over (order by len(path) = 0, conversions desc, value desc, path) as nth
   from counted
@@ -106,6 +107,7 @@ ranked as (
 kept as (
   select
     case when nth <= $paths_max or is_untouched then path end as path,
+    steps,
     is_untouched,
     conversions,
     value
@@ -113,9 +115,10 @@ kept as (
 )
 select
   cast(path as varchar[]) as path,
+  cast(steps as bigint) as steps,
   cast(count(*) as bigint) as paths,
   cast(sum(conversions) as bigint) as conversions,
   cast(sum(value) as decimal(38, 4)) as value
 from kept
-group by path, is_untouched
-order by path is null, is_untouched, conversions desc, value desc, path
+group by path, steps, is_untouched
+order by path is null, is_untouched, conversions desc, value desc, path, steps

@@ -44,6 +44,12 @@ from doublet.reports.server_extra import (
     server_extra,
 )
 from doublet.reports.time_to_conversion import TimeAsked, TimeReport, TimeRow, time_to_conversion
+from doublet.reports.window_changes import (
+    WindowsAsked,
+    WindowsReport,
+    window_changes,
+    window_rows,
+)
 
 
 class Report(NamedTuple):
@@ -80,6 +86,14 @@ REPORTS: dict[str, Report] = {
         time_to_conversion,
         TimeReport,
         TimeRow,
+    ),
+    "windows": Report(
+        "What changes with the attribution window.",
+        WindowsAsked,
+        window_changes,
+        WindowsReport,
+        CampaignResultRow,
+        window_rows,
     ),
     "funnels": Report("How far persons go.", FunnelAsked, funnels, FunnelReport, FunnelRow),
     "cohorts": Report(

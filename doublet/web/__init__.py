@@ -23,6 +23,7 @@ from doublet.web import (
     alerts,
     assets,
     attribution,
+    attribution_pages,
     chart,
     check,
     coverage,
@@ -59,6 +60,7 @@ def create_app(
     door = access.Access(catalog, is_operator)
     files = assets.Assets(cache)
     statuses = Statuses(catalog, engine, outbox, health)
+    reports = attribution.Reports(door, catalog, engine, rates)
     app = Starlette(
         routes=[
             Route("/", _front_page),
@@ -71,7 +73,8 @@ def create_app(
             *orders.routes(door, catalog, engine, rates),
             *known_ads.routes(door, catalog, engine),
             *coverage.routes(door, catalog, engine),
-            *attribution.routes(door, catalog, engine, rates),
+            *attribution.routes(reports),
+            *attribution_pages.routes(reports),
             *alerts.routes(door, catalog),
             *relay.routes(door, catalog, outbox),
             *quality.routes(door, catalog, engine),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -19,46 +20,81 @@ from doublet.errors import SenderError
 from doublet.rates import load_rates
 from doublet.refusal import Reason, Refusal
 from doublet.reports import as_csv
-from doublet.reports.asked import read_parameters
+from doublet.reports.asked import Asked, parameters, read_parameters
 from doublet.reports.registry import REPORTS
 from doublet.web.access import Access
 from doublet.web.chart import Pictures
-from doublet.web.parameters import read_choice, read_question
+from doublet.web.parameters import Question, read_choice, read_question
 from doublet.web.pictures import specification
 from doublet.web.refused import Refused
+from doublet.web.visitor import Visitor
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
+Usual = Mapping[str, Sequence[str]]
+"""Parameters that an address has where they are not given."""
 
-class _Reports:
+
+class Answered(NamedTuple):
+    """A report with what it was asked: `asked` as it stands in the address, `meant` with what was
+    left open as the account says."""
+
+    question: Question
+    asked: Asked
+    meant: Any
+    report: Any
+
+    def address(self, path: str, **changes: Any) -> str:
+        """A path that asks the same but for these parameters; None leaves one out."""
+        given = {**self.question.filters, **parameters(self.asked), **changes}
+        kept = {name: value for name, value in given.items() if value is not None}
+        return f"{path}?{urlencode(kept, doseq=True)}" if kept else path
+
+
+class Reports:
+    """Answers what addresses ask of the reports of `doublet.reports.registry`."""
+
     def __init__(self, door: Access, catalog: Catalog, engine: Engine, rates: Path) -> None:
-        self._door = door
-        self._catalog = catalog
-        self._engine = engine
+        self.door = door
+        self.catalog = catalog
+        self.engine = engine
         self._rates = rates
         self._pictures = Pictures()
 
-    async def json(self, name: str, request: Request) -> Response:
+    async def json(self, name: str, usual: Usual, request: Request) -> Response:
         """The report."""
-        return Response(_encode(await self._ask(name, request)), media_type="application/json")
+        found = await self._asked(name, usual, request)
+        return Response(_encode(found.report), media_type="application/json")
 
-    async def csv(self, name: str, request: Request) -> Response:
+    async def csv(self, name: str, usual: Usual, request: Request) -> Response:
         """Its rows for spreadsheets."""
         report = REPORTS[name]
-        rows = report.rows(await self._ask(name, request))
-        headers = {"content-disposition": f'attachment; filename="{name}.csv"'}
+        rows = report.rows((await self._asked(name, usual, request)).report)
+        file = request.url.path.removeprefix("/")
+        headers = {"content-disposition": f'attachment; filename="{file}"'}
         return Response(as_csv(rows, report.row), 200, headers, "text/csv")
 
-    async def svg(self, name: str, request: Request) -> Response:
+    async def svg(self, name: str, usual: Usual, request: Request) -> Response:
         """Its picture, in the colours of `scheme`."""
-        answer = await self._ask(name, request)
+        found = await self._asked(name, usual, request)
         scheme = read_choice(request, "scheme", ("light", "dark"))
-        drawn = await run_in_threadpool(self._pictures.draw, specification(name, answer, scheme))
+        made = specification(name, found.report, scheme)
+        drawn = await run_in_threadpool(self._pictures.draw, made)
         return Response(drawn, media_type="image/svg+xml")
 
-    async def _ask(self, name: str, request: Request) -> Any:
-        visitor = await self._door.admit(request)
-        question = await read_question(request, visitor, self._catalog)
+    async def _asked(self, name: str, usual: Usual, request: Request) -> Answered:
+        return await self.ask(name, usual, request, await self.door.admit(request))
+
+    async def ask(
+        self,
+        name: str,
+        usual: Usual,
+        request: Request,
+        visitor: Visitor,
+        also: Collection[str] = (),
+    ) -> Answered:
+        """The report for a visitor; a page has parameters of its own `also`. Raises Refused."""
+        question = await read_question(request, visitor, self.catalog)
         report = REPORTS[name]
         given = request.query_params
         known = {
@@ -66,17 +102,19 @@ class _Reports:
             "since": question.since,
             "until": question.until,
         }
+        lists = {key: given.getlist(key) for key in given}
+        lists |= {key: list(values) for key, values in usual.items() if not any(given.getlist(key))}
         try:
-            asked = read_parameters(report.asked, {key: given.getlist(key) for key in given}, known)
-            _check_names(given, report.asked.__struct_fields__)
+            asked = read_parameters(report.asked, lists, known)
+            _check_names(given, (*report.asked.__struct_fields__, *also))
         except SenderError as error:
             raise Refused(Refusal(Reason.PARAMETER_INVALID, str(error))) from error
+        account = question.account
 
-        def make() -> Any:
-            account = question.account
+        def make() -> Answered:
             rates = load_rates(self._rates, account.account_id, account.currency)
-            rules = self._catalog.reporting.rules(account.account_id)
-            return report.make(self._engine, account, rates, asked.under(rules))
+            meant = asked.under(self.catalog.reporting.rules(account.account_id))
+            return Answered(question, asked, meant, report.make(self.engine, account, rates, meant))
 
         return await run_in_threadpool(make)
 
@@ -93,17 +131,18 @@ def _check_names(given: Iterable[str], fields: Iterable[str]) -> None:
             raise SenderError(f"There is no parameter {name[:40]!r}; there are {', '.join(known)}.")
 
 
-def routes(door: Access, catalog: Catalog, engine: Engine, rates: Path) -> list[Route]:
-    """`/NAME.json`, `.csv` and `.svg` of each report of `doublet.reports.registry`; `rates` is the
-    folder of exchange rates."""
-    view = _Reports(door, catalog, engine, rates)
-    forms: dict[str, Callable[[str, Request], Awaitable[Response]]] = {
-        "json": view.json,
-        "csv": view.csv,
-        "svg": view.svg,
+def twins(reports: Reports, path: str, name: str, usual: Usual) -> list[Route]:
+    """`PATH.json`, `.csv` and `.svg` of a report."""
+    forms: dict[str, Callable[[str, Usual, Request], Awaitable[Response]]] = {
+        "json": reports.json,
+        "csv": reports.csv,
+        "svg": reports.svg,
     }
     return [
-        Route(f"/{name}.{form}", partial(endpoint, name))
-        for name in REPORTS
-        for form, endpoint in forms.items()
+        Route(f"{path}.{form}", partial(endpoint, name, usual)) for form, endpoint in forms.items()
     ]
+
+
+def routes(reports: Reports) -> list[Route]:
+    """The three forms of each report of `doublet.reports.registry`, by its name."""
+    return [route for name in REPORTS for route in twins(reports, f"/{name}", name, {})]

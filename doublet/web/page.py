@@ -32,6 +32,7 @@ PAGES: tuple[tuple[str, tuple[Page, ...]], ...] = (
         "Results",
         (
             Page("/overview", "Overview", "overview"),
+            Page("/attribution", "Attribution", "attribution"),
             Page("/orders", "Orders", "orders"),
             Page("/leads", "Leads", "leads"),
         ),
@@ -55,6 +56,16 @@ PAGES: tuple[tuple[str, tuple[Page, ...]], ...] = (
     ),
 )
 """The groups of the navigation and their pages."""
+
+ATTRIBUTION: tuple[tuple[str, str], ...] = (
+    ("/attribution", "Ads"),
+    ("/paths", "Paths"),
+    ("/time_to_conversion", "Time to conversion"),
+    ("/windows", "Windows"),
+    ("/lift", "Lift"),
+    ("/differences", "Differences"),
+)
+"""The pages that stand side by side beneath the first of them."""
 
 _templates = Environment(
     loader=PackageLoader("doublet.web", "templates"),
@@ -127,7 +138,11 @@ _templates.filters.update(
     path=_path,
 )
 _templates.globals.update(
-    share=as_percent, asset=assets.address, groups=PAGES, csrf_field=_csrf_field
+    share=as_percent,
+    asset=assets.address,
+    groups=PAGES,
+    attribution=ATTRIBUTION,
+    csrf_field=_csrf_field,
 )
 
 

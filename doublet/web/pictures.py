@@ -21,6 +21,7 @@ from doublet.reports.paths import PathsReport
 from doublet.reports.refunds import RefundRow, RefundsReport
 from doublet.reports.server_extra import ServerExtraReport
 from doublet.reports.time_to_conversion import TimeReport, span_label
+from doublet.reports.window_changes import WindowsReport
 from doublet.reports.windows import DEFAULT
 from doublet.web.chart import chart_file
 
@@ -185,6 +186,28 @@ def _campaigns(report: CampaignsReport) -> Picture:
         values,
         {"step": 17},
     )
+
+
+_CLICK_WINDOWS = {"1d_click": "1 day", "7d_click": "7 days", "28d_click": "28 days"}
+
+
+def _windows(report: WindowsReport) -> Picture:
+    rows = [row for row in report.rows if row.is_attributed][:BARS_MAX]
+    values: Values = [
+        {
+            "label": label,
+            "series": _CLICK_WINDOWS[result.window],
+            "amount": float(result.conversions or 0),
+            "text": _count(result.conversions or Decimal(0)),
+        }
+        for label, row in zip(_unique(map(_ad_label, rows)), rows, strict=True)
+        for result in row.results
+        if result.window in _CLICK_WINDOWS
+    ]
+    level = report.level.replace("adset", "ad set")
+    subtitle = f"by {level}, last click{_no_rates(report.without_rate)}"
+    title = "Conversions that clicks claim within 1, 7 and 28 days"
+    return Picture("grouped", title, subtitle, values, {"step": 17})
 
 
 def _credits(report: CreditsReport) -> Picture:
@@ -446,6 +469,7 @@ def _steps(row: DifferenceRow) -> Values:
 
 _PICTURES: dict[str, Callable[[Any], Picture]] = {
     "campaigns": _campaigns,
+    "windows": _windows,
     "credits": _credits,
     "paths": _paths,
     "time_to_conversion": _lags,

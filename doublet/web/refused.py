@@ -16,8 +16,8 @@ from doublet.web.protection import HEADERS
 
 logger = logging.getLogger(__name__)
 
-_PAGES = frozenset({"/", "/event", "/order", "/payload", "/login", "/logout"}).union(
-    each.path for _, pages in page.PAGES for each in pages
+_PAGES = frozenset({"/", "/event", "/order", "/payload", "/login", "/logout", "/campaigns"}).union(
+    (each.path for _, pages in page.PAGES for each in pages), (path for path, _ in page.ATTRIBUTION)
 )
 _PROGRAM_SUFFIXES = (".json", ".csv", ".svg")
 _REASONS = {404: Reason.NOT_FOUND, 405: Reason.METHOD_NOT_ALLOWED, 503: Reason.BUSY}

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -347,3 +348,29 @@ def test_refunds_add_up_at_every_level(engine: DuckDBEngine, seed: int, setting:
         found[0][0],
         found[0][-1],
     )
+
+
+def test_rows_beneath_one_campaign_are_those_of_the_whole_report(engine: DuckDBEngine) -> None:
+    fill(engine, random_world(5, events=200))
+    models: dict[str, Any] = {"window": ("default",), "model": ("last_touch", "markov")}
+    whole = campaigns(engine, SHOP, RATES, CampaignsAsked(level="ad", **models))
+    one = CampaignsAsked(level="ad", campaign_id="c1", **models)
+    report = campaigns(engine, SHOP, RATES, one)
+    assert [row for row in whole.rows if row.campaign_id == "c1"] == report.rows
+    assert len(report.rows) > 1
+    assert all(row.is_attributed for row in report.rows)
+    assert sum(row.spend for row in report.rows) == report.total.spend
+    assert report.attributed == sum(row.results[0].conversions or 0 for row in report.rows)
+    assert report.attributed == report.total.results[0].conversions
+    channel = campaigns(engine, SHOP, RATES, CampaignsAsked(channel="meta", **models))
+    assert {"meta"} == {row.channel for row in channel.rows}
+
+
+@pytest.mark.parametrize(
+    ("level", "beneath"),
+    [("account", "channel"), ("channel", "campaign_id"), ("campaign", "adset_id")],
+)
+def test_what_a_level_does_not_know_cannot_be_asked_of_it(level: Level, beneath: str) -> None:
+    asked = msgspec.structs.replace(CampaignsAsked(level=level), **{beneath: "1"})
+    with pytest.raises(SenderError, match=f"have no {beneath}"):
+        asked.check()

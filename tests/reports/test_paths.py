@@ -167,3 +167,25 @@ def test_lags_are_those_of_a_plain_walk(engine: DuckDBEngine, seed: int, days: i
             row.conversions for row in rows
         ]
         assert len(known) == sum(row.conversions for row in rows) == report.touched
+
+
+def test_lengths_are_of_all_paths_whether_or_not_they_have_a_row(engine: DuckDBEngine) -> None:
+    fill(engine, random_world(3, persons=4, events=200))
+    short, whole = (
+        paths(engine, SHOP, RATES, PathsAsked(limit=limit, repeats=True)) for limit in (1, 10_000)
+    )
+    assert short.lengths == whole.lengths
+    assert None in [row.path for row in short.rows]
+    assert None not in [row.path for row in whole.rows]
+    assert len(whole.lengths) > 2
+    for length in whole.lengths:
+        own = [row for row in whole.rows if row.steps == length.steps]
+        assert (length.paths, length.conversions, length.value) == (
+            len(own),
+            sum(row.conversions for row in own),
+            sum((row.value for row in own), Decimal(0)),
+        )
+    (others,) = (row for row in short.rows if row.path is None)
+    named = [row for row in short.rows if row.path is not None]
+    assert others.paths == sum(row.paths for row in whole.rows) - len(named)
+    assert short.conversions == sum(row.conversions for row in short.rows) == whole.conversions

@@ -30,6 +30,13 @@ def _campaigns(report: Any) -> None:
     assert 1 == len({result.conversions for result in report.total.results})
 
 
+def _windows(report: Any) -> None:
+    for n, claimed in enumerate(report.claimed.results):
+        own = [row.results[n] for row in report.rows if row.is_attributed]
+        if claimed.is_observable:
+            assert claimed.conversions == _sum(own, "conversions")
+
+
 def _times(report: Any) -> None:
     for touch in ("first", "last"):
         rows = [row for row in report.rows if row.from_touch == touch]
@@ -63,6 +70,7 @@ def _totals(*names: str, of: Callable[[Any], Any] = lambda report: report) -> Ca
 
 CHECKS: dict[str, Callable[[Any], None]] = {
     "campaigns": _campaigns,
+    "windows": _windows,
     "credits": _credits,
     "paths": _totals("conversions", "value"),
     "time_to_conversion": _times,
