@@ -5,6 +5,7 @@ Every answer about an account needs that account's access token, or the operator
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from doublet.web import (
     alerts,
     assets,
     attribution,
+    changes,
     chart,
     check,
     coverage,
@@ -31,6 +33,7 @@ from doublet.web import (
     lift,
     orders,
     overview,
+    profile,
     quality,
     refused,
     relay,
@@ -49,16 +52,19 @@ def create_app(
     outbox: Path,
     public_url: str,
     outlook: Outlook = nowhere,
+    now: Callable[[], float] = time.time,
 ) -> Starlette:
     """The application. `cache` is a folder for what is made once, `rates` that of exchange rates,
     `outbox` the relay's file, `public_url` the address under which browsers reach this server;
-    `outlook` tells of what was relayed."""
-    door = access.Access(catalog, is_operator)
+    `outlook` tells of what was relayed, `now` is a clock."""
+    door = access.Access(catalog, is_operator, now)
     files = assets.Assets(cache)
     app = Starlette(
         routes=[
             Route("/", _front_page),
             *sign_in.routes(door),
+            *profile.routes(door),
+            *changes.routes(door),
             *overview.routes(door, catalog, engine, files, public_url),
             *chart.routes(door, catalog, engine),
             *events.routes(door, catalog, engine, outlook),

@@ -16,7 +16,7 @@ from doublet.web.protection import HEADERS
 
 logger = logging.getLogger(__name__)
 
-_PAGES = frozenset({"/", "/event", "/order", "/login", "/logout"}).union(
+_PAGES = frozenset({"/", "/event", "/order", "/login", "/logout", "/welcome", "/profile"}).union(
     each.path for _, pages in page.PAGES for each in pages
 )
 _PROGRAM_SUFFIXES = (".json", ".csv", ".svg")
