@@ -186,6 +186,18 @@ def _check_start(part: Part) -> None:
         )
 
 
+def first_user_address(settings: Settings) -> str:
+    """Where the first user is made, once and within a day, by a link that is new with each call;
+    empty when there are users."""
+    catalog = Catalog(settings.catalog_url)
+    try:
+        if catalog.users.are_there():
+            return ""
+        return f"{settings.url}/welcome?code={catalog.users.make_link(None)}"
+    finally:
+        catalog.close()
+
+
 def flags(settings: Settings) -> list[str]:
     """Every setting as a flag for a part, so that its own environment and doublet.toml, which
     count less, have no say; and who its parent is."""

@@ -57,6 +57,7 @@ from doublet.web.person import person_routes
 from doublet.web.persons import persons_routes
 from doublet.web.refusals import refusal_routes, replay_routes
 from doublet.web.refused import as_graph_error
+from doublet.web.settings import settings_routes
 from doublet.web.setup import setup_routes
 
 logger = logging.getLogger(__name__)
@@ -172,6 +173,7 @@ def application(
         *reconcile_routes(door, catalog, settings, freshener, filler),
         *replay_routes(door, catalog, partial(replay, settings, freshener)),
         *payload_routes(door, catalog, settings.url, partial(send_payload, settings)),
+        *settings_routes(door, settings),
         *setup_routes(door, guide_of(settings, catalog, freshener)),
     ]
     return app

@@ -3,6 +3,8 @@ other."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,10 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
-from doublet.catalog import Account, Catalog
+from doublet.catalog import Account, Catalog, Role
 from doublet.health import Health
 from doublet.web import create_app
+from doublet.web.forms import csrf_of
 from tests.factories import NOON, SECOND, Pipeline, make_record
 from tests.server import served
 
@@ -35,13 +38,32 @@ class Shop:
         return {"authorization": f"Bearer {self.token}"}
 
 
+class Browser:
+    """A browser with the cookie of a session; posts forms as the site's own pages do."""
+
+    def __init__(self, url: str, secret: str = "") -> None:
+        self.secret = secret
+        self.client = httpx.Client(base_url=url, timeout=60, headers={"accept": "text/html"})
+        if secret:
+            self.client.cookies.set("doublet_session", secret, domain="127.0.0.1")
+
+    def get(self, path: str) -> httpx.Response:
+        """A page."""
+        return self.client.get(path)
+
+    def post(self, path: str, **fields: str) -> httpx.Response:
+        """A form of this site's own page."""
+        return self.client.post(path, data={"csrf": csrf_of(self.secret), **fields})
+
+
 class Site:
     """The application with all it needs in one folder, answering at `url`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, now: Callable[[], float] = time.time) -> None:
         self.pipeline = Pipeline(folder)
         self.catalog = Catalog(f"sqlite:///{folder / 'catalog.sqlite'}")
         self.catalog.migrate()
+        self.catalog.users.now = now
         self.ours, self.theirs = self.shop("Our shop"), self.shop("Their shop")
         self.app: Starlette = create_app(
             self.catalog,
@@ -52,11 +74,13 @@ class Site:
             outbox=folder / "relay.sqlite",
             public_url=PUBLIC_URL,
             health=lambda: Health("ok", 0.5, 0.5),
+            now=now,
         )
         self._serving = served(self.app)
         self.url = self._serving.__enter__()
         self.client = httpx.Client(base_url=self.url, timeout=60)
         self.received = NOON
+        self._browsers: list[Browser] = []
 
     def shop(self, name: str) -> Shop:
         """A new account with its pixel and token."""
@@ -97,8 +121,25 @@ class Site:
         self.client.cookies.clear()
         return self.client.get(path, headers={**(shop.headers if shop else {}), **(headers or {})})
 
+    def user(self, name: str, role: Role | None = None, *shops: Shop) -> Browser:
+        """A browser in which a new user is signed in, with a role in some shops; without one, the
+        owner of all."""
+        self.catalog.users.create(name, is_operator=role is None)
+        for shop in shops or (self.ours,):
+            if role is not None:
+                self.catalog.users.set_role(name, shop.account.account_id, role)
+        return self.browser(self.catalog.users.begin_session(name, "Browser"))
+
+    def browser(self, secret: str = "") -> Browser:
+        """A browser with the cookie of a session, or with none."""
+        made = Browser(self.url, secret)
+        self._browsers.append(made)
+        return made
+
     def close(self) -> None:
         """Stop answering and give everything back."""
+        for browser in self._browsers:
+            browser.client.close()
         self.client.close()
         self._serving.__exit__(None, None, None)
         self.catalog.close()

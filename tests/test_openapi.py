@@ -44,6 +44,11 @@ FOR_PEOPLE = {each.path for _, pages in PAGES for each in pages} | {
     "/event",
     "/payload",
     "/order",
+    "/welcome",
+    "/profile",
+    "/profile/password",
+    "/profile/session",
+    *(f"/settings/{form}" for form in ("account", "pixels", "tokens", "users")),
 }
 """Pages and what belongs to them: nothing that programs use."""
 

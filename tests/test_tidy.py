@@ -112,7 +112,7 @@ WIRE_CLASSES = {"UserData", "CustomData"}
 
 TESTS_OF_NO_MODULE = {
     *("tidy", "docs", "kill", "end_to_end", "sdk", "bench", "market", "deduplication"),
-    *("quality", "users"),
+    *("quality", "users", "user_commands"),
 }
 
 BANNED_SQL = {

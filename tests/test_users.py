@@ -19,19 +19,9 @@ from doublet.catalog.users import (
     session_id_of,
 )
 from doublet.errors import OperatorError
+from tests.clock import Clock
 
 PASSWORD = "correct horse battery"
-
-
-class Clock:
-    """Stands still until it is told."""
-
-    def __init__(self) -> None:
-        self.at = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        """Seconds since 1970."""
-        return self.at
 
 
 @pytest.fixture

@@ -92,13 +92,20 @@ class Changes:
             connection.execute(changes.insert().values(**row))
 
     def newest(
-        self, account_id: str | None = None, *, before: int | None = None, limit: int = 1000
+        self,
+        account_id: str | None = None,
+        *,
+        with_general: bool = False,
+        before: int | None = None,
+        limit: int = 1000,
     ) -> list[Change]:
-        """The changes of one account or, with those of no account, of all: newest first, only those
-        with a smaller id than `before`."""
+        """The changes of one account, if wanted with those of no account, or all: newest first,
+        only those with a smaller id than `before`."""
         query = sa.select(changes).order_by(changes.c.change_id.desc()).limit(limit)
         if account_id is not None:
-            query = query.where(changes.c.account_id == account_id)
+            own = changes.c.account_id == account_id
+            general = changes.c.account_id.is_(None)
+            query = query.where(sa.or_(own, general) if with_general else own)
         if before is not None:
             query = query.where(changes.c.change_id < before)
         return [_change(row) for row in self._database.rows(query)]

@@ -49,6 +49,7 @@ from doublet.cli.send import send
 from doublet.cli.setup import setup
 from doublet.cli.shop import shop_app
 from doublet.cli.tail import tail
+from doublet.cli.users import user_app
 from doublet.errors import DoubletError, OperatorError
 from doublet.settings import SETTINGS, Settings, settings_file
 
@@ -61,6 +62,7 @@ app = typer.Typer(
 )
 app.add_typer(pixel_app, name="pixel")
 app.add_typer(account_app, name="account")
+app.add_typer(user_app, name="user")
 for name, command in ATTRIBUTION_COMMANDS.items():
     report_app.command(name)(command)
 report_app.command("quality")(report_quality)
@@ -150,7 +152,7 @@ def serve(
 
     Example: doublet serve --data ./doublet-data --port 8700
     """
-    from doublet.serve import Supervisor
+    from doublet.serve import Supervisor, first_user_address
 
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
     chosen = read_settings(data, pairs, host=host, port=port, workers=workers, faults=faults)
@@ -160,6 +162,8 @@ def serve(
         if chosen.faults:
             where = f"{chosen.local_url}/faults.json"
             err.print(f"Clients meet the faults of {escape(chosen.faults)}, counted at {where}.")
+        if address := first_user_address(chosen):
+            err.print(f"Nobody can sign in yet; make the first user at\n  {escape(address)}")
         err.print("`doublet setup` leads you through; Ctrl-C stops.")
 
     Supervisor(chosen).run(on_ready)

@@ -24,7 +24,7 @@ from doublet.demo.shoppers import Tally, send_shoppers
 from doublet.demo.visits import Visit
 from doublet.errors import DoubletError, OperatorError
 from doublet.reports import OverviewRow
-from doublet.serve import Supervisor
+from doublet.serve import Supervisor, first_user_address
 from doublet.settings import Settings
 
 _SHOP_START_S = 30.0
@@ -94,7 +94,10 @@ class Story:
     def _say_where(self, shoppers: int, seconds: float) -> None:
         dashboard = dashboard_url(self._settings, self._account.access_token)
         self._say(f"\n  [bold]Shop[/]       {self._shop_url}/")
-        self._say(f"  [bold]Dashboard[/]  {escape(dashboard)}\n")
+        self._say(f"  [bold]Dashboard[/]  {escape(dashboard)}")
+        if address := first_user_address(self._settings):
+            self._say(f"  [bold]First user[/] {escape(address)}")
+        self._say("")
         self._say(
             "Open both and buy something. Your browser tells of each page, and the shop's server\n"
             "reports your purchase once more: within five seconds the dashboard shows one "

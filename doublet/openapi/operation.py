@@ -19,7 +19,7 @@ class Operation(NamedTuple):
     summary: str
     parameters: tuple[str, ...] = ()
     answers: Mapping[str, Any] = {}
-    refused: tuple[int, ...] = (400, 401, 404, 503)
+    refused: tuple[int, ...] = (400, 401, 403, 404, 429, 503)
     status: int = 200
     when: str = "Found."
     bodies: Mapping[str, Any] = {}

@@ -31,6 +31,7 @@ from doublet.openapi.attribution import ATTRIBUTION
 from doublet.openapi.insights import INSIGHTS
 from doublet.openapi.operation import CSV, JSON, SVG, Operation
 from doublet.openapi.parameters import TEXT
+from doublet.openapi.people import PEOPLE
 from doublet.reconcile import Reconciliation
 from doublet.refused import Cause, RefusedRequest
 from doublet.refused.replay import Replay, Wish
@@ -257,6 +258,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/orders.json", "Orders per day.", OrdersReport, *_ORDERS),
     _report("/orders.csv", "The same.", None, *_ORDERS),
     *ATTRIBUTION,
+    *PEOPLE,
     _report("/ads.json", "Names and sums of ads.", list[KnownAdRow], *_ORDERS),
     _report("/ads.csv", "The same.", None, *_ORDERS),
     _report("/lift.json", "What ads have caused (docs/lift.md).", LiftReport, *_ORDERS, *_LIFT),

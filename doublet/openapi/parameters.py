@@ -52,6 +52,11 @@ PARAMETERS: dict[str, Any] = {
     "fbc": _query("fbc", "The click's id."),
     "validation": _query("validation", "Keep the good events.", {"enum": ["partial"]}),
     "account": _query("account", "The account; the token's own if left out."),
+    "before_change": _query(
+        "before",
+        "Only changes with a smaller id.",
+        {"type": "integer", "minimum": 1, "maximum": 10**18 - 1},
+    ),
     "pixel": _query("pixel", "Only this pixel."),
     "since": _query("since", "First day, in the account's zone.", _DAY),
     "until": _query("until", "Last day, in the account's zone.", _DAY),

@@ -5,6 +5,7 @@ Every answer about an account needs that account's access token, or the operator
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from doublet.web import (
     assets,
     attribution,
     attribution_pages,
+    changes,
     chart,
     check,
     coverage,
@@ -33,6 +35,7 @@ from doublet.web import (
     lift,
     orders,
     overview,
+    profile,
     quality,
     refused,
     relay,
@@ -53,11 +56,12 @@ def create_app(
     public_url: str,
     health: Callable[[], Health],
     outlook: Outlook = nowhere,
+    now: Callable[[], float] = time.time,
 ) -> Starlette:
     """The application. `cache` is a folder for what is made once, `rates` that of exchange rates,
     `outbox` the relay's file, `public_url` the address under which browsers reach this server;
-    `health` tells how far behind the worker is, `outlook` what was relayed."""
-    door = access.Access(catalog, is_operator)
+    `health` tells how far behind the worker is, `outlook` what was relayed, `now` is a clock."""
+    door = access.Access(catalog, is_operator, now)
     files = assets.Assets(cache)
     statuses = Statuses(catalog, engine, outbox, health)
     reports = attribution.Reports(door, catalog, engine, rates)
@@ -65,6 +69,8 @@ def create_app(
         routes=[
             Route("/", _front_page),
             *sign_in.routes(door),
+            *profile.routes(door),
+            *changes.routes(door),
             *overview.routes(door, catalog, engine, files, statuses, public_url),
             *chart.routes(door, catalog, engine),
             *events.routes(door, catalog, engine, outlook),

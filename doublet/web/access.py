@@ -25,6 +25,7 @@ from doublet.web.forms import (
     is_foreign,
     read_form,
 )
+from doublet.web.limits import Limit
 from doublet.web.parameters import account_of
 from doublet.web.refused import Refused
 from doublet.web.visitor import Visitor
@@ -33,6 +34,9 @@ TOKEN_COOKIE = "doublet_token"
 SESSION_COOKIE = "doublet_session"
 COOKIE_AGE_S = 30 * 86_400
 FRONT_PAGE = "/overview"
+REQUESTS_PER_MINUTE = 600
+"""How much a person's browser may ask; what a script sends with its token is not counted."""
+
 _KNOWN_S = 3.0
 _KNOWN_MAX = 1024
 # A path on this server. Browsers take // and /\ for the beginning of another host's address.
@@ -53,6 +57,7 @@ class Access:
         self.now = now
         self._is_operator = is_operator
         self._known: dict[str, tuple[float, Visitor]] = {}
+        self._requests = Limit(REQUESTS_PER_MINUTE, 60, now)
 
     async def admit(self, request: Request) -> Visitor:
         """The visitor. Raises Refused without a valid token or session; and, where the method may
@@ -116,6 +121,11 @@ class Access:
         if visitor is None:
             message = "This access token is not valid." if token else "Sign in to see this page."
             raise sign_in(message, _without_token(request))
+        if visitor.csrf and (wait_s := self._requests.take(visitor.csrf)):
+            message = f"More than {REQUESTS_PER_MINUTE} requests in a minute."
+            raise Refused(
+                Refusal(Reason.TOO_MANY_REQUESTS, message), headers={"retry-after": str(wait_s)}
+            )
         return visitor
 
     async def visitor_of_token(self, token: str) -> Visitor | None:

@@ -54,6 +54,13 @@ PAGES: tuple[tuple[str, tuple[Page, ...]], ...] = (
             Page("/setup", "Set up", "setup"),
         ),
     ),
+    (
+        "Account",
+        (
+            Page("/settings", "Settings", "settings"),
+            Page("/changes", "Changes", "changes"),
+        ),
+    ),
 )
 """The groups of the navigation and their pages."""
 

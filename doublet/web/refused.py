@@ -16,7 +16,9 @@ from doublet.web.protection import HEADERS
 
 logger = logging.getLogger(__name__)
 
-_PAGES = frozenset({"/", "/event", "/order", "/payload", "/login", "/logout", "/campaigns"}).union(
+_PAGES = frozenset(
+    {"/", "/event", "/order", "/payload", "/login", "/logout", "/campaigns", "/welcome", "/profile"}
+).union(
     (each.path for _, pages in page.PAGES for each in pages), (path for path, _ in page.ATTRIBUTION)
 )
 _PROGRAM_SUFFIXES = (".json", ".csv", ".svg")
