@@ -3,13 +3,14 @@ the tables; the running worker's address for it."""
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -59,6 +60,17 @@ class Export(NamedTuple):
     unknown_states: dict[str, int]
 
 
+class Pasted(NamedTuple):
+    """An export that is in memory alone, since it holds what no disk may."""
+
+    text: str
+    name: str = "the text"
+
+    def open(self, encoding: str = "", newline: str = "") -> TextIO:
+        """Its lines."""
+        return io.StringIO(self.text, newline=newline)
+
+
 # --- what the shop has -------------------------------------------------------------------------
 
 
@@ -90,7 +102,7 @@ def stage_orders(
 
 def stage_export(
     file: Path,
-    export: Path,
+    export: Path | Pasted,
     account: Account,
     given: Mapping[str, str],
     manner: Manner,
@@ -120,7 +132,7 @@ def _good(lines: ShopFile, faults: list[Fault]) -> Iterator[ShopOrder]:
 
 @contextmanager
 def _read(
-    export: Path, account: Account, given: Mapping[str, str], manner: Manner
+    export: Path | Pasted, account: Account, given: Mapping[str, str], manner: Manner
 ) -> Iterator[ShopFile]:
     zone = ZoneInfo(account.time_zone)
     try:
@@ -130,7 +142,7 @@ def _read(
         raise SenderError(f"{export.name} is not UTF-8.", "Save it as UTF-8.") from error
 
 
-def _listing(export: Path, faults: list[Fault], good: int) -> str:
+def _listing(export: Path | Pasted, faults: list[Fault], good: int) -> str:
     lines = [f"{len(faults):,} of {len(faults) + good:,} lines of {export.name} are wrong:"]
     for fault in faults[:_FAULTS_TOLD]:
         column = f", column {fault.column}" if fault.column else ""
@@ -193,6 +205,27 @@ def _compare(
         return compare(
             sides, account, question, orders, orders.parent, shop=shop, now_s=int(time.time())
         )
+
+
+def reconcile_text(
+    settings: Settings,
+    catalog: Catalog,
+    freshener: Freshener,
+    filler: Filler,
+    account: Account,
+    question: Question,
+    text: str,
+) -> tuple[Export, Reconciliation]:
+    """The comparison of a shop's export, given as a text, with what is here. Raises SenderError
+    when it cannot be understood."""
+    with staging(settings) as folder:
+        orders = folder / "orders"
+        export = stage_export(orders, Pasted(text), account, {}, Manner())
+        # What has just come must not be called missing.
+        freshener.freshen()
+        filler.fill(freshener.positions)
+        told = _compare(settings, freshener, catalog, account, None, question, orders)
+    return export, told
 
 
 def reconcile_routes(

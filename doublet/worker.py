@@ -40,7 +40,7 @@ from doublet.live.feed import Feed
 from doublet.live.statuses import statuses
 from doublet.openapi import document
 from doublet.processes import private_socket
-from doublet.reconciling import reconcile_routes
+from doublet.reconciling import reconcile_routes, reconcile_text
 from doublet.refusal import Reason, Refusal
 from doublet.relay.fill import Filler
 from doublet.relay.outlook import outlook
@@ -55,6 +55,7 @@ from doublet.web.live import live_routes
 from doublet.web.payload import payload_routes
 from doublet.web.person import person_routes
 from doublet.web.persons import persons_routes
+from doublet.web.reconcile import reconcile_page_routes
 from doublet.web.refusals import refusal_routes, replay_routes
 from doublet.web.refused import as_graph_error
 from doublet.web.settings import settings_routes
@@ -171,6 +172,9 @@ def application(
         *backfill_routes(door, catalog, filler),
         *preview_routes(door, catalog, settings, freshener),
         *reconcile_routes(door, catalog, settings, freshener, filler),
+        *reconcile_page_routes(
+            door, catalog, partial(reconcile_text, settings, catalog, freshener, filler)
+        ),
         *replay_routes(door, catalog, partial(replay, settings, freshener)),
         *payload_routes(door, catalog, settings.url, partial(send_payload, settings)),
         *settings_routes(door, settings),

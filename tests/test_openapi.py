@@ -28,24 +28,14 @@ from doublet.openapi.operations import OPERATIONS, STREAM
 from doublet.relaying import filler_of
 from doublet.rounds import Freshener
 from doublet.settings import Settings
-from doublet.web.page import ATTRIBUTION, PAGES
+from doublet.web.page import PATHS
 from doublet.worker import OperatorKey, application, feed_of
 from tests.factories import make_event
 from tests.server import RunningServer
 
 EXAMPLES = 12
-FOR_PEOPLE = {each.path for _, pages in PAGES for each in pages} | {
-    *(path for path, _ in ATTRIBUTION),
-    "/campaigns",
-    "/",
-    "/login",
-    "/logout",
+FOR_PEOPLE = PATHS | {
     "/static",
-    "/event",
-    "/payload",
-    "/order",
-    "/welcome",
-    "/profile",
     "/profile/password",
     "/profile/session",
     *(f"/settings/{form}" for form in ("account", "pixels", "tokens", "users")),

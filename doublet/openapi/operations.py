@@ -42,7 +42,7 @@ from doublet.reports.diagnostics import DiagnosticRow
 from doublet.reports.events import EventsFound
 from doublet.reports.known_ads import KnownAdRow
 from doublet.reports.leads import LeadsReport
-from doublet.reports.orders import OrderLedger, OrdersReport
+from doublet.reports.orders import LatestOrderRow, OrderLedger, OrdersReport
 from doublet.reports.persons import DecisionRow, MergeRow, PersonsFound
 from doublet.reports.quality import QualityRow
 from doublet.reports.today import TodayRow
@@ -263,6 +263,9 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/ads.csv", "The same.", None, *_ORDERS),
     _report("/lift.json", "What ads have caused (docs/lift.md).", LiftReport, *_ORDERS, *_LIFT),
     _report("/lift.csv", "The same, a row per outcome.", None, *_ORDERS, *_LIFT),
+    _report("/latest_orders.json", "The newest orders.", list[LatestOrderRow], *_ORDERS),
+    _report("/latest_orders.csv", "The same.", None, *_ORDERS),
+    _report("/order.csv", "Its entries.", None, "order_id", "account"),
     _report("/order.json", "One order's ledger.", OrderLedger, "order_id", "account"),
     Operation(
         "get",

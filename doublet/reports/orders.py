@@ -61,6 +61,21 @@ class OrderRow(msgspec.Struct):
     parent_order_id: str | None
 
 
+class LatestOrderRow(msgspec.Struct):
+    """One currency of one order, by its id."""
+
+    order_id: str
+    currency: str
+    ordered_at: datetime
+    state: str
+    gross: Decimal
+    refunds: Decimal
+    cancelled: Decimal
+    net: Decimal
+    pending: Decimal
+    parent_order_id: str | None
+
+
 class OrderEntry(msgspec.Struct):
     """One entry of an order's ledger: what was said when, and what it changes."""
 
@@ -118,6 +133,24 @@ def orders(
         sorted({row.currency for row in rows if row.rate is None}),
         missing["purchases"],
     )
+
+
+def latest_orders(
+    engine: Engine,
+    account: Account,
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    limit: int = 1000,
+) -> list[LatestOrderRow]:
+    """The orders made between two days, the newest first, at most `limit` rows; moments are on the
+    clocks of the account's zone."""
+    start, end = bounds(account, since, until)
+    asked = {"account_id": account.account_id, "since": start, "until": end, "limit": limit}
+    rows = [LatestOrderRow(**row) for row in engine.query(report_sql("latest_orders"), asked)]
+    for row in rows:
+        row.ordered_at = row.ordered_at.astimezone(ZoneInfo(account.time_zone))
+    return rows
 
 
 def order_ledger(engine: Engine, account: Account, order_id: str) -> OrderLedger | None:

@@ -74,6 +74,16 @@ ATTRIBUTION: tuple[tuple[str, str], ...] = (
 )
 """The pages that stand side by side beneath the first of them."""
 
+PATHS: frozenset[str] = frozenset(
+    {
+        *("/", "/login", "/logout", "/welcome", "/profile"),
+        *("/event", "/payload", "/order", "/reconcile", "/campaigns"),
+        *(each.path for _, pages in PAGES for each in pages),
+        *(path for path, _ in ATTRIBUTION),
+    }
+)
+"""Every page, those included that the navigation does not name."""
+
 _templates = Environment(
     loader=PackageLoader("doublet.web", "templates"),
     autoescape=True,

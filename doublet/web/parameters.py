@@ -90,7 +90,7 @@ def _read(request: Request, visitor: Visitor, catalog: Catalog) -> Question:
     given = request.query_params
     account = account_of(given.get("account") or None, visitor, catalog)
     pixels = catalog.pixels(account.account_id)
-    since, until = _day("since", given.get("since")), _day("until", given.get("until"))
+    since, until = read_day("since", given.get("since")), read_day("until", given.get("until"))
     if since and until and until < since:
         raise _invalid("until", f"until ({until}) is before since ({since}); swap them.")
     return Question(
@@ -109,7 +109,8 @@ def _invalid(field: str, message: str) -> Refused:
     return Refused(Refusal(Reason.PARAMETER_INVALID, message, field))
 
 
-def _day(name: str, text: str | None) -> date | None:
+def read_day(name: str, text: str | None) -> date | None:
+    """The day that a parameter names, None for no text. Raises Refused."""
     if not text:
         return None
     try:

@@ -16,11 +16,6 @@ from doublet.web.protection import HEADERS
 
 logger = logging.getLogger(__name__)
 
-_PAGES = frozenset(
-    {"/", "/event", "/order", "/payload", "/login", "/logout", "/campaigns", "/welcome", "/profile"}
-).union(
-    (each.path for _, pages in page.PAGES for each in pages), (path for path, _ in page.ATTRIBUTION)
-)
 _PROGRAM_SUFFIXES = (".json", ".csv", ".svg")
 _REASONS = {404: Reason.NOT_FOUND, 405: Reason.METHOD_NOT_ALLOWED, 503: Reason.BUSY}
 _SENTENCES = {
@@ -43,8 +38,8 @@ def wants_page(request: Request) -> bool:
     """Whether a person is looking. Pages are for people and their twins for programs, whoever
     asks; at any other address the client says what it reads."""
     path = request.url.path
-    if path in _PAGES or path.endswith(_PROGRAM_SUFFIXES):
-        return path in _PAGES
+    if path in page.PATHS or path.endswith(_PROGRAM_SUFFIXES):
+        return path in page.PATHS
     return "text/html" in request.headers.get("accept", "")
 
 
