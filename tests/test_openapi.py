@@ -36,6 +36,8 @@ from tests.server import RunningServer
 EXAMPLES = 12
 FOR_PEOPLE = PATHS | {
     "/static",
+    "/relay/replay",
+    "/relay/pause",
     "/profile/password",
     "/profile/session",
     *(f"/settings/{form}" for form in ("account", "pixels", "tokens", "users")),

@@ -283,6 +283,7 @@ OPERATIONS: tuple[Operation, ...] = (
         *("account", "pixel", "code", "all"),
     ),
     _report("/relay.json", "How each destination is doing.", list[DestinationStatus], "account"),
+    _report("/relay.csv", "The same in counters.", None, "account"),
     _report("/refused.json", "Causes of refusals.", list[Cause], *_QUESTION, "reason"),
     _report("/refused.csv", "The same.", None, *_QUESTION, "reason"),
     # What programs of our own ask.

@@ -181,3 +181,49 @@ def test_the_page_shows_the_accounts_own_destinations(site: Site) -> None:
     (row,) = site.get("/relay.json", site.ours).json()
     assert ("To Our shop", 1, 1) == (row["name"], row["events"], row["failed"])
     assert 401 == site.get("/relay.json").status_code
+
+
+def test_dead_letters_are_sent_again_from_the_page_mended(site: Site) -> None:
+    destination = site.catalog.create_destination(
+        site.ours.account.account_id, "meta", "Ours", {"pixel_id": "12345"}, "s3"
+    )
+    theirs = site.catalog.create_destination(
+        site.theirs.account.account_id, "meta", "Theirs", {"pixel_id": "12345"}, "s3"
+    )
+    for each in (destination, theirs):
+        _fail(site, each, "No currency.")
+
+    def post(path: str, **fields: str) -> httpx.Response:
+        site.client.cookies.clear()
+        return site.client.post(path, data=fields, headers=site.ours.headers)
+
+    own = {"destination": destination.destination_id, "reason": "refused"}
+    for patch in ("[]", "{", '{"account_id": "x"}', '{"value": "many"}'):
+        assert 400 == post("/relay/replay", **own, patch=patch).status_code, patch
+    stranger = {"destination": theirs.destination_id, "reason": "refused"}
+    assert 400 == post("/relay/replay", **stranger).status_code
+    (row,) = site.get("/relay.json", site.ours).json()
+    assert 1 == row["failed"]
+    answer = post("/relay/replay", **own, patch='{"currency": "EUR"}')
+    assert (303, "/relay?done=1") == (answer.status_code, answer.headers["location"])
+    (row,) = site.get("/relay.json", site.ours).json()
+    assert (0, 1) == (row["failed"], row["ready"])
+    assert "1 event will be sent again" in site.get("/relay?done=1", site.ours).text
+    assert 1 == site.get("/relay.json", site.theirs).json()[0]["failed"]
+    (table,) = site.get("/relay.csv", site.ours).text.splitlines()[1:]
+    assert table.startswith("Ours,meta,False,1,0,1,0,0,0")
+
+
+def test_a_destination_is_paused_and_resumed_from_the_page(site: Site) -> None:
+    destination = site.catalog.create_destination(
+        site.ours.account.account_id, "meta", "Ours", {"pixel_id": "12345"}, "s3"
+    )
+    for paused, button in (("1", "Resume"), ("0", "Pause")):
+        form = {"destination": destination.destination_id, "paused": paused}
+        answer = site.client.post("/relay/pause", data=form, headers=site.ours.headers)
+        assert 303 == answer.status_code
+        (row,) = site.get("/relay.json", site.ours).json()
+        assert (paused == "1") == row["is_paused"]
+        assert button in site.get("/relay", site.ours).text
+    foreign = site.client.post("/relay/pause", data=form, headers=site.theirs.headers)
+    assert 400 == foreign.status_code
