@@ -393,3 +393,22 @@ def test_twins_take_the_pages_parameters_and_no_others(site: Site) -> None:
     picture = site.get("/attribution.svg?level=channel&scheme=dark", site.ours)
     assert "image/svg+xml" == picture.headers["content-type"]
     assert 400 == site.get("/attribution.json?levle=ad", site.ours).status_code
+
+
+def test_a_picture_is_of_the_figures_that_its_page_has_shown(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    try:
+        site.add(site.ours, ("server", "1"))
+        query = "event_name=Purchase"
+        shown(site, f"/paths?{query}")
+        site.add(site.ours, ("server", "2"))
+        drawn = site.get(f"/paths.svg?{query}", site.ours).text
+        assert "1 conversions, 0 of them after a touch" in drawn
+        assert 2 == report(site, f"/paths.json?{query}")["conversions"]
+        assert "Conversions 2" in text_of(shown(site, f"/paths?{query}"))
+        drawn = site.get(f"/paths.svg?{query}", site.ours).text
+        assert "2 conversions, 0 of them after a touch" in drawn
+        theirs = site.get(f"/paths.svg?{query}", site.theirs).text
+        assert "Nothing to draw yet" in theirs
+    finally:
+        site.close()

@@ -414,3 +414,26 @@ def test_an_account_without_persons_is_told_how_they_become_one(shop: Shop) -> N
     assert "Nothing was decided" in text
     found = shop.client.post("/persons/find", data={"key": "em", "value": EMAIL}, headers=theirs)
     assert "Nobody has this identifier" in text_of(found.text)
+
+
+def test_who_sees_several_accounts_says_which(shop: Shop) -> None:
+    headers = {"authorization": "Bearer opr_test", "accept": "text/html"}
+    account = shop.account.account_id
+    unsaid = shop.client.get("/persons", headers=headers)
+    assert (400, True) == (unsaid.status_code, "Choose an account" in unsaid.text)
+    page = shop.client.get(f"/persons?account={account}", headers=headers).text
+    assert f'action="/persons/find?account={account}"' in page
+    fields = {"key": "em", "value": EMAIL}
+    assert 400 == shop.client.post("/persons/find", data=fields, headers=headers).status_code
+    found = shop.client.post(f"/persons/find?account={account}", data=fields, headers=headers)
+    assert "3 records" in text_of(found.text)
+    assert f'action="/persons/erase?account={account}"' in found.text
+    ticket = ticket_in(found.text)
+    erased = shop.client.post(
+        f"/persons/erase?account={account}",
+        data={"ticket": ticket, "step": "confirm", "confirm": "erase"},
+        headers=headers,
+    )
+    assert f"/persons?account={account}#erasures" == erased.headers["location"]
+    (change,) = shop.catalog.changes.newest(account)
+    assert ("operator", "person.erased") == (change.who, change.what)
