@@ -50,10 +50,13 @@ class Answered(NamedTuple):
     asked: Asked
     meant: Any
     report: Any
+    usual: Usual = {}  # noqa: RUF012 - nobody changes it
 
     def address(self, path: str, **changes: Any) -> str:
         """A path that asks the same but for these parameters; None leaves one out."""
-        given = {**self.question.filters, **parameters(self.asked), **changes}
+        # What is usual here is not what is usual of the report, and has to be said.
+        said = {name: [*getattr(self.asked, name)] for name in self.usual}
+        given = {**self.question.filters, **parameters(self.asked), **said, **changes}
         kept = {name: value for name, value in given.items() if value is not None}
         return f"{path}?{urlencode(kept, doseq=True)}" if kept else path
 
@@ -155,7 +158,7 @@ class Reports:
                 made = report.make(self.engine, account, rates, meant)
             if also is not None:
                 self._kept.keep(key, made)
-            return Answered(question, asked, meant, made)
+            return Answered(question, asked, meant, made, usual)
 
         return await run_in_threadpool(make)
 

@@ -168,6 +168,18 @@ def test_a_name_leads_to_what_lies_beneath_it(site: Site) -> None:
     assert "Red & blue" in text_of(shown(site, html.unescape(href)))
 
 
+@pytest.mark.parametrize("model", ["last_touch", "markov"])
+def test_every_link_of_the_page_is_of_the_same_models_and_windows(site: Site, model: str) -> None:
+    page = shown(site, f"/attribution?model={model}&window=7d_click")
+    links = [html.unescape(link) for link in re.findall(r'(?:href|src|srcset)="([^"]+)"', page)]
+    asking = [link for link in links if "model=" in link or "/attribution." in link]
+    # Two campaigns, the picture in two schemes, and the three twins.
+    assert 7 == len(asking)
+    for link in asking:
+        assert f"window=7d_click&model={model}" in link
+        assert 1 == link.count("model=")
+
+
 def test_one_figure_may_stand_for_all(site: Site) -> None:
     models = "model=last_touch&model=first_touch&model=linear&window=default"
     found = report(site, f"/attribution.json?{models}")
