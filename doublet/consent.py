@@ -8,6 +8,7 @@ browser reported has the last word that its person gave by then.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
@@ -39,16 +40,26 @@ def consent_of(engine: Engine, event: dict[str, Any]) -> Consent | None:
     identifiers = {key: user_data[key] for key in (*_KEYS, "fbp")}
     if not any(identifiers.values()):
         return None
+    found = last_word(engine, event["account_id"], identifiers, event["event_time"])
+    return None if found is None else Consent(found, "person")
+
+
+def last_word(
+    engine: Engine, account_id: str, identifiers: Mapping[str, Any], until_s: int
+) -> dict[str, Any] | None:
+    """What a browser last said by a moment (Unix seconds), of all that bear one of these
+    identifiers (lists of hashes by key, and one `fbp`), events included that are nobody's since
+    they were denied; None when none said anything."""
     rows = engine.query(
         _sql(),
         {
-            "account_id": event["account_id"],
-            "event_time": event["event_time"],
-            **{key: identifiers[key] or [] for key in _KEYS},
-            "fbp": identifiers["fbp"],
+            "account_id": account_id,
+            "event_time": until_s,
+            **{key: identifiers.get(key) or [] for key in _KEYS},
+            "fbp": identifiers.get("fbp"),
         },
     )
-    return Consent(json.loads(rows[0]["consent"]), "person") if rows else None
+    return json.loads(rows[0]["consent"]) if rows else None
 
 
 def in_words(consent: Consent) -> str:

@@ -35,6 +35,7 @@ from tests.server import RunningServer
 
 EXAMPLES = 12
 FOR_PEOPLE = PATHS | {
+    *(f"/persons/{action}" for action in ("find", "export", "erase", "apart")),
     "/static",
     "/relay/replay",
     "/relay/pause",

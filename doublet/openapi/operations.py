@@ -48,6 +48,7 @@ from doublet.reports.quality import QualityRow
 from doublet.reports.today import TodayRow
 from doublet.web.person import Ask
 from doublet.web.persons import Apart, Who
+from doublet.web.persons_page import PersonsKept
 from doublet.web.setup import Asked, Tried, Wanted
 from doublet.web.status import AccountStatus
 
@@ -252,6 +253,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/explain.json", "The same as /event.json.", list[Story], *_STORY),
     _report("/leads.json", "Stages of leads.", LeadsReport, *_QUESTION),
     _report("/leads.csv", "The same.", None, *_QUESTION),
+    _report("/persons.json", "Merges, decisions and erasures.", PersonsKept, *_ORDERS),
+    _report("/persons.csv", "The merges.", None, *_ORDERS),
     _report("/merges.json", "Persons that turned out to be one.", list[MergeRow], *_ORDERS),
     _report("/merges.csv", "The same.", None, *_ORDERS),
     _report("/decisions.json", "What is kept apart.", list[DecisionRow], "account"),

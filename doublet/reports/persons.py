@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from hashlib import md5
 
 import msgspec
@@ -13,6 +14,10 @@ from doublet.engine import Engine
 from doublet.reports import bounds, report_sql
 
 MERGES_MAX = 1000
+IDENTIFIERS_MAX = 60
+EVENTS_MAX = 50
+PREFIX_LENGTH = 8
+"""Of a digest, as many characters as tell identifiers apart and say nothing about them."""
 
 
 class MergeRow(msgspec.Struct):
@@ -67,6 +72,38 @@ class DecisionRow(msgspec.Struct):
     decided_at: datetime
 
 
+class Identifier(msgspec.Struct):
+    """One identifier of a person as it may be shown: its kind, and the beginning of a digest of
+    account, kind and value; whether it is one that was looked for."""
+
+    kind: str
+    prefix: str
+    is_given: bool
+
+
+class PersonEvent(msgspec.Struct):
+    """One event of a person; `copy` is the place in the log by which `/event` finds it."""
+
+    event_name: str
+    event_at: datetime
+    event_id: str | None
+    pixel_id: str
+    action_source: str | None
+    browser: int
+    server: int
+    value: Decimal | None
+    currency: str | None
+    copy: str
+
+
+class PersonTold(msgspec.Struct):
+    """A person with what belongs to it: its identifiers and its newest events."""
+
+    person: PersonRow
+    identifiers: list[Identifier]
+    events: list[PersonEvent]
+
+
 def identifier_key(account_id: str, identifier: str) -> int:
     """The key that the models give to an identifier (KEY=VALUE): 60 bits of MD5, as a name and no
     more than that.
@@ -91,6 +128,35 @@ def find_persons(engine: Engine, account: Account, identifiers: Iterable[str]) -
     for person in persons:
         person.merges = merges(engine, account, person_id=int(person.person_id))
     return PersonsFound(len(keys), count["known"], count["shared"], persons)
+
+
+def tell_persons(
+    engine: Engine, account: Account, found: PersonsFound, given: Iterable[str]
+) -> list[PersonTold]:
+    """What belongs to the persons that have the `given` identifiers, at most `IDENTIFIERS_MAX` and
+    `EVENTS_MAX` of each."""
+    if not found.persons:
+        return []
+    keys = {identifier_key(account.account_id, each) for each in given}
+    asked = {
+        "account_id": account.account_id,
+        "person_ids": [int(person.person_id) for person in found.persons],
+    }
+    identifiers: dict[str, list[Identifier]] = {}
+    limits = {**asked, "limit": IDENTIFIERS_MAX}
+    for row in engine.query(report_sql("person_identifiers"), limits):
+        key = row["identifier_key"]
+        each = Identifier(row["kind"], f"{key:015x}"[:PREFIX_LENGTH], key in keys)
+        identifiers.setdefault(row["person_id"], []).append(each)
+    events: dict[str, list[PersonEvent]] = {}
+    for row in engine.query(report_sql("person_events"), {**asked, "limit": EVENTS_MAX}):
+        person_id, at = row.pop("person_id"), row.pop("event_time")
+        event = PersonEvent(event_at=datetime.fromtimestamp(at, UTC), **row)
+        events.setdefault(person_id, []).append(event)
+    return [
+        PersonTold(person, identifiers.get(person.person_id, []), events.get(person.person_id, []))
+        for person in found.persons
+    ]
 
 
 def merges(

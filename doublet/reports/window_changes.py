@@ -147,4 +147,4 @@ def _number(number: Decimal) -> str:
 
 def _of(part: Decimal, whole: Decimal | None) -> str:
     """The part as percent of what was there before, if anything was."""
-    return f" (+{part / whole:.0%})" if whole else ""
+    return f" (+{100 * part / whole:.0f} %)" if whole else ""

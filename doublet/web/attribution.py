@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +34,10 @@ from doublet.web.visitor import Visitor
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
+_KEPT_MAX = 32
+_KEPT_S = 20.0
+_Key = tuple[str, str, bytes]
+
 Usual = Mapping[str, Sequence[str]]
 """Parameters that an address has where they are not given."""
 
@@ -43,12 +50,38 @@ class Answered(NamedTuple):
     asked: Asked
     meant: Any
     report: Any
+    usual: Usual = {}  # noqa: RUF012 - nobody changes it
 
     def address(self, path: str, **changes: Any) -> str:
         """A path that asks the same but for these parameters; None leaves one out."""
-        given = {**self.question.filters, **parameters(self.asked), **changes}
+        # What is usual here is not what is usual of the report, and has to be said.
+        said = {name: [*getattr(self.asked, name)] for name in self.usual}
+        given = {**self.question.filters, **parameters(self.asked), **said, **changes}
         kept = {name: value for name, value in given.items() if value is not None}
         return f"{path}?{urlencode(kept, doseq=True)}" if kept else path
+
+
+class _Kept:
+    """What pages have just been told, so that their pictures are of the same figures and are not
+    counted again. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[_Key, tuple[float, Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, key: _Key, report: Any) -> None:
+        """Keep a report for a moment."""
+        with self._lock:
+            self._answers.pop(key, None)
+            self._answers[key] = (time.monotonic(), report)
+            if len(self._answers) > _KEPT_MAX:
+                self._answers.popitem(last=False)
+
+    def report(self, key: _Key) -> Any:
+        """The report, None where there is none or it is older."""
+        with self._lock:
+            at, report = self._answers.get(key, (float("-inf"), None))
+        return report if time.monotonic() - at <= _KEPT_S else None
 
 
 class Reports:
@@ -60,6 +93,7 @@ class Reports:
         self.engine = engine
         self._rates = rates
         self._pictures = Pictures()
+        self._kept = _Kept()
 
     async def json(self, name: str, usual: Usual, request: Request) -> Response:
         """The report."""
@@ -76,7 +110,8 @@ class Reports:
 
     async def svg(self, name: str, usual: Usual, request: Request) -> Response:
         """Its picture, in the colours of `scheme`."""
-        found = await self._asked(name, usual, request)
+        visitor = await self.door.admit(request)
+        found = await self.ask(name, usual, request, visitor, is_picture=True)
         scheme = read_choice(request, "scheme", ("light", "dark"))
         made = specification(name, found.report, scheme)
         drawn = await run_in_threadpool(self._pictures.draw, made)
@@ -91,9 +126,12 @@ class Reports:
         usual: Usual,
         request: Request,
         visitor: Visitor,
-        also: Collection[str] = (),
+        also: Collection[str] | None = None,
+        *,
+        is_picture: bool = False,
     ) -> Answered:
-        """The report for a visitor; a page has parameters of its own `also`. Raises Refused."""
+        """The report for a visitor; a page has parameters of its own `also`, and a picture is of
+        what a page was told a moment ago. Raises Refused."""
         question = await read_question(request, visitor, self.catalog)
         report = REPORTS[name]
         given = request.query_params
@@ -106,15 +144,21 @@ class Reports:
         lists |= {key: list(values) for key, values in usual.items() if not any(given.getlist(key))}
         try:
             asked = read_parameters(report.asked, lists, known)
-            _check_names(given, (*report.asked.__struct_fields__, *also))
+            _check_names(given, (*report.asked.__struct_fields__, *(also or ())))
         except SenderError as error:
             raise Refused(Refusal(Reason.PARAMETER_INVALID, str(error))) from error
         account = question.account
 
         def make() -> Answered:
-            rates = load_rates(self._rates, account.account_id, account.currency)
             meant = asked.under(self.catalog.reporting.rules(account.account_id))
-            return Answered(question, asked, meant, report.make(self.engine, account, rates, meant))
+            key = (account.account_id, name, msgspec.json.encode(meant))
+            made = self._kept.report(key) if is_picture else None
+            if made is None:
+                rates = load_rates(self._rates, account.account_id, account.currency)
+                made = report.make(self.engine, account, rates, meant)
+            if also is not None:
+                self._kept.keep(key, made)
+            return Answered(question, asked, meant, made, usual)
 
         return await run_in_threadpool(make)
 

@@ -193,7 +193,10 @@ def conversions(number: Decimal | int | None) -> str:
     return f"{number:,.1f}".removesuffix(".0").replace("-", "\N{MINUS SIGN}")
 
 
-async def _to_attribution(request: Request) -> Response:
+async def _to_attribution(reports: Reports, request: Request) -> Response:
+    visitor = await reports.door.admit_to_page(request)
+    if isinstance(visitor, Response):
+        return visitor
     query = request.url.query
     return RedirectResponse(f"/attribution{'?' * bool(query)}{query}", 303)
 
@@ -216,5 +219,5 @@ def routes(reports: Reports) -> list[Route]:
     return [
         *(Route(path, endpoint) for path, endpoint in endpoints),
         *twins(reports, "/attribution", "campaigns", USUAL),
-        Route("/campaigns", _to_attribution),
+        Route("/campaigns", partial(_to_attribution, reports)),
     ]

@@ -3,7 +3,8 @@ two ways of counting, in sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -50,7 +51,8 @@ LEVEL_TITLES = {
 }
 _ONE_OF = {"channel": "Channel", "campaign": "Campaign", "adset": "Ad set", "ad": "Ad"}
 _MOVED_MIN = Decimal("0.005")
-_MOVES_MAX = 3
+_MOVES_MAX, _MOVES_OF_MANY = 3, 2
+_FEW = 3
 
 
 class Line(NamedTuple):
@@ -123,6 +125,9 @@ def _line(found: Answered, row: CampaignRow) -> Line:
         return Line("All ads", "", beneath(found, level="channel"), row)
     above = [names[each] for each in LEVELS[1 : LEVELS.index(level)]]
     hint = " › ".join(name for name in reversed(above[-2:]) if name)
+    if getattr(found.meant, "beneath", {}):
+        # The way to here says it.
+        hint = ""
     if names[level] is None:
         return Line("No id", hint or "clicks that name none", None, row)
     return Line(names[level] or "", hint, _down(found, row, level), row)
@@ -175,16 +180,18 @@ def moves(report: CampaignsReport) -> Iterator[str]:
     """For each further column, whose conversions differ most from those of the first."""
     attributed = [row for row in report.rows if row.is_attributed]
     first = report.total.results[0]
+    names = _told_apart(attributed)
+    most = _MOVES_MAX if len(report.total.results) <= _FEW else _MOVES_OF_MANY
     for n, column in enumerate(report.total.results[1:], 1):
         changed = []
-        for row in attributed:
+        for name, row in zip(names, attributed, strict=True):
             before, after = row.results[0].conversions, row.results[n].conversions
             if before and after is not None and abs(after - before) / before >= _MOVED_MIN:
-                changed.append((abs(after - before), _name(row), before, after))
+                changed.append((abs(after - before), name, before, after))
         changed.sort(key=lambda each: (-each[0], each[1]))
         told = [
             f"{name} {_number(before)} → {_number(after)} ({_percent((after - before) / before)})"
-            for _, name, before, after in changed[:_MOVES_MAX]
+            for _, name, before, after in changed[:most]
         ]
         title, other = column_title(column, report), column_title(first, report)
         if told:
@@ -193,9 +200,25 @@ def moves(report: CampaignsReport) -> Iterator[str]:
             yield f"{title} says the same as {other.lower()}."
 
 
-def _name(row: CampaignRow) -> str:
-    names = (row.ad_name, row.ad_id, row.adset_name, row.adset_id, row.campaign_name)
-    return next(filter(None, (*names, row.campaign_id, row.channel)), "All ads")
+def _told_apart(rows: Sequence[CampaignRow]) -> list[str]:
+    """Names of rows; those of one name with what they belong to."""
+    names = [_names(row) for row in rows]
+    ends = Counter(each[0] for each in names)
+    return [
+        own[0] if ends[own[0]] == 1 or len(own) == 1 else f"{own[0]} ({', '.join(own[1:])})"
+        for own in names
+    ]
+
+
+def _names(row: CampaignRow) -> list[str]:
+    """From the finest up."""
+    names = (
+        row.ad_name or row.ad_id,
+        row.adset_name or row.adset_id,
+        row.campaign_name or row.campaign_id,
+        row.channel,
+    )
+    return [name for name in names if name] or ["All ads"]
 
 
 def _number(number: Decimal) -> str:

@@ -41,6 +41,7 @@ PAGES: tuple[tuple[str, tuple[Page, ...]], ...] = (
         "Signal",
         (
             Page("/events", "Events", "events"),
+            Page("/persons", "Persons", "persons"),
             Page("/test_events", "Test events", "test"),
             Page("/quality", "Quality", "quality"),
             Page("/refused", "Refused", "refused"),
@@ -126,6 +127,10 @@ def _csrf_field(visitor: Any) -> Markup:
     return Markup('<input type="hidden" name="csrf" value="{}">').format(visitor.csrf)
 
 
+def _iso_clock(text: str, zone: str) -> str:
+    return clock(datetime.fromisoformat(text), zone)
+
+
 def _at_clock(at_s: int, zone: str) -> str:
     return clock(datetime.fromtimestamp(at_s, UTC), zone)
 
@@ -152,6 +157,7 @@ _templates.filters.update(
     instant=_instant,
     clock=clock,
     at_clock=_at_clock,
+    iso_clock=_iso_clock,
     path=_path,
 )
 _templates.globals.update(

@@ -26,6 +26,7 @@ from doublet.reports.windows import DEFAULT
 from doublet.web.chart import chart_file
 
 BARS_MAX = 12
+_BARS_IN_ALL, _ROWS_MIN = 30, 4
 _COHORTS_MAX = 18
 _PERIODS_MAX = 18
 _PANELS_MAX = 4
@@ -148,8 +149,9 @@ def _no_rates(names: Sequence[str]) -> str:
 
 
 def _campaigns(report: CampaignsReport) -> Picture:
-    rows = [row for row in report.rows if row.is_attributed][:BARS_MAX]
     models = list(dict.fromkeys(result.model for result in report.total.results))
+    rows_max = min(BARS_MAX, max(_ROWS_MIN, _BARS_IN_ALL // len(models)))
+    rows = [row for row in report.rows if row.is_attributed][:rows_max]
     values: Values = []
     for label, row in zip(_unique(map(_ad_label, rows)), rows, strict=True):
         if len(models) == 1:

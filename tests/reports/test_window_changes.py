@@ -29,12 +29,12 @@ def test_each_wider_window_says_what_it_adds(engine: DuckDBEngine) -> None:
     one_to_seven, seven_to_28, views = told(engine, world)
     assert ("1d_click", "7d_click", 1) == one_to_seven[:3]
     assert (
-        "Clicks claim 1 more (+50%) when they count for 7 days in place of one day, worth 30.00 "
+        "Clicks claim 1 more (+50 %) when they count for 7 days in place of one day, worth 30.00 "
         "EUR: so many came between one day and 7 days after the last click on an ad."
     ) == one_to_seven[3]
     assert ("7d_click", "28d_click", 1) == seven_to_28[:3]
     assert ("clicks", "1d_view", 1) == views[:3]
-    assert "Views of the last day add 1 (+33%), worth 8.00 EUR" in views[3]
+    assert "Views of the last day add 1 (+33 %), worth 8.00 EUR" in views[3]
 
 
 def test_nothing_more_is_said_as_such(engine: DuckDBEngine) -> None:

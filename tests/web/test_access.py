@@ -9,6 +9,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
+from doublet.web.page import ATTRIBUTION
 from tests.dashboard import OPERATOR, Site
 
 
@@ -53,7 +54,7 @@ def test_no_route_shows_rows_of_another_account(filled: Site) -> None:
             # What was asked for may be named when it is refused, but not in an answer, save by the
             # report that says at its head what it is about, and by the filters of a page.
             shown = answer.text.replace(asked, "") if answer.status_code >= 400 else answer.text
-            if path == "/events" and asked:
+            if path in ("/events", *(page for page, _ in ATTRIBUTION)) and asked:
                 shown = shown.replace(asked, "")
             if path == "/lift.json":
                 shown = shown.replace(f'{{"event_name":"{asked}"', "", 1)

@@ -168,6 +168,18 @@ def test_a_name_leads_to_what_lies_beneath_it(site: Site) -> None:
     assert "Red & blue" in text_of(shown(site, html.unescape(href)))
 
 
+@pytest.mark.parametrize("model", ["last_touch", "markov"])
+def test_every_link_of_the_page_is_of_the_same_models_and_windows(site: Site, model: str) -> None:
+    page = shown(site, f"/attribution?model={model}&window=7d_click")
+    links = [html.unescape(link) for link in re.findall(r'(?:href|src|srcset)="([^"]+)"', page)]
+    asking = [link for link in links if "model=" in link or "/attribution." in link]
+    # Two campaigns, the picture in two schemes, and the three twins.
+    assert 7 == len(asking)
+    for link in asking:
+        assert f"window=7d_click&model={model}" in link
+        assert 1 == link.count("model=")
+
+
 def test_one_figure_may_stand_for_all(site: Site) -> None:
     models = "model=last_touch&model=first_touch&model=linear&window=default"
     found = report(site, f"/attribution.json?{models}")
@@ -393,3 +405,22 @@ def test_twins_take_the_pages_parameters_and_no_others(site: Site) -> None:
     picture = site.get("/attribution.svg?level=channel&scheme=dark", site.ours)
     assert "image/svg+xml" == picture.headers["content-type"]
     assert 400 == site.get("/attribution.json?levle=ad", site.ours).status_code
+
+
+def test_a_picture_is_of_the_figures_that_its_page_has_shown(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    try:
+        site.add(site.ours, ("server", "1"))
+        query = "event_name=Purchase"
+        shown(site, f"/paths?{query}")
+        site.add(site.ours, ("server", "2"))
+        drawn = site.get(f"/paths.svg?{query}", site.ours).text
+        assert "1 conversions, 0 of them after a touch" in drawn
+        assert 2 == report(site, f"/paths.json?{query}")["conversions"]
+        assert "Conversions 2" in text_of(shown(site, f"/paths?{query}"))
+        drawn = site.get(f"/paths.svg?{query}", site.ours).text
+        assert "2 conversions, 0 of them after a touch" in drawn
+        theirs = site.get(f"/paths.svg?{query}", site.theirs).text
+        assert "Nothing to draw yet" in theirs
+    finally:
+        site.close()
