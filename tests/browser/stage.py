@@ -1,0 +1,175 @@
+"""The demo, and beside its shoppers whatever else a page can show: ads and what they cost, leads, a
+relay with a dead letter, refused requests, alerts, users; in words that a test chooses."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from doublet.catalog import AlertRow, Catalog, DestinationRules
+from doublet.settings import Settings
+from tests.running_demo import RunningDemo
+from tests.server import wait_for
+
+DAY_S = 86_400
+
+
+class Stage:
+    """A running demo; `words` stands in every name that somebody outside can choose."""
+
+    def __init__(self, folder: Path, words: str = "") -> None:
+        self.words = words
+        self.demo = RunningDemo(folder)
+        self.demo.wait_for_summary()
+        self.url = f"http://127.0.0.1:{self.demo.port}"
+        self.token = httpx.URL(self.demo.address("Dashboard")).params["access_token"]
+        self.settings = Settings(data=self.demo.data, port=self.demo.port)
+        self.catalog = Catalog(self.settings.catalog_url)
+        (self.account,) = self.catalog.accounts()
+        (self.pixel,) = self.catalog.pixels()
+        self.now = int(time.time())
+        self._ads()
+        self._leads()
+        self._refused()
+        self._relay()
+        self._alert()
+        try:
+            self.until(lambda: not self._missing(), what="everything is modelled")
+        except AssertionError:
+            missing = self._missing()
+            said = self.demo.stderr[-2000:]
+            self.close()
+            raise AssertionError(f"missing: {missing}\n{said}") from None
+
+    def close(self) -> None:
+        """Stop the demo."""
+        self.catalog.close()
+        self.demo.stop()
+        self.demo.wait_until_gone()
+
+    def until(self, look: Any, what: str) -> Any:
+        """The first true value of `look`."""
+        return wait_for(look, 60, what)
+
+    def get(self, path: str) -> httpx.Response:
+        """What the account's token gets."""
+        headers = {"authorization": f"Bearer {self.token}"}
+        return httpx.get(f"{self.url}{path}", headers=headers, timeout=60)
+
+    def post(self, path: str, body: Any, status: int = 200) -> httpx.Response:
+        """The answer to JSON that this account sends."""
+        headers = {"authorization": f"Bearer {self.token}"}
+        answer = httpx.post(f"{self.url}{path}", json=body, headers=headers, timeout=60)
+        assert status == answer.status_code, answer.text
+        return answer
+
+    def send(self, *events: dict[str, Any], status: int = 200) -> httpx.Response:
+        """Events of the server."""
+        path = f"/v25.0/{self.pixel.pixel_id}/events"
+        return self.post(path, {"data": [self.event(**each) for each in events]}, status)
+
+    def event(self, **fields: Any) -> dict[str, Any]:
+        """A purchase of a customer who is known by an external id."""
+        usual = {
+            "event_name": "Purchase",
+            "event_time": self.now,
+            "event_id": "staged",
+            "action_source": "website",
+            "event_source_url": "https://shop.example/thanks",
+            "user_data": {"external_id": "customer-1", "client_user_agent": "test"},
+            "custom_data": {"value": 80, "currency": "USD", "order_id": "S-1"},
+        }
+        return {**usual, **fields}
+
+    def _ads(self) -> None:
+        who = {"external_id": "customer-1"}
+        ids = {"platform": "meta", "campaign_id": "12", "adset_id": "34", "ad_id": "56"}
+        touched = {"touched_at": self.now - 7200, "user_data": who, **ids}
+        self.post(
+            "/v1/ad_touches",
+            {
+                "data": [
+                    {"kind": "view", "touch_id": "v1", **touched, "touched_at": self.now - 9000},
+                    {"kind": "click", "click_id": "c1", **touched},
+                ]
+            },
+        )
+        days = [
+            {
+                **ids,
+                "date": time.strftime("%Y-%m-%d", time.gmtime(self.now - n * DAY_S)),
+                "campaign_name": f"Autumn {self.words}",
+                "adset_name": f"Warm visitors {self.words}",
+                "ad_name": f"Red shoe {self.words}",
+                "impressions": 1000,
+                "clicks": 20,
+                "spend": 12.5,
+                "currency": "USD",
+                "reported": {"purchase": {"value": {"count": 3, "value": 118.5}}},
+            }
+            for n in range(3)
+        ]
+        self.post("/v1/ad_days", {"data": days})
+        self.send({})
+
+    def _leads(self) -> None:
+        self.send({"event_name": "Lead", "event_id": "lead.1", "custom_data": {}})
+        stage = {"lead_id": "lead.1", "stage": f"qualified {self.words}", "crm": "HubSpot"}
+        self.post(
+            "/v1/leads", {"data": [{**stage, "changed_at": self.now, "email": "jo@example.org"}]}
+        )
+
+    def _refused(self) -> None:
+        self.send({"event_name": f"Odd {self.words}", "event_time": 12}, status=400)
+
+    def _relay(self) -> None:
+        standin, token = self.catalog.create_pixel(self.account.account_id, "Stand-in")
+        rules = DestinationRules(pixels=[self.pixel.pixel_id], merge_wait_s=0, batch_wait_s=0.1)
+        self.catalog.create_destination(
+            self.account.account_id,
+            "meta",
+            f"Meta {self.words}"[:60].strip(),
+            {"pixel_id": standin.pixel_id, "url": self.url},
+            token,
+            rules,
+        )
+        # A Purchase without a currency, which only the pixel's door takes, becomes a dead letter.
+        asked = {"id": self.pixel.pixel_id, "ev": "Purchase", "eid": "dead", "cd[value]": "5"}
+        assert 200 == httpx.get(f"{self.url}/tr/", params=asked).status_code
+        own = {"value": 30, "currency": "USD", "order_id": "S-2"}
+        self.send({"event_id": "relayed", "custom_data": own})
+
+    def _alert(self) -> None:
+        row = AlertRow(
+            0,
+            self.account.account_id,
+            self.pixel.pixel_id,
+            "volume",
+            "Purchase",
+            "server",
+            (self.now - 7200) * 1_000_000,
+            self.now * 1_000_000,
+            None,
+            3600,
+            2.0,
+            30.0,
+            20.0,
+            40.0,
+            "opened",
+        )
+        self.catalog.save_alert(row)
+
+    def _missing(self) -> list[str]:
+        """What a page would not show yet."""
+        (relay,) = self.get("/relay.json").json()
+        there = {
+            "a sent event": relay["sent"],
+            "a dead letter": relay["failed"],
+            "a lead": self.get("/leads.json").json()["leads"],
+            "a refused request": self.get("/refused.json").json(),
+            "a path": self.get("/paths.json").json()["rows"],
+        }
+        return [name for name, found in there.items() if not found]
