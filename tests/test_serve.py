@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -274,6 +275,9 @@ def test_flags_count_more_than_the_environment_in_every_part(
     with DoubletProcess(tmp_path / "b", "serve", *flags) as process:
         process.wait_until(lambda: "is listening on" in process.stderr)
         assert is_listening(port)
+        process.wait_until(lambda: "/welcome?code=" in process.stderr)
+        (address,) = re.findall(r"http://127.0.0.1:\d+/welcome\?code=\S+", process.stderr)
+        assert "Choose a name and a password" in httpx.get(address).text
         assert not Path("nowhere").exists()
 
 

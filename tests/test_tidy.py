@@ -112,7 +112,7 @@ WIRE_CLASSES = {"UserData", "CustomData"}
 
 TESTS_OF_NO_MODULE = {
     *("tidy", "docs", "kill", "end_to_end", "sdk", "bench", "market", "deduplication"),
-    *("quality", "users", "user_commands"),
+    *("quality", "users", "user_commands", "payload_page"),
 }
 
 BANNED_SQL = {

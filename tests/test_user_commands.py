@@ -131,3 +131,29 @@ def test_each_start_prints_a_new_link_until_there_is_a_user(
     assert [None, (None,)] == [catalog.users.link(code) for code in codes]
     catalog.users.use_link(codes[1], "olga", PASSWORD)
     assert "" == first_user_address(chosen)
+
+
+def test_what_other_commands_change_is_recorded_too(tmp_path: Path, catalog: Catalog) -> None:
+    def doublet(*arguments: str, given: str = "") -> None:
+        done = CliRunner().invoke(
+            app, [*arguments, "--data", str(tmp_path)], input=given, catch_exceptions=False
+        )
+        assert 0 == done.exit_code, done.output
+
+    (tmp_path / "secret").write_text("whsec_keep_it_out")
+    doublet("account", "create", "Second")
+    doublet("account", "edit", "Second", "--currency", "EUR")
+    doublet("pixel", "create", "Site", "--account", "Second")
+    pixel_id = catalog.pixels()[0].pixel_id
+    doublet("pixel", "edit", pixel_id, "--mark-bots")
+    secret = ("--secret-file", str(tmp_path / "secret"))
+    doublet("shop", "add", "shopify", "Corner", "--account", "Second", *secret)
+    doublet("shop", "remove", "Corner")
+    changes = catalog.changes.newest()
+    assert [
+        *(("shop.removed", "Corner"), ("shop.created", "Corner"), ("pixel.changed", "Site")),
+        *(("pixel.created", "Site"), ("account.changed", "Second"), ("account.created", "Second")),
+    ] == [(change.what, change.target) for change in changes]
+    assert {"operator"} == {change.who for change in changes}
+    assert 1 == len({change.account_id for change in changes})
+    assert "keep_it_out" not in str(changes)

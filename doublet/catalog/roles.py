@@ -38,7 +38,8 @@ class Role(StrEnum):
 
 _ABOUT = {
     Role.READ_ONLY: "Sees every page and its figures.",
-    Role.ANALYST: "Also sends test events, takes refused requests again, runs checks and makes "
-    "reports.",
-    Role.OWNER: "Also changes settings, users and tokens, and exports or erases persons.",
+    Role.ANALYST: "Sees every page, sends test events, has refused requests taken again, runs "
+    "checks and makes reports.",
+    Role.OWNER: "Does all that, changes settings, tokens and users, sets up sites, and exports or "
+    "erases persons.",
 }

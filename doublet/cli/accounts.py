@@ -19,6 +19,7 @@ from doublet.cli.options import (
     read_kept_settings,
     read_secret,
     read_settings,
+    record,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def account_create(
 
     Example: doublet account create "Corner Shop" --time-zone Europe/Berlin --currency EUR
     """
-    account = open_catalog(read_settings(data, pairs)).create_account(name, time_zone, currency)
+    catalog = open_catalog(read_settings(data, pairs))
+    account = catalog.create_account(name, time_zone, currency)
+    record(catalog, "account.created", account.name, account.account_id)
     if as_json:
         print_json({"id": account.account_id, "name": account.name})
     else:
@@ -104,6 +107,7 @@ def account_edit(
         catalog.reporting.rules(changed.account_id), attribution, count, conversion
     )
     catalog.reporting.save_rules(changed.account_id, rules)
+    record(catalog, "account.changed", changed.name, changed.account_id)
     row = {
         "id": changed.account_id,
         "name": changed.name,
@@ -153,9 +157,11 @@ def pixel_create(
     catalog = open_catalog(chosen)
     if account is None and not catalog.accounts():
         owner = catalog.create_account(name)
+        record(catalog, "account.created", owner.name, owner.account_id)
     else:
         owner = catalog.account(account)
     pixel, access_token = catalog.create_pixel(owner.account_id, name)
+    record(catalog, "pixel.created", pixel.name, owner.account_id, pixel_id=pixel.pixel_id)
     code = snippet(pixel.pixel_id, chosen.url)
     if as_json:
         print_json({"id": pixel.pixel_id, "access_token": access_token, "snippet": code})
@@ -256,5 +262,8 @@ def pixel_edit(
     if hits_per_hour is not None:
         rules.hits_per_hour = hits_per_hour
     catalog.edit_pixel(pixel, name=name, rules=rules)
+    (edited,) = (each for each in catalog.pixels() if each.pixel_id == pixel)
+    told = msgspec.to_builtins(rules)
+    record(catalog, "pixel.changed", edited.name, edited.account_id, pixel_id=pixel, **told)
     row = {"id": pixel, **msgspec.to_builtins(rules)}
     print_json(row) if as_json else print_rows([row], as_json)

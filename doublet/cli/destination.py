@@ -24,6 +24,7 @@ from doublet.cli.options import (
     print_rows,
     read_kept_settings,
     read_secret,
+    record,
 )
 from doublet.cli.relay import Which
 from doublet.errors import OperatorError
@@ -221,6 +222,7 @@ def destination_create(
     made = catalog.create_destination(
         account_id, kind, name, checked.target, checked.secret, checked.rules, paused
     )
+    record(catalog, "destination.created", made.name, account_id, kind=kind)
     if as_json:
         print_json(_shown(made))
     else:
@@ -278,6 +280,7 @@ def destination_edit(
     )
     checked = check_destination(changed)
     catalog.save_destination(checked)
+    record(catalog, "destination.changed", checked.name, checked.account_id)
     _print(checked, as_json)
 
 
@@ -361,6 +364,7 @@ def _save_paused(
     catalog, found = _open(which, account, data, pairs)
     changed = msgspec.structs.replace(found, is_paused=is_paused)
     catalog.save_destination(changed)
+    record(catalog, "destination.changed", found.name, found.account_id, is_paused=is_paused)
     with opened(read_kept_settings(data, pairs).outbox_file) as outbox:
         if outbox is not None and not is_paused:
             # What was wrong there is put right: no need to wait for the next try.
@@ -390,6 +394,7 @@ def destination_remove(
     if not yes:
         typer.confirm(f"Remove {found.name!r}?", abort=True)
     catalog.remove_destination(found.destination_id)
+    record(catalog, "destination.removed", found.name, found.account_id)
     if as_json:
         print_json({"removed": found.destination_id})
     else:

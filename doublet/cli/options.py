@@ -122,6 +122,15 @@ def open_catalog(chosen: Settings) -> Catalog:
     return catalog
 
 
+def record(
+    catalog: Catalog, what: str, target: str, account_id: str | None = None, **details: Any
+) -> None:
+    """Put into the record of changes what a command has done; no secrets, nothing personal."""
+    from doublet.catalog.changes import COMMAND_LINE
+
+    catalog.changes.record(COMMAND_LINE, what, target, details, account_id=account_id)
+
+
 def own_pixel(catalog: Catalog, owner: Account, pixel: str | None) -> str | None:
     """The pixel of an option. Raises OperatorError when the account has no such pixel."""
     if pixel and pixel not in {known.pixel_id for known in catalog.pixels(owner.account_id)}:

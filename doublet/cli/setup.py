@@ -21,6 +21,7 @@ from doublet.cli.options import (
     print_json,
     print_rows,
     read_settings,
+    record,
 )
 from doublet.errors import OperatorError, SenderError
 from doublet.settings import ACCESS_TOKEN_VARIABLE
@@ -110,8 +111,10 @@ def setup(
             known = catalog.setups.one(setup)
             if remove:
                 catalog.setups.remove(known.setup_id)
+                record(catalog, "setup.removed", known.site_url, known.account_id)
             elif revoke:
                 catalog.setups.unshare(known.setup_id)
+                record(catalog, "setup.unshared", known.site_url, known.account_id)
             elif share:
                 _share(chosen, catalog, known, as_json)
             elif check:
@@ -155,6 +158,8 @@ def _begin(
         _ask(given, is_new=owner is None)
     answers = read_answers({key: text or "" for key, text in given.items()})
     begun = begin(catalog, answers, owner)
+    made = begun.setup
+    record(catalog, "setup.created", made.site_url, made.account_id, platform=made.platform)
     _show(chosen, catalog, begun.setup, begun.access_token, as_json)
     if asks and _runs(chosen):
         typer.prompt("Press Enter when this is done", default="", show_default=False)
@@ -309,6 +314,7 @@ def _list(catalog: Catalog, account: str | None, as_json: bool) -> None:
 
 def _share(chosen: Settings, catalog: Catalog, setup: Setup, as_json: bool) -> None:
     url = f"{chosen.url}/setup/{setup.setup_id}?key={catalog.setups.share(setup.setup_id)}"
+    record(catalog, "setup.shared", setup.site_url, setup.account_id)
     print_json({"url": url}) if as_json else print(url)
 
 

@@ -25,6 +25,7 @@ from doublet.cli.options import (
     print_rows,
     read_kept_settings,
     read_secret,
+    record,
 )
 from doublet.errors import OperatorError
 
@@ -122,6 +123,7 @@ def shop_add(
         api_token,
         _rules(None, purchase_on, content_ids, cash_on_delivery),
     )
+    record(catalog, "shop.created", shop.name, shop.account_id, platform=platform)
     _print_added(chosen, shop, as_json, made="" if secret else shop.secrets[0].value)
 
 
@@ -284,6 +286,7 @@ def shop_edit(
     target = shop.target | _target(shop.platform, "", store_hash, "")
     changed = msgspec.structs.replace(shop, rules=rules, api_token=api_token, target=target)
     catalog.shops.save(changed)
+    record(catalog, "shop.changed", shop.name, shop.account_id)
     print(f"{shop.name}: {msgspec.json.encode(rules).decode()}")
 
 
@@ -304,6 +307,7 @@ def shop_secret(
     catalog = open_catalog(chosen)
     given = read_secret(secret_file)
     shop = catalog.shops.rotate(_shop(catalog, which, account), given)
+    record(catalog, "shop.changed", shop.name, shop.account_id, field="secret")
     made = "" if given else shop.secrets[0].value
     if as_json:
         print_json({"id": shop.shop_id, **({"secret": made} if made else {})})
@@ -378,6 +382,7 @@ def shop_remove(
     catalog = open_catalog(read_kept_settings(data, pairs))
     shop = _shop(catalog, which, account)
     catalog.shops.remove(shop.shop_id)
+    record(catalog, "shop.removed", shop.name, shop.account_id)
     print(f"{shop.name} ({shop.shop_id}) is removed.")
 
 

@@ -19,6 +19,7 @@ from doublet.cli.options import (
     read_kept_settings,
     read_secret,
     read_settings,
+    record,
 )
 from doublet.errors import OperatorError
 
@@ -111,7 +112,6 @@ def user_role(
     Example: doublet user role anna read_only
     """
     from doublet.catalog import Role
-    from doublet.catalog.changes import COMMAND_LINE
 
     catalog = open_catalog(read_kept_settings(data, pairs))
     user = catalog.users.one(name)
@@ -123,9 +123,7 @@ def user_role(
             catalog.users.set_operator(user.user_name, False)
         account_id = catalog.account(account).account_id
         catalog.users.set_role(user.user_name, account_id, None if role == "none" else Role(role))
-    catalog.changes.record(
-        COMMAND_LINE, "user.role", user.user_name, {"role": role}, account_id=account_id
-    )
+    record(catalog, "user.role", user.user_name, account_id, role=role)
     _print_user(catalog, user, as_json)
 
 
@@ -148,11 +146,11 @@ def user_password(
     catalog = open_catalog(chosen)
     user = catalog.users.one(name)
     if password_file is None:
-        _record(catalog, "user.reset", user.user_name)
+        record(catalog, "user.reset", user.user_name)
         _print_link(chosen.url, catalog, user.user_name, as_json)
         return
     catalog.users.set_password(user.user_name, read_secret(password_file))
-    _record(catalog, "user.password", user.user_name)
+    record(catalog, "user.password", user.user_name)
     _print_user(catalog, user, as_json)
 
 
@@ -171,7 +169,7 @@ def user_disable(
     catalog = open_catalog(read_kept_settings(data, pairs))
     user = catalog.users.one(name)
     catalog.users.disable(user.user_name, not undo)
-    _record(catalog, "user.enabled" if undo else "user.disabled", user.user_name)
+    record(catalog, "user.enabled" if undo else "user.disabled", user.user_name)
     _print_user(catalog, user, as_json)
 
 
@@ -186,7 +184,7 @@ def user_remove(
     catalog = open_catalog(read_kept_settings(data, pairs))
     user = catalog.users.one(name)
     catalog.users.remove(user.user_name)
-    _record(catalog, "user.removed", user.user_name)
+    record(catalog, "user.removed", user.user_name)
     print_json({"removed": user.user_name}) if as_json else print(f"Removed {user.user_name}")
 
 
@@ -200,7 +198,6 @@ def _make(
     password: str = "",
 ) -> User:
     from doublet.catalog import Role
-    from doublet.catalog.changes import COMMAND_LINE
     from doublet.entries import check_password, check_user_name
 
     if (role is None) != operator:
@@ -218,16 +215,8 @@ def _make(
     if password:
         catalog.users.set_password(user.user_name, password)
     account_id = owner.account_id if owner else None
-    catalog.changes.record(
-        COMMAND_LINE, what, user.user_name, {"role": role or "operator"}, account_id=account_id
-    )
+    record(catalog, what, user.user_name, account_id, role=role or "operator")
     return user
-
-
-def _record(catalog: Catalog, what: str, user_name: str) -> None:
-    from doublet.catalog.changes import COMMAND_LINE
-
-    catalog.changes.record(COMMAND_LINE, what, user_name)
 
 
 def _password(name: str, file: str | None) -> str:

@@ -24,7 +24,7 @@ from doublet.settings import SETTINGS, Settings
 from doublet.shops import PLATFORMS
 from doublet.web import page, settings_acts, users
 from doublet.web.access import Access
-from doublet.web.forms import Asked
+from doublet.web.forms import Asked, is_foreign
 from doublet.web.parameters import Question, read_account_question
 from doublet.web.visitor import Visitor
 
@@ -113,7 +113,9 @@ class _SettingsPage:
             return visitor
         question = await self._question(request, visitor)
         key = (visitor.session_id or visitor.who, question.account.account_id)
-        unshown = self._unshown.pop(key, None) if request.method == "GET" else None
+        # Nobody sees what a link on another site fetches in the background.
+        is_seen = request.method == "GET" and not is_foreign(request)
+        unshown = self._unshown.pop(key, None) if is_seen else None
         return await run_in_threadpool(self._page, question, visitor, unshown=unshown)
 
     def _page(

@@ -105,12 +105,12 @@ class _Setups:
             account = account_of(wanted or None, visitor, self._guide.catalog)
             visitor.demand(account.account_id, Role.OWNER)
         begun = self._guide.begin(read_answers(given), account)
-        self._record(visitor, begun.setup, "setup.created", site_url=begun.setup.site_url)
+        self._record(visitor, begun.setup, "setup.created", platform=begun.setup.platform)
         return begun
 
     def _record(self, visitor: Visitor, setup: Setup, what: str, **details: object) -> None:
         record_change(
-            self._guide.catalog, visitor, setup.account_id, what, setup.setup_id, **details
+            self._guide.catalog, visitor, setup.account_id, what, setup.site_url, **details
         )
 
     def _form(

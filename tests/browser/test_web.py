@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from doublet.catalog import Role
 from tests.dashboard import Shop, Site
 from tests.server import wait_for
 
@@ -105,13 +106,18 @@ def test_without_script_the_chart_is_an_image(filled: Site, browser: Browser, sc
 
 
 def test_a_person_signs_in_with_the_keyboard(filled: Site, browser: Browser) -> None:
+    password = "correct horse battery"
+    filled.user("anna", Role.READ_ONLY)
+    filled.catalog.users.set_password("anna", password)
     with (
         browser.new_context(viewport={"width": 360, "height": 740}) as context,
     ):
         page = context.new_page()
         page.goto(f"{filled.url}/overview?since=2026-05-01")
-        expect(page.locator("input[name=access_token]")).to_be_focused()
-        page.keyboard.type(filled.ours.token)
+        expect(page.locator("input[name=user_name]")).to_be_focused()
+        page.keyboard.type("anna")
+        page.keyboard.press("Tab")
+        page.keyboard.type(password)
         page.keyboard.press("Enter")
         expect(page.locator("#rows th").first).to_have_text("Purchase")
         assert f"{filled.url}/overview?since=2026-05-01" == page.url
@@ -121,6 +127,11 @@ def test_a_person_signs_in_with_the_keyboard(filled: Site, browser: Browser) -> 
         page.get_by_role("link", name="Menu").click()
         page.get_by_role("button", name="Sign out").click()
         expect(page.locator("h1")).to_have_text("Sign in")
+        # The other way in, for who has only a token.
+        page.get_by_text("Use an access token").click()
+        page.get_by_label("Access token").fill(filled.ours.token)
+        page.keyboard.press("Enter")
+        expect(page.locator("#rows th").first).to_have_text("Purchase")
 
 
 @pytest.mark.parametrize("width", [360, 1280])

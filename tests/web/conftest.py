@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.dashboard import Site
+from tests.whole import Whole
 
 
 @pytest.fixture
@@ -21,3 +22,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def filled(site: Site) -> Site:
     site.fill()
     return site
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Iterator[Whole]:
+    made = Whole(tmp_path / "doublet-data")
+    yield made
+    made.close()
