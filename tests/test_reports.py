@@ -473,7 +473,8 @@ def test_marked_hits_count_only_when_asked_for_or_confirmed_by_a_server(
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        *((name, "not is_marked") for name in ("overview", "timeline", "timeline_span")),
+        *((name, "not is_marked") for name in ("overview", "overview_events", "timeline")),
+        *((name, "not is_marked") for name in ("timeline_span",)),
         *((name, "not is_marked") for name in ("timeline_ends", "timeline_events", "coverage")),
         *((name, "not is_marked") for name in ("quality", "dedupe_keys")),
         *(

@@ -188,15 +188,15 @@ def timeline(
         return []
     apart_s = quarters["last_s"] - quarters["first_s"]
     # The first and the last event lie anywhere in their quarters.
-    width_s = _width_s(apart_s + _QUARTER_S - 1)
+    width_s = _width_s(apart_s + QUARTER_S - 1)
     ends = quarters
-    if width_s != _width_s(apart_s - _QUARTER_S + 1) or width_s < _QUARTER_S:
+    if width_s != _width_s(apart_s - QUARTER_S + 1) or width_s < QUARTER_S:
         (ends,) = engine.query(report_sql("timeline_ends"), {**part, **quarters})
         if ends["first_s"] is None:
             return []  # It was erased between the two questions.
         width_s = _width_s(ends["last_s"] - ends["first_s"])
     asked = {**part, "zone": account.time_zone, "width_s": width_s}
-    if width_s < _QUARTER_S:
+    if width_s < QUARTER_S:
         found = engine.query(report_sql("timeline_events"), {**asked, **ends})
     else:
         found = engine.query(report_sql("timeline"), {**asked, **limits})
@@ -210,12 +210,13 @@ def timeline(
     ]
 
 
-_QUARTER_S = 900
+QUARTER_S = 900
+"""Sums are kept by so many seconds; zones are whole quarters of an hour apart."""
 _DAY_S = 86_400
 _WIDTHS = (
     (15 * 60, 5),
     (3 * 3600, 60),
-    (2 * _DAY_S, _QUARTER_S),
+    (2 * _DAY_S, QUARTER_S),
     (8 * _DAY_S, 3600),
     (190 * _DAY_S, _DAY_S),
 )
