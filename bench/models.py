@@ -25,7 +25,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import duckdb
+from lake_rows import LakeWriter, user_data_sql
 from load import ACCOUNT, PIXEL, folder_bytes, peak_bytes, reset_peak
 from measure import MIB, print_table, say
 
@@ -33,9 +33,7 @@ from doublet import models
 from doublet.catalog import Account
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.lake import Lake
-from doublet.lake.columns import EVENTS, duckdb_type
-from doublet.lake.table import MERGED, Table
-from doublet.normalize import HASHED_KEYS, PLAIN_KEYS
+from doublet.lake.columns import EVENTS
 from doublet.reports import overview
 from doublet.reports.diagnostics import diagnostics
 from doublet.reports.quality import quality
@@ -57,17 +55,14 @@ SPREADS_H = {"48 hours": (48, 48), "28 days": (28 * 24, 7 * 24)}
 def copies_sql(rows: str) -> str:
     """A SELECT of the lake's columns for `rows`, a SELECT of (number, received_at, kind, event):
     kind 0 is a copy of the browser alone, 1 the browser's and 2 the server's of an event."""
-    lists = dict.fromkeys(HASHED_KEYS, "cast(null as varchar[])")
-    texts = dict.fromkeys(PLAIN_KEYS, "cast(null as varchar)")
     person = "(event // 3)"
-    for key in ("em", "ph", "external_id"):
-        lists[key] = f"case when kind = 2 then [sha256('{key}' || {person})] end"
-    texts["fbp"] = (
-        f"'fb.1.' || (1760000000000 + {person}) || '.' || ({person} * 7919 % 10000000000)"
-    )
-    texts["client_ip_address"] = f"'198.51.' || ({person} % 100) || '.' || ({person} % 250)"
-    texts["client_user_agent"] = f"'Mozilla/5.0 (X11; Linux x86_64) Chrome/' || ({person} % 40)"
-    user = ", ".join(f"{key} := {value}" for key, value in (lists | texts).items())
+    user = {
+        key: f"case when kind = 2 then [sha256('{key}' || {person})] end"
+        for key in ("em", "ph", "external_id")
+    }
+    user["fbp"] = f"'fb.1.' || (1760000000000 + {person}) || '.' || ({person} * 7919 % 10000000000)"
+    user["client_ip_address"] = f"'198.51.' || ({person} % 100) || '.' || ({person} % 250)"
+    user["client_user_agent"] = f"'Mozilla/5.0 (X11; Linux x86_64) Chrome/' || ({person} % 40)"
     return f"""
     select '{ACCOUNT}' as account_id, '{PIXEL}' as pixel_id, 'event' as record_type,
       case when kind = 2 then 'server' else 'browser' end as source, received_at,
@@ -81,7 +76,7 @@ def copies_sql(rows: str) -> str:
         as event_time,
       case when kind > 0 then 'evt.' || event end as event_id, 'website' as action_source,
       'https://shop.example/products/' || (event % 1000) || '?utm_source=ads' as event_source_url,
-      struct_pack({user}) as user_data,
+      {user_data_sql(user)} as user_data,
       case when kind > 0 then cast(event % 100 as decimal(18, 4)) end as value,
       case when kind > 0 then 'USD' end as currency,
       case when kind > 0 and event % 10 = 0 then 'R' || event end as order_id,
@@ -119,29 +114,21 @@ class Source:
     """Writes copies to the table in a folder."""
 
     def __init__(self, folder: Path, spread_h: int, copies: int) -> None:
-        self._table = Table(folder, EVENTS)
-        self._connection = duckdb.connect(
-            config={"threads": "2", "memory_limit": "2GiB", "temp_directory": str(folder.parent)}
-        )
-        self._connection.execute("set timezone = 'UTC'")
-        self._connection.execute("set enable_progress_bar = false")
+        self._lake = LakeWriter(folder, EVENTS)
         self._step_us = spread_h * _HOUR_S * 1_000_000 // copies
-        self.written = 0
+
+    @property
+    def written(self) -> int:
+        """How many records of the log the copies stand for."""
+        return self._lake.written
+
+    @written.setter
+    def written(self, records: int) -> None:
+        self._lake.written = records
 
     def write(self, sql: str, rows: int) -> None:
         """Commit the copies of a SELECT, one file per date."""
-        columns = ", ".join(
-            f"cast({c.name} as {duckdb_type(c)}) as {c.name}" for c in self._table.columns
-        )
-        self._connection.execute(
-            f"create or replace temp table made as select {columns} from ({copies_sql(sql)})"
-        )
-        dates = self._connection.execute("select distinct received_date from made").fetchall()
-        actions = []
-        for (date,) in sorted(dates):
-            actions += self._table.copy(self._connection, "from made", {}, str(date), MERGED)
-        self.written += rows
-        assert self._table.append(actions, {0: self.written})
+        self._lake.write(copies_sql(sql), rows)
 
     def fill(self, copies: int) -> None:
         """The steady stream."""

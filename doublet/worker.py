@@ -51,6 +51,7 @@ from doublet.sending import send_payload
 from doublet.settings import Settings
 from doublet.web import create_app
 from doublet.web.access import Access
+from doublet.web.kept import Kept
 from doublet.web.live import live_routes
 from doublet.web.payload import payload_routes
 from doublet.web.person import person_routes
@@ -146,6 +147,8 @@ def application(
     async def describe(request: Request) -> Response:
         return Response(description, media_type="application/json")
 
+    kept = Kept(lambda: freshener.engine.changes)
+    freshener.when_erasing(kept.forget)
     app = create_app(
         catalog,
         freshener.engine,
@@ -155,6 +158,7 @@ def application(
         outbox=settings.outbox_file,
         public_url=settings.url,
         health=partial(health, settings.run_folder, settings.disk_free_bytes_min),
+        kept=kept,
         outlook=partial(outlook, catalog, settings.outbox_file),
     )
     door: Access = app.state.door

@@ -129,6 +129,19 @@ def test_models_prints_what_a_refresh_and_a_rebuild_cost() -> None:
         assert 0 < row["page_max_s"]
 
 
+def test_web_asks_every_page_of_a_shop_that_it_keeps(tmp_path: Path) -> None:
+    arguments = ("--events=20000", "--times=1", "--keep", str(tmp_path / "kept"), "--json")
+    result = read_result(run_bench("web.py", *arguments))
+    assert 20_000 == result["events"] < result["copies"] == result["modelled"]
+    for row in result["pages"]:
+        assert 0 < max(row["medians_ms"].values()) <= row["slowest_ms"]
+        assert row["is_slow"] == (max(row["medians_ms"].values()) > 300)
+    pages = {row["page"] for row in result["pages"]}
+    assert {"/overview", "/quality", "/diagnostics.json", "/campaigns.json"} < pages
+    again = read_result(run_bench("web.py", *arguments, "--page", "/overview.json"))
+    assert (0, ["/overview.json"]) == (again["modelled"], [row["page"] for row in again["pages"]])
+
+
 def test_market_prints_each_way_of_counting_beside_the_truth() -> None:
     done = run_bench("market.py", "--persons=300", "--seeds=1", "--json")
     assert 0 == done.returncode, done.stderr

@@ -15,6 +15,7 @@ import codecs
 import json
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -24,7 +25,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from doublet import models
+from doublet.normalize import DUDS
 from tests.factories import NOON, SECOND, Pipeline, make_record, sha256
+from tests.reports.direct import differing, stale_quarters
 
 GOLDEN = Path(__file__).parent / "golden" / "deduplication"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -205,7 +208,17 @@ _copies = st.lists(
             "clock": st.sampled_from([None, 0, 60]),
             "value": st.sampled_from([None, 5, 7]),
             "nested": st.sampled_from([None, {"x": 1}, {"y": [2]}, 5, {"x": {"z": 1}}]),
-            "flags": st.sampled_from([None, ["a", "b"], ["c"]]),
+            "flags": st.sampled_from([None, ["a", "b"], ["c"], ["bot"], ["a", "erased"]]),
+            "bears": st.sampled_from(
+                [
+                    {},
+                    {"client_ip_address": "192.0.2.1", "client_user_agent": "UA"},
+                    {"em": [min(DUDS)], "ph": [sha256("p")], "fn": [sha256("f")]},
+                    {"fbc": "fb.1.1780000000000.c", "fn": [sha256("f")], "ln": [sha256("l")]},
+                    {"db": [sha256("d")], "ct": [sha256("c")], "country": [sha256("de")]},
+                ]
+            ),
+            "is_test": st.sampled_from([False] * 9 + [True]),
             "action": st.sampled_from(["website"] * 5 + ["physical_store", "business_messaging"]),
         }
     ),
@@ -229,6 +242,8 @@ def made_of(copy: dict[str, Any], number: int) -> tuple[int, bytes]:
         made["custom_data"]["nested"] = copy["nested"]
     if copy["flags"] is not None:
         made["flags"] = copy["flags"]
+    made["user_data"] |= copy["bears"]
+    made["is_test"] = copy["is_test"]
     if copy["value"] is not None:
         made["value"] = str(copy["value"])
         made["custom_data"]["value"] = copy["value"]
@@ -237,6 +252,9 @@ def made_of(copy: dict[str, Any], number: int) -> tuple[int, bytes]:
 
 def tables(pipeline: Pipeline) -> tuple[Any, ...]:
     """All lasting tables without the places in the log, which depend on the loading."""
+    assert [] == stale_quarters(pipeline)
+    for asked in ({}, {"with_marked": True, "by_day": False}):
+        assert [] == differing(pipeline, account_id=_ACCOUNTS["1"], **asked)
     return (
         pipeline.engine.query(
             "select * exclude (kept_log_slot, kept_log_offset) "
@@ -296,4 +314,6 @@ def test_tables_do_not_depend_on_the_loading(
             pipeline.append(retries, slot=parts)
             pipeline.refresh()
         assert len(expected[0]) == len(pipeline.events())
+        models.expire(pipeline.engine, pipeline.lake, rules, datetime.max.replace(tzinfo=UTC))
+        tables(pipeline)
         pipeline.close()

@@ -22,6 +22,10 @@ class Transaction(Protocol):
 class Engine(Protocol):
     """What models and reports need."""
 
+    @property
+    def changes(self) -> int:
+        """How many transactions were committed: while it stays, all tables are as they were."""
+
     def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
         """Rows of a SELECT as dicts, over one consistent state of all tables. Thread-safe."""
 

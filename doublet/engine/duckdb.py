@@ -117,6 +117,12 @@ class DuckDBEngine:
             ) from error
         self._writing = threading.Lock()
         self._door = _Door()
+        self._changes = 0
+
+    @property
+    def changes(self) -> int:
+        """How many transactions have been committed."""
+        return self._changes
 
     def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
         """Rows of a SELECT as dicts."""
@@ -140,6 +146,7 @@ class DuckDBEngine:
                 self.connection.rollback()
                 raise
             self.connection.commit()
+            self._changes += 1
 
     def checkpoint(self) -> None:
         """Write what the log of transactions holds into the file."""

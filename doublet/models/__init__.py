@@ -17,7 +17,7 @@ from doublet.engine import Engine, Transaction
 from doublet.errors import MemoryLimitError, OperatorError
 from doublet.lake import Lake
 from doublet.lake.table import File, Table
-from doublet.models import ads, orders, touching
+from doublet.models import ads, orders, quarters, touching
 from doublet.models.ads import AD_MODELS, COUNTED
 from doublet.models.chain import chain, find_new, store_copies
 from doublet.models.forget import note_places, take_out
@@ -25,8 +25,10 @@ from doublet.models.join import join, store_joins
 from doublet.models.merge import find_members, merge
 from doublet.models.orders import ORDER_MODELS
 from doublet.models.persons import PERSON_MODELS
+from doublet.models.quarters import QUARTER_MODELS
 from doublet.models.tables import (
     BUILDING,
+    CONSTANTS,
     LIVE,
     MODELS,
     Model,
@@ -58,6 +60,7 @@ __all__ = [
 
 LASTING: tuple[str, ...] = (
     *(model.name for model in MODELS if not model.temporary),
+    *QUARTER_MODELS,
     *ORDER_MODELS,
     *AD_MODELS,
     *PERSON_MODELS,
@@ -67,6 +70,7 @@ LASTING: tuple[str, ...] = (
 
 TEXTS: tuple[str, ...] = (
     *(model.name for model in MODELS),
+    *QUARTER_MODELS,
     *ORDER_MODELS,
     *AD_MODELS,
     *PERSON_MODELS,
@@ -92,7 +96,7 @@ class Refreshed(NamedTuple):
 def fingerprint(rules: Rules) -> str:
     """The rules in words and a digest of the models' texts: whenever one changes, tables that
     were made by others are made anew."""
-    texts = "\0".join(model_sql(name) for name in TEXTS)
+    texts = "\0".join([*(model_sql(name) for name in TEXTS), *map(str, CONSTANTS.items())])
     return f"{_in_words(rules)} {hashlib.sha256(texts.encode()).hexdigest()}"
 
 
@@ -188,6 +192,7 @@ def _make_anew(tx: Transaction, lake: Lake, rules: Rules, seen: set[str]) -> Ref
 
 def _make_tables(tx: Transaction, names: Tables) -> None:
     make_tables(tx, names)
+    quarters.make_tables(tx, names)
     orders.make_tables(tx, names)
     ads.make_tables(tx, names)
     touching.make_tables(tx, names)
@@ -297,6 +302,7 @@ def _step(tx: Transaction, table: Table, rules: Rules, names: Tables) -> tuple[i
     merge(tx, names, table)
     orders.replace_touched(tx, names)
     touching.take_events(tx, names)
+    quarters.replace_touched(tx, names)
     store_copies(tx, names)
     store_joins(tx, names)
     ((copies, keys),) = tx.run(

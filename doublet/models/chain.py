@@ -12,7 +12,7 @@ from doublet.models.tables import Rules, Tables, make_temporary, model_sql
 
 _FACTS = (
     "pixel_id, event_name, event_key, method, source, received_at, log_slot, log_offset, "
-    "event_time, order_id, order_person, external_key, fbp"
+    "event_time, order_id, order_person, external_key, fbp, sent_keys"
 )
 
 

@@ -156,6 +156,7 @@ chained as (
     pool.order_person,
     pool.external_key,
     pool.fbp,
+    pool.sent_keys,
     pool.old_chain_at,
     pool.old_rule,
     coalesce(long_chains.chain_at, keys.first_at, pool.received_at) as chain_at
@@ -181,6 +182,7 @@ select
   cast(order_person as varchar) as order_person,
   cast(external_key as varchar) as external_key,
   cast(fbp as varchar) as fbp,
+  cast(sent_keys as integer) as sent_keys,
   cast(old_chain_at as timestamptz) as old_chain_at,
   cast(old_rule as varchar) as old_rule,
   cast(chain_at as timestamptz) as chain_at,

@@ -15,6 +15,7 @@ select
   cast(order_person as varchar) as order_person,
   cast(external_key as varchar) as external_key,
   cast(fbp as varchar) as fbp,
+  cast(sent_keys as integer) as sent_keys,
   cast(chain_at as timestamptz) as chain_at,
   cast(rule as varchar) as rule
 from chains

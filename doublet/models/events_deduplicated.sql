@@ -7,6 +7,7 @@
 -- unions. A value and its currency come from one part, the first that has both: 1000 JPY and 7 USD
 -- never make 1000 USD. An event that grows by one copy at a time comes to the same as one that is
 -- made of all its copies. A null delay_s means that one side is missing.
+-- $marks are the flags of hits that reports leave out, $duds hashes of nothing.
 with
 -- Most events have one copy or two. Where there are more, all but the first make one row here.
 filled as (
@@ -288,6 +289,12 @@ merged as (
     browser_first_at,
     server_first_at,
     last_received_at,
+    sent_keys,
+    dedupe_keys,
+    timed_copies,
+    within_5_minutes,
+    within_2_hours,
+    within_a_day,
     custom_data,
     flags,
     is_test,
@@ -433,6 +440,12 @@ merged as (
     kept.browser_first_at,
     kept.server_first_at,
     kept.last_received_at,
+    kept.sent_keys,
+    kept.dedupe_keys,
+    kept.timed_copies,
+    kept.within_5_minutes,
+    kept.within_2_hours,
+    kept.within_a_day,
     case
       when kept.parts > 2 then others.custom_data
       when others.custom_data is null or kept.custom_data = others.custom_data
@@ -537,5 +550,26 @@ select
   cast(merged.consent as varchar) as consent,
   cast(merged.flags as varchar[]) as flags,
   cast(merged.conflicts as varchar[]) as conflicts,
-  cast(merged.is_test as boolean) as is_test
+  cast(merged.is_test as boolean) as is_test,
+  cast(
+    merged.server_copies = 0 and coalesce(list_has_any(merged.flags, $marks), false) as boolean
+  ) as is_marked,
+  cast(
+    merged.server_copies > 0
+    and coalesce(merged.action_source = 'website', false)
+    and not coalesce(list_contains(merged.flags, 'erased'), false) as boolean
+  ) as is_judged,
+  cast(
+    (list_min(merged.em) is not null and not list_contains($duds, list_min(merged.em)))
+    or (list_min(merged.ph) is not null and not list_contains($duds, list_min(merged.ph)))
+    or merged.fbc is not null
+    or merged.fbp is not null
+    or list_min(merged.external_id) is not null as boolean
+  ) as is_joinable,
+  cast(merged.sent_keys as integer) as sent_keys,
+  cast(merged.dedupe_keys as integer) as dedupe_keys,
+  cast(merged.timed_copies as integer) as timed_copies,
+  cast(merged.within_5_minutes as integer) as within_5_minutes,
+  cast(merged.within_2_hours as integer) as within_2_hours,
+  cast(merged.within_a_day as integer) as within_a_day
 from merged

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from doublet.engine import Transaction
-from doublet.models import orders, touching
+from doublet.models import orders, quarters, touching
 from doublet.models.tables import LIVE
 
 _CHAIN = "pixel_id, event_key, chain_at"
@@ -47,16 +47,18 @@ def take_out(tx: Transaction) -> Span | None:
     )
     orders.begin(tx)
     orders.note_events(tx, LIVE)
-    _delete(tx, "events_deduplicated", "touched", "anchor_at")
-    _delete(tx, "copies", "taken_chains", "chain_at")
-    _delete(tx, "joins", "taken_chains", "chain_at")
+    quarters.take_events_out(tx, LIVE)
+    _delete(tx, "copies")
+    _delete(tx, "joins")
     orders.replace_touched(tx, LIVE)
     touching.take_events(tx, LIVE)
+    quarters.replace_touched(tx, LIVE)
     return None if first_at is None else (first_at, last_at)
 
 
-def _delete(tx: Transaction, name: str, gone: str, at: str) -> None:
+def _delete(tx: Transaction, name: str) -> None:
     tx.run(
-        f"delete from {name} as kept using {gone} as gone where kept.pixel_id = gone.pixel_id "
-        f"and kept.event_key = gone.event_key and kept.{at} = gone.{at}"
+        f"delete from {name} as kept using taken_chains as gone "
+        "where kept.pixel_id = gone.pixel_id and kept.event_key = gone.event_key "
+        "and kept.chain_at = gone.chain_at"
     )

@@ -16,7 +16,7 @@ _IS_ORDER = "event_name = 'Purchase' and order_id is not null and method in ('ev
 _HAS_KEY = "coalesce(external_key, fbp) is not null"
 _COPY = (
     "pixel_id, event_name, event_key, method, source, received_at, log_slot, log_offset, "
-    "order_id, order_person, external_key, fbp, chain_at, "
+    "event_time, order_id, order_person, external_key, fbp, sent_keys, chain_at, "
 )
 
 
@@ -243,7 +243,7 @@ def _place(tx: Transaction, names: Tables) -> None:
         "case when old_chain_at is not null then coalesce(old.root_key, met.event_key) end "
         "as old_key, coalesce(old.root_at, old_chain_at) as old_at, "
         "coalesce(now.root_key, met.event_key) as root_key, "
-        "coalesce(now.root_at, met.chain_at) as root_at from met "
+        "coalesce(now.root_at, met.chain_at) as root_at, now.rule as join_rule from met "
         f"left join {names.joins} as old on met.pixel_id = old.pixel_id "
         "and met.event_key = old.event_key and met.old_chain_at = old.chain_at "
         "left join new_joins as now on met.pixel_id = now.pixel_id "

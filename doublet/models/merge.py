@@ -13,9 +13,11 @@ from datetime import datetime
 
 from doublet.engine import Transaction
 from doublet.lake.table import File, Table
-from doublet.models.tables import Rules, Tables, make_temporary, model_sql
+from doublet.models.quarters import take_events_out
+from doublet.models.tables import Rules, Tables, add_rows, make_temporary
 
 _ORDER_ID = "case when event_name = 'Purchase' then order_id end as order_id"
+_SIGNS = "method, event_time, external_key, fbp, sent_keys"
 _EVENT = "pixel_id, event_key, anchor_at"
 _FIELDS = (
     "account_id, event_name, event_time, event_id, action_source, event_source_url, user_data, "
@@ -46,7 +48,8 @@ def find_members(tx: Transaction, names: Tables) -> None:
     tx.run(
         "create or replace temp table event_copies as select looked_at.pixel_id, "
         "root_key as event_key, root_at as anchor_at, source, received_at, log_slot, log_offset, "
-        f"old_key is null as is_new, {_ORDER_ID} from looked_at semi join touched "
+        f"old_key is null as is_new, {_ORDER_ID}, {_SIGNS}, join_rule from looked_at "
+        "semi join touched "
         "on looked_at.pixel_id = touched.pixel_id and root_key = touched.event_key "
         "and root_at = touched.anchor_at"
     )
@@ -59,8 +62,9 @@ def _add_others(tx: Transaction, names: Tables) -> None:
     tx.run(
         "create or replace temp table other_places as select * from ("
         "select pixel_id, event_key, anchor_at as chain_at, event_key as root_key, "
-        "anchor_at as root_at from touched "
-        "union all select joined.pixel_id, joined.event_key, joined.chain_at, root_key, root_at "
+        "anchor_at as root_at, cast(null as varchar) as join_rule from touched "
+        "union all select joined.pixel_id, joined.event_key, joined.chain_at, root_key, root_at, "
+        "rule "
         f"from {names.joins} as joined inner join touched on joined.pixel_id = touched.pixel_id "
         "and root_key = touched.event_key and root_at = touched.anchor_at) as others "
         "anti join met using (pixel_id, event_key, chain_at) "
@@ -69,7 +73,8 @@ def _add_others(tx: Transaction, names: Tables) -> None:
     if tx.run("select 1 from other_places limit 1"):
         tx.run(
             "insert into event_copies select copies.pixel_id, root_key, root_at, source, "
-            f"received_at, log_slot, log_offset, false, {_ORDER_ID} from {names.copies} as copies "
+            f"received_at, log_slot, log_offset, false, {_ORDER_ID}, {_SIGNS}, join_rule "
+            f"from {names.copies} as copies "
             "inner join other_places using (pixel_id, event_key, chain_at)"
         )
 
@@ -78,12 +83,8 @@ def merge(tx: Transaction, names: Tables, table: Table) -> None:
     """Replace the rows of the touched events."""
     _plan(tx)
     _gather(tx, names, table)
-    tx.run(
-        f"delete from {names.events_deduplicated} as old using touched where "
-        "old.pixel_id = touched.pixel_id and old.event_key = touched.event_key "
-        "and old.anchor_at = touched.anchor_at"
-    )
-    tx.run(f"insert into {names.events_deduplicated} {model_sql('events_deduplicated')}")
+    take_events_out(tx, names)
+    add_rows(tx, names.events_deduplicated, "events_deduplicated")
 
 
 def _plan(tx: Transaction) -> None:

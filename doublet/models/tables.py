@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from doublet.accept import MARKS
 from doublet.engine import Transaction
 from doublet.lake.columns import EVENTS
 from doublet.lake.table import empty_sql
+from doublet.normalize import DUDS
 
 
 class Rules(NamedTuple):
@@ -32,6 +34,7 @@ class Tables(NamedTuple):
     copies: str
     joins: str
     events_deduplicated: str
+    event_quarters: str
     order_copies: str
     order_entries: str
     orders: str
@@ -70,6 +73,9 @@ MODELS: tuple[Model, ...] = (
     Model("events_deduplicated"),
 )
 
+CONSTANTS: dict[str, list[str]] = {"duds": sorted(DUDS), "marks": list(MARKS)}
+"""Lists that texts name: hashes of nothing, flags of hits that reports leave out."""
+
 LIVE = Tables(*Tables._fields)
 BUILDING = Tables(*(f"{name}_building" for name in Tables._fields))
 
@@ -87,9 +93,17 @@ def make_temporary(tx: Transaction, name: str, rules: Rules) -> None:
 
 def make_model(tx: Transaction, what: str, name: str, rules: Rules) -> None:
     """What a model's text yields, as a table or temporary table of any name."""
-    text = model_sql(name)
-    used = {key: value for key, value in rules.parameters.items() if f"${key}" in text}
-    tx.run(f"create or replace {what} as {text}", used)
+    tx.run(f"create or replace {what} as {model_sql(name)}", _parameters(name, rules))
+
+
+def add_rows(tx: Transaction, table: str, name: str) -> None:
+    """Insert what a model's text yields, which no rule changes, into a table."""
+    tx.run(f"insert into {table} {model_sql(name)}", _parameters(name, Rules()))
+
+
+def _parameters(name: str, rules: Rules) -> dict[str, Any]:
+    known = {**rules.parameters, **CONSTANTS}
+    return {key: value for key, value in known.items() if f"${key}" in model_sql(name)}
 
 
 # What the texts read, in the order of the models, without rows.
@@ -107,7 +121,12 @@ _SOURCES = {
         ("server_groups", "from groups"),
         ("browser_copies", "from groups"),
     ),
-    "members": (("event_copies", "select *, chain_at as anchor_at, true as is_new from chains"),),
+    "members": (
+        (
+            "event_copies",
+            "select *, chain_at as anchor_at, true as is_new, rule as join_rule from chains",
+        ),
+    ),
     "events_deduplicated": (
         (
             "parts",

@@ -14,6 +14,7 @@ from doublet.engine import Transaction
 from doublet.lake.columns import AD_TOUCHES, DECISIONS
 from doublet.lake.table import File, Table, empty_sql
 from doublet.models import persons
+from doublet.models.quarters import SIGNS
 from doublet.models.tables import Tables, model_sql
 
 TOUCH_MODELS: tuple[str, ...] = (
@@ -31,7 +32,7 @@ _TUPLE = (
 _SHOWN = (
     "account_id, pixel_id, event_key, anchor_at, event_name, event_time, event_source_url, "
     "user_data, value, currency, order_id, action_source, browser_copies, server_copies, extra, "
-    "consent, flags, is_test"
+    f"consent, flags, is_test, {SIGNS}"
 )
 _OWN_CLICK = ", ".join(
     f"case when contains(custom_data, '\"click_id\"') "

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from doublet.accept import MARKS
 from doublet.catalog import Account
 from doublet.engine import Engine
 
@@ -109,7 +108,6 @@ def overview_by_currency(
             "since": start,
             "until": end,
             "with_marked": with_marked,
-            "marks": list(MARKS),
         },
     )
     return [CurrencyRow(**row) for row in found]
@@ -149,7 +147,7 @@ def marked_events(
     """How many events the reports leave out unless they are asked `with_marked`."""
     start, end = bounds(account, since, until)
     limits = {"account_id": account.account_id, "pixel_id": pixel_id, "since": start, "until": end}
-    (row,) = engine.query(report_sql("marked"), {**limits, "marks": list(MARKS)})
+    (row,) = engine.query(report_sql("marked"), limits)
     return int(row["events"])
 
 
@@ -178,19 +176,30 @@ def timeline(
     All rows are equally long, from five seconds to weeks, by how far apart the events are.
     """
     start, end = bounds(account, since, until)
-    found = engine.query(
-        report_sql("timeline"),
-        {
-            "account_id": account.account_id,
-            "pixel_id": pixel_id,
-            "event_name": event_name,
-            "since": start,
-            "until": end,
-            "with_marked": with_marked,
-            "marks": list(MARKS),
-            "zone": account.time_zone,
-        },
-    )
+    part = {
+        "account_id": account.account_id,
+        "pixel_id": pixel_id,
+        "event_name": event_name,
+        "with_marked": with_marked,
+    }
+    limits = {"since": start, "until": end}
+    (quarters,) = engine.query(report_sql("timeline_span"), {**part, **limits})
+    if quarters["first_s"] is None:
+        return []
+    apart_s = quarters["last_s"] - quarters["first_s"]
+    # The first and the last event lie anywhere in their quarters.
+    width_s = _width_s(apart_s + QUARTER_S - 1)
+    ends = quarters
+    if width_s != _width_s(apart_s - QUARTER_S + 1) or width_s < QUARTER_S:
+        (ends,) = engine.query(report_sql("timeline_ends"), {**part, **quarters})
+        if ends["first_s"] is None:
+            return []  # It was erased between the two questions.
+        width_s = _width_s(ends["last_s"] - ends["first_s"])
+    asked = {**part, "zone": account.time_zone, "width_s": width_s}
+    if width_s < QUARTER_S:
+        found = engine.query(report_sql("timeline_events"), {**asked, **ends})
+    else:
+        found = engine.query(report_sql("timeline"), {**asked, **limits})
     zone = ZoneInfo(account.time_zone)
 
     def moment(local_s: int) -> datetime:
@@ -199,6 +208,30 @@ def timeline(
     return [
         TimelineRow(moment(row.pop("start_s")), moment(row.pop("end_s")), **row) for row in found
     ]
+
+
+QUARTER_S = 900
+"""Sums are kept by so many seconds; zones are whole quarters of an hour apart."""
+_DAY_S = 86_400
+_WIDTHS = (
+    (15 * 60, 5),
+    (3 * 3600, 60),
+    (2 * _DAY_S, QUARTER_S),
+    (8 * _DAY_S, 3600),
+    (190 * _DAY_S, _DAY_S),
+)
+
+
+def _width_s(span_s: int) -> int:
+    """How long a row of the timeline is, so that there are never more than about 200.
+
+    >>> _width_s(3600), _width_s(28 * 86_400), _width_s(4 * 365 * 86_400)
+    (60, 86400, 1209600)
+    """
+    for longest_s, width_s in _WIDTHS:
+        if span_s <= longest_s:
+            return width_s
+    return 7 * _DAY_S * (1 + span_s // (190 * 7 * _DAY_S))
 
 
 def as_json(rows: Sequence[msgspec.Struct]) -> bytes:

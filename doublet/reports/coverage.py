@@ -11,7 +11,6 @@ from decimal import Decimal
 
 import msgspec
 
-from doublet.accept import MARKS
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.reports import bounds, report_sql
@@ -114,7 +113,6 @@ def coverage_by_currency(
             "since": start,
             "until": end,
             "with_marked": with_marked,
-            "marks": list(MARKS),
             "by_day": by_day,
             "zone": account.time_zone,
         },

@@ -13,9 +13,11 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from doublet.accept import MARKS
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.event import STANDARD_EVENTS
+from doublet.normalize import DUDS
 from doublet.reports import report_sql
 from doublet.reports.quality import COVERAGE_GOAL_SHARE, QualityRow, filters, judged_rows
 
@@ -131,15 +133,20 @@ def diagnostics(
 ) -> list[DiagnosticRow]:
     """What was found from one day to another, both of the account's time zone and by event_time;
     what touches the largest share first. Empty when nothing is wrong."""
-    asked = filters(engine, account, since, until, pixel_id, event_name)
+    asked = filters(account, since, until, pixel_id, event_name)
     totals = {row.event_name: row for row in judged_rows(engine, account, asked)}
     if not totals:
         return []
     more = {
+        "paths": _paths(engine, since, until),
+        "duds": sorted(DUDS),
+        "marks": list(MARKS),
         "hot_events_min": HOT_EVENTS_MIN,
         "hot_share_min": HOT_SHARE_MIN,
         "almost_standard": [name for name in totals if is_almost_standard(name)],
     }
+    if not more["paths"]:
+        return []  # Nothing of these days has been received: there is no file to be read.
     found = engine.query(report_sql("diagnostics"), {**asked, **more})
     rows = []
     for row in found:
@@ -166,6 +173,17 @@ def diagnostics(
             )
         )
     return sorted(rows, key=lambda row: (-row.share, row.diagnostic, row.event_name))
+
+
+def _paths(engine: Engine, since: date, until: date) -> list[str]:
+    """The lake's files that may hold copies of events of these days: they come at most a day
+    before their event_time and, of stores, 62 after it (Meta, *Offline events*); a day more on
+    either side, since the account's days are not those of UTC."""
+    first = date.fromordinal(max(1, since.toordinal() - 2)).isoformat()
+    last = date.fromordinal(min(date.max.toordinal(), until.toordinal() + 63)).isoformat()
+    rows = engine.query("select path from lake_files where path like '%/events/received_date=%'")
+    received = {row["path"]: row["path"].rpartition("received_date=")[2][:10] for row in rows}
+    return [path for path, day in received.items() if first <= day <= last]
 
 
 def _is_fault(key: str, row: QualityRow) -> bool:

@@ -15,7 +15,6 @@ import msgspec
 from doublet.accept import MARKS
 from doublet.catalog import Account
 from doublet.engine import Engine
-from doublet.normalize import DUDS
 from doublet.reports import bounds, report_sql
 
 WEIGHTS: dict[str, float] = {
@@ -182,7 +181,6 @@ def grade(points: float) -> str:
 
 
 def filters(
-    engine: Engine,
     account: Account,
     since: date,
     until: date,
@@ -197,21 +195,7 @@ def filters(
         "event_name": event_name,
         "since": start,
         "until": end,
-        "duds": sorted(DUDS),
-        "marks": list(MARKS),
-        "paths": _paths(engine, since, until),
     }
-
-
-def _paths(engine: Engine, since: date, until: date) -> list[str]:
-    """The lake's files that may hold copies of events of these days: they come at most a day
-    before their event_time and, of stores, 62 after it (Meta, *Offline events*); a day more on
-    either side, since the account's days are not those of UTC."""
-    first = date.fromordinal(max(1, since.toordinal() - 2)).isoformat()
-    last = date.fromordinal(min(date.max.toordinal(), until.toordinal() + 63)).isoformat()
-    rows = engine.query("select path from lake_files where path like '%/events/received_date=%'")
-    received = {row["path"]: row["path"].rpartition("received_date=")[2][:10] for row in rows}
-    return [path for path, day in received.items() if first <= day <= last]
 
 
 def quality(
@@ -225,13 +209,12 @@ def quality(
 ) -> list[QualityRow]:
     """Per event name, most frequent first, from one day to another, both of the account's time
     zone and by event_time. Empty when nothing arrived."""
-    asked = filters(engine, account, since, until, pixel_id, event_name)
+    asked = filters(account, since, until, pixel_id, event_name)
     rows = judged_rows(engine, account, asked)
     if not rows:
         return rows
-    of_tables = {key: value for key, value in asked.items() if key not in ("duds", "paths")}
-    sides = _by_name(engine, "dedupe_keys", of_tables)
-    links = _by_name(engine, "links", of_tables)
+    sides = _by_name(engine, "dedupe_keys", asked)
+    links = _by_name(engine, "links", {**asked, "marks": list(MARKS)})
     for row in rows:
         if row.event_name in sides:
             row.dedupe_keys = _dedupe_keys(sides[row.event_name])
@@ -259,9 +242,7 @@ def _newly_linked(found: dict[str, Any]) -> dict[str, float]:
 
 
 def judged_rows(engine: Engine, account: Account, asked: dict[str, Any]) -> list[QualityRow]:
-    """The rows without what only copies and others' keys tell."""
-    if not asked["paths"]:
-        return []  # Nothing of these days has been received: there is no file to be read.
+    """The rows without what only deduplication and others' keys tell."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for found in engine.query(report_sql("quality"), {**asked, "zone": account.time_zone}):
         by_name.setdefault(found["event_name"], []).append(found)

@@ -9,10 +9,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from doublet.accept import MARKS
 from doublet.catalog import Account
 from doublet.engine import Engine
-from doublet.reports import report_sql
+from doublet.reports import QUARTER_S, report_sql
 
 _WEEK = timedelta(days=7)
 
@@ -66,18 +65,25 @@ def today(
     then = datetime.combine(local.date() - _WEEK, local.time(), zone)
     start = datetime.combine(local.date() - _WEEK, time(), zone)
     end = datetime.combine(local.date() - _WEEK + timedelta(days=1), time(), zone)
-    spans = ((midnight, now + timedelta(days=1)), (start, then), (start, end))
+    # Sums are of whole quarters of an hour; of the one that `then` is in, events are counted.
+    quarter = int(then.timestamp()) // QUARTER_S * QUARTER_S
+    spans = (
+        # Nothing is accepted that is more than a day ahead.
+        (0, "overview", midnight.timestamp(), (now + timedelta(days=2)).timestamp()),
+        (1, "overview", start.timestamp(), quarter),
+        (1, "overview_events", quarter, then.timestamp()),
+        (2, "overview", start.timestamp(), end.timestamp()),
+    )
     rows: dict[str, TodayRow] = {}
-    for place, (first, last) in enumerate(spans):
+    for place, text, first, last in spans:
         found = engine.query(
-            report_sql("overview"),
+            report_sql(text),
             {
                 "account_id": account.account_id,
                 "pixel_id": pixel_id,
-                "since": int(first.timestamp()),
-                "until": int(last.timestamp()),
+                "since": int(first),
+                "until": int(last),
                 "with_marked": with_marked,
-                "marks": list(MARKS),
             },
         )
         for part in found:

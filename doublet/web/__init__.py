@@ -41,6 +41,7 @@ from doublet.web import (
     relay,
     sign_in,
 )
+from doublet.web.kept import Kept
 from doublet.web.protection import Protection
 from doublet.web.status import Statuses
 
@@ -56,6 +57,7 @@ def create_app(
     public_url: str,
     health: Callable[[], Health],
     outlook: Outlook = nowhere,
+    kept: Kept | None = None,
     now: Callable[[], float] = time.time,
 ) -> Starlette:
     """The application. `cache` is a folder for what is made once, `rates` that of exchange rates,
@@ -83,7 +85,7 @@ def create_app(
             *attribution_pages.routes(reports),
             *alerts.routes(door, catalog),
             *relay.routes(door, catalog, outbox),
-            *quality.routes(door, catalog, engine),
+            *quality.routes(door, catalog, engine, kept or Kept(lambda: engine.changes)),
             *check.routes(door),
             *files.routes(),
         ],

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -29,6 +30,7 @@ from doublet.reports.quality import (
 )
 from doublet.web import page
 from doublet.web.access import Access
+from doublet.web.kept import Kept
 from doublet.web.parameters import Question, read_question
 from doublet.web.visitor import Visitor
 
@@ -78,10 +80,11 @@ _WIRE_NAMES = {"ip_and_ua": ("client_ip_address", "client_user_agent"), "fn_and_
 
 
 class _Quality:
-    def __init__(self, door: Access, catalog: Catalog, engine: Engine) -> None:
+    def __init__(self, door: Access, catalog: Catalog, engine: Engine, kept: Kept) -> None:
         self._door = door
         self._catalog = catalog
         self._engine = engine
+        self._kept = kept
 
     async def page(self, request: Request) -> Response:
         """Scores, what makes them and what is wrong, for people."""
@@ -89,8 +92,8 @@ class _Quality:
         if isinstance(visitor, Response):
             return visitor
         question, since, until = await self._read(request, visitor)
-        rows = await self._report(quality, question, None, since, until)
-        faults = await self._report(diagnostics, question, None, since, until)
+        rows, rows_as_of = await self._look_up(quality, question, since, until)
+        faults, faults_as_of = await self._look_up(diagnostics, question, since, until)
         chosen = chosen_row(rows, request.query_params.get("event_name"))
         return page.answer(
             "quality.html",
@@ -107,6 +110,7 @@ class _Quality:
             days_max=_DAYS_MAX,
             faults=by_fault(faults[:_FAULTS_MAX]),
             more_faults=len(faults[_FAULTS_MAX:]),
+            found_at=min(rows_as_of, faults_as_of),
         )
 
     async def quality_json(self, request: Request) -> Response:
@@ -151,7 +155,26 @@ class _Quality:
         since: date,
         until: date,
     ) -> list[_Row]:
-        return await run_in_threadpool(
+        key, find = self._asked(report, question, event_name, since, until)
+        return await run_in_threadpool(self._kept.ask, key, find)
+
+    async def _look_up(
+        self, report: Callable[..., list[_Row]], question: Question, since: date, until: date
+    ) -> tuple[list[_Row], datetime]:
+        """What a page shows, which says of which moment it is."""
+        key, find = self._asked(report, question, None, since, until)
+        return await run_in_threadpool(self._kept.ask_as_of, key, find)
+
+    def _asked(
+        self,
+        report: Callable[..., list[_Row]],
+        question: Question,
+        event_name: str | None,
+        since: date,
+        until: date,
+    ) -> tuple[Hashable, Callable[[], list[_Row]]]:
+        """What names the question, and what finds its answer."""
+        find = partial(
             report,
             self._engine,
             question.account,
@@ -160,11 +183,14 @@ class _Quality:
             since=since,
             until=until,
         )
+        account = question.account
+        names = (account.account_id, account.time_zone, question.pixel_id, event_name)
+        return (report.__name__, *names, since, until), find
 
 
-def routes(door: Access, catalog: Catalog, engine: Engine) -> list[Route]:
-    """The page and its twins."""
-    view = _Quality(door, catalog, engine)
+def routes(door: Access, catalog: Catalog, engine: Engine, kept: Kept) -> list[Route]:
+    """The page and its twins; `kept` has what was found before."""
+    view = _Quality(door, catalog, engine, kept)
     return [
         Route("/quality", view.page),
         Route("/quality.json", view.quality_json),

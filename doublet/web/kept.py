@@ -1,0 +1,109 @@
+"""Answers that take long to find, each kept with the moment that it is of.
+
+While the tables stay as they are, what was found is the answer. Once they have changed, whoever
+shows the moment beside the figures gets what was found at once, while it is found anew in the
+background; all others wait for a new answer. No answer is found twice at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+OLDEST = timedelta(minutes=15)
+"""What was found earlier is not shown any more."""
+
+_ANSWERS_MAX = 64
+
+
+class _Found(NamedTuple):
+    answer: Any
+    state: int
+    at: datetime
+
+
+class Kept:
+    """The newest answers. `state` numbers the states of the tables that they are read from."""
+
+    def __init__(
+        self, state: Callable[[], int], now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._state = state
+        self._now = now
+        self._found: OrderedDict[Hashable, _Found] = OrderedDict()
+        self._finding: dict[Hashable, threading.Lock] = {}
+        self._again: set[Hashable] = set()
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._forgotten = 0
+
+    def ask(self, question: Hashable, find: Callable[[], T]) -> T:
+        """The answer of now, which `find` finds where nothing is kept that still holds."""
+        answer: T = self._fresh(question, find).answer
+        return answer
+
+    def ask_as_of(self, question: Hashable, find: Callable[[], T]) -> tuple[T, datetime]:
+        """An answer that is at most `OLDEST` old, and the moment that it is of. A question that is
+        new waits for its answer."""
+        found = self._found.get(question)
+        now = self._now()
+        if found is None or now - found.at > OLDEST:
+            found = self._fresh(question, find)
+            return found.answer, found.at
+        if found.state == self._state():
+            return found.answer, now
+        with self._lock:
+            if question not in self._again:
+                self._again.add(question)
+                again = threading.Thread(
+                    target=self._find_again, args=(question, find), name="kept", daemon=True
+                )
+                again.start()
+        return found.answer, found.at
+
+    def forget(self, *_: object) -> None:
+        """Keep nothing of what has been found, or is being found: somebody was erased."""
+        with self._lock:
+            self._forgotten += 1
+            self._found.clear()
+
+    def _fresh(self, question: Hashable, find: Callable[[], Any]) -> _Found:
+        with self._lock:
+            finding = self._finding.setdefault(question, threading.Lock())
+        with finding:
+            found = self._found.get(question)
+            if found is not None and found.state == self._state():
+                return found
+            forgotten = self._forgotten
+            state, at = self._state(), self._now()
+            found = _Found(find(), state, at)
+            with self._lock:
+                if forgotten == self._forgotten:
+                    self._found[question] = found
+                    self._found.move_to_end(question)
+                if len(self._found) > _ANSWERS_MAX:
+                    gone, _ = self._found.popitem(last=False)
+                    self._finding.pop(gone, None)
+            return found
+
+    def _find_again(self, question: Hashable, find: Callable[[], Any]) -> None:
+        # One after the other: readers and loading need the processors too.
+        with self._turn:
+            try:
+                self._fresh(question, find)
+            except Exception:
+                # Who asks next waits for the answer, and learns what is wrong.
+                logger.exception("finding-again-failed")
+                with self._lock:
+                    self._found.pop(question, None)
+            finally:
+                with self._lock:
+                    self._again.discard(question)
