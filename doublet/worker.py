@@ -51,6 +51,7 @@ from doublet.sending import send_payload
 from doublet.settings import Settings
 from doublet.web import create_app
 from doublet.web.access import Access
+from doublet.web.as_of import as_of_routes
 from doublet.web.kept import Kept
 from doublet.web.live import live_routes
 from doublet.web.payload import payload_routes
@@ -173,6 +174,12 @@ def application(
         *persons_page_routes(door, catalog, freshener.engine, decide, freshener),
         *graph_routes(catalog, freshener.engine, settings.url, settings.rates_folder),
         *live_routes(door, catalog, feed),
+        *as_of_routes(
+            door,
+            catalog,
+            lambda: (freshener.modelled, freshener.positions.copy()),
+            lambda: feed.is_closing,
+        ),
         Route("/openapi.json", describe),
         *refusal_routes(door, catalog, freshener.refusals),
         *backfill_routes(door, catalog, filler),

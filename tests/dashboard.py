@@ -15,6 +15,8 @@ from starlette.applications import Starlette
 from doublet.catalog import Account, Catalog, Role
 from doublet.health import Health
 from doublet.web import create_app
+from doublet.web.access import Access
+from doublet.web.as_of import as_of_routes
 from doublet.web.forms import csrf_of
 from tests.factories import NOON, SECOND, Pipeline, make_record
 from tests.server import served
@@ -76,6 +78,12 @@ class Site:
             health=lambda: Health("ok", 0.5, 0.5),
             now=now,
         )
+        self.refreshed = 0
+        self._is_closing = False
+        door = Access(self.catalog, OPERATOR.__eq__, now)
+        self.app.router.routes[:0] = as_of_routes(
+            door, self.catalog, lambda: self.refreshed, lambda: self._is_closing
+        )
         self._serving = served(self.app)
         self.url = self._serving.__enter__()
         self.client = httpx.Client(base_url=self.url, timeout=60)
@@ -113,6 +121,8 @@ class Site:
             )
         self.pipeline.append(records)
         self.pipeline.refresh()
+        self.refreshed += 1
+        self.refreshed += 1
 
     def get(
         self, path: str, shop: Shop | None = None, headers: dict[str, str] | None = None
@@ -138,6 +148,7 @@ class Site:
 
     def close(self) -> None:
         """Stop answering and give everything back."""
+        self._is_closing = True
         for browser in self._browsers:
             browser.client.close()
         self.client.close()

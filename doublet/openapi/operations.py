@@ -279,6 +279,15 @@ OPERATIONS: tuple[Operation, ...] = (
         (400, 401, 503),
         when="Server-sent events.",
     ),
+    Operation(
+        "get",
+        "/v1/as_of",
+        "Says whenever the tables are newer, without an end (docs/dashboard.md).",
+        ("account",),
+        {STREAM: None},
+        (400, 401, 503),
+        when="Server-sent events.",
+    ),
     _report(
         "/test_events.json",
         "What has just arrived.",

@@ -338,7 +338,7 @@ def test_files_have_an_etag_and_may_be_kept_under_their_digest(site: Site) -> No
         "/static/doublet.css",
         "/static/doublet.svg",
         "/static/icons.svg",
-        "/static/overview.js",
+        "/static/page.js",
     } == {address.partition("?")[0] for address in addresses}
     for address in addresses:
         answer = site.get(address)

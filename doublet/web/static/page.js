@@ -1,8 +1,8 @@
-// Keeps the overview fresh: fetches the page again every two seconds and puts in what changed.
-// Only the figures are exchanged, so that focus, scroll position and half-filled forms stay.
-import { drawChart } from "./chart.js";
+// Keeps a page fresh: when the tables are newer it is fetched again, and what changed is put in.
+// Only the parts that are marked are exchanged, so that focus, scroll position and half-filled forms
+// stay; a part in which somebody is at work waits.
+import { listen } from "./live.js";
 
-const INTERVAL_MS = 2000;
 const PATIENCE = 5;
 
 const report = document.getElementById("report");
@@ -14,8 +14,12 @@ let chart = null;
 let seen = report.innerHTML;
 let updatedAt = Date.now();
 let problem = "";
-let timer = 0;
 let isRefreshing = false;
+let isStale = false;
+let restsUntil = 0;
+let timer = 0;
+
+class SignedOut extends Error {}
 
 async function refresh() {
   const answer = await fetch(location.href, { headers: { accept: "text/html" } });
@@ -36,14 +40,15 @@ async function refresh() {
   }
 }
 
-class SignedOut extends Error {}
-
 function exchange(fresh) {
   for (const part of report.querySelectorAll("[data-live]")) {
     const newer = fresh.querySelector(`#${part.id}`);
-    if (newer && newer.innerHTML !== part.innerHTML) {
-      part.replaceChildren(...document.importNode(newer, true).childNodes);
+    if (!newer || newer.innerHTML === part.innerHTML) continue;
+    if (part.querySelector(":focus, details[open]")) {
+      seen = "";
+      continue;
     }
+    part.replaceChildren(...document.importNode(newer, true).childNodes);
   }
 }
 
@@ -53,6 +58,7 @@ async function startChart() {
   if (!figure) return;
   const picture = figure.querySelector("noscript").textContent;
   try {
+    const { drawChart } = await import("./chart.js");
     chart = await drawChart(figure);
   } catch (error) {
     console.error(error);
@@ -62,25 +68,33 @@ async function startChart() {
 }
 
 async function turn() {
+  isStale = true;
   clearTimeout(timer);
   if (document.hidden || isRefreshing) return;
+  const rest = restsUntil - Date.now();
+  if (rest > 0) {
+    timer = setTimeout(turn, rest);
+    return;
+  }
   isRefreshing = true;
+  isStale = false;
   const startedAt = Date.now();
   try {
     await refresh();
     updatedAt = Date.now();
     say("");
   } catch (error) {
-    if (error instanceof SignedOut) {
-      say("You are signed out. Load the page again to sign in.");
-      return;
-    }
-    say("The server cannot be reached. Trying again.");
+    say(
+      error instanceof SignedOut
+        ? "You are signed out. Load the page again to sign in."
+        : "The server cannot be reached. Trying again.",
+    );
   } finally {
     isRefreshing = false;
   }
-  // A report that takes long is asked for less often.
-  timer = setTimeout(turn, Math.max(INTERVAL_MS, PATIENCE * (Date.now() - startedAt)));
+  // A page that takes long is asked for less often.
+  restsUntil = Date.now() + PATIENCE * (Date.now() - startedAt);
+  if (isStale) turn();
 }
 
 function say(text) {
@@ -89,17 +103,27 @@ function say(text) {
   tell();
 }
 
+function hear(isThere) {
+  if (isThere) {
+    updatedAt = Date.now();
+    if (problem) turn();
+    else tell();
+  } else if (!problem) {
+    say("The server cannot be reached. Trying again.");
+  }
+}
+
 function tell() {
   const seconds = Math.round((Date.now() - updatedAt) / 1000);
   const span = seconds < 60 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
-  const when = seconds < 4 ? "just now" : `${span} ago`;
+  const when = seconds < 12 ? "just now" : `${span} ago`;
   freshness.classList.toggle("stale", problem !== "");
   freshness.classList.toggle("live", problem === "");
   age.textContent = problem ? `${problem} Updated ${when}.` : `Updated ${when}`;
 }
 
-document.addEventListener("visibilitychange", turn);
+document.addEventListener("visibilitychange", () => isStale && turn());
 setInterval(tell, 1000);
 tell();
 await startChart();
-timer = setTimeout(turn, INTERVAL_MS);
+listen(freshness.dataset.stream, turn, hear);
