@@ -37,6 +37,13 @@ MAY: dict[str, Role | None] = {
     "/v1/person/export": Role.OWNER,
     "/v1/person/erase": Role.OWNER,
     "/v1/destinations/{destination_id}/backfill": Role.OWNER,
+    "/persons/find": Role.ANALYST,
+    "/persons/export": Role.OWNER,
+    "/persons/erase": Role.OWNER,
+    "/persons/apart": Role.OWNER,
+    "/reconcile": Role.ANALYST,
+    "/relay/replay": Role.ANALYST,
+    "/relay/pause": Role.OWNER,
     "/setup": Role.OWNER,
     "/setup.json": Role.OWNER,
     "/setup/{setup_id}/check": Role.ANALYST,
@@ -124,7 +131,8 @@ def call(
         body = {"json": {"since": 1, "until": 2}}
     elif path.endswith(".json") or path.startswith("/v1/"):
         body = {"json": {}}
-        address += f"?account={account_id}" if path == "/v1/reconcile" else ""
+    if path not in BODIES:
+        address += f"?account={account_id}"
     return browser.client.request(method, address, headers=headers, **body)
 
 
@@ -198,6 +206,20 @@ def test_each_role_may_what_it_may_and_no_more_on_every_changing_route(whole: Wh
     assert {"refused.replayed"} == {
         what for who, what, _ in whole.changed() if who == "the-analyst"
     }
+
+
+def test_the_owner_of_all_names_the_account(whole: Whole) -> None:
+    places, olga = prepared(whole), whole.user("olga")
+    proof = {"x-csrf-token": csrf_of(olga.secret)}
+    for method, path in changing(whole):
+        if MAY.get(path) is None or path in OPENS_THE_SITE:
+            continue
+        answer = call(olga, method, path, places, proof, whole.ours.account_id)
+        told = (path, answer.status_code, answer.text)
+        assert answer.status_code not in (401, 403), told
+        assert answer.status_code < 500, told
+        assert "account is missing" not in answer.text, told
+        assert "Choose an account" not in answer.text, told
 
 
 def test_whoever_reads_checks_a_payload_and_does_not_send_it(whole: Whole) -> None:
