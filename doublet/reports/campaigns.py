@@ -338,6 +338,19 @@ def total_of(rows: Sequence[CampaignRow], columns: Sequence[tuple[str, Window]])
     )
 
 
+def claimed_by(rows: Sequence[CampaignRow], columns: Sequence[tuple[str, Window]]) -> CampaignRow:
+    """The sum of what any touch claims, with cost per action and ROAS of that alone. A window of
+    views that no row can see is not observable here either."""
+    attributed = [row for row in rows if row.is_attributed]
+    claimed = total_of(attributed, columns)
+    for n, result in enumerate(claimed.results):
+        own = [row.results[n] for row in attributed]
+        if own and not any(each.is_observable for each in own):
+            names = (result.model, result.window)
+            claimed.results[n] = CampaignResult(*names, False, None, None, None, None)
+    return claimed
+
+
 def default_result(row: CampaignRow) -> CampaignResult:
     """The result of the whole setting, or the first where that was not asked for."""
     return next((result for result in row.results if result.window == DEFAULT), row.results[0])

@@ -17,8 +17,8 @@ from doublet.reports.campaigns import (
     CampaignRow,
     CampaignsAsked,
     campaigns,
+    claimed_by,
     flat_rows,
-    total_of,
 )
 from doublet.reports.credit import Level
 from doublet.reports.paths import share
@@ -67,15 +67,8 @@ def window_changes(
     """All windows side by side. Without rows when nothing was delivered or converted."""
     fields = {name: getattr(asked, name) for name in asked.__struct_fields__}
     report = campaigns(engine, account, rates, CampaignsAsked(**fields))
-    windows = all_windows(asked.attribution)
-    attributed = [row for row in report.rows if row.is_attributed]
-    claimed = total_of(attributed, [("last_touch", window) for window in windows])
-    for n, result in enumerate(claimed.results):
-        own = [row.results[n] for row in attributed]
-        if own and not any(each.is_observable for each in own):
-            claimed.results[n] = CampaignResult(
-                result.model, result.window, False, None, None, None, None
-            )
+    columns = [("last_touch", window) for window in all_windows(asked.attribution)]
+    claimed = claimed_by(report.rows, columns)
     return WindowsReport(
         level=report.level,
         setting=report.setting,

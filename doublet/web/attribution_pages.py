@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from doublet.reports.campaigns import claimed_by
 from doublet.reports.conversions import event_names
 from doublet.reports.credit import LEVELS
 from doublet.reports.leads import duration
@@ -41,6 +42,13 @@ def _choices(given: Mapping[str, str], chosen: Sequence[str]) -> list[tuple[str,
     return [(value, title, value in chosen) for value, title in given.items()]
 
 
+def _cut(lines: Sequence[words.Line]) -> tuple[list[words.Line], int]:
+    """The first rows, with what no ad claims behind them, and how many are left out."""
+    claimed = [line for line in lines if line.row.is_attributed]
+    others = [line for line in lines if not line.row.is_attributed]
+    return [*claimed[:_ROWS_MAX], *others], max(0, len(claimed) - _ROWS_MAX)
+
+
 def _ads(reports: Reports, request: Request, found: Answered) -> Mapping[str, Any]:
     """What ads cost and brought."""
     report, asked = found.report, found.meant
@@ -49,11 +57,13 @@ def _ads(reports: Reports, request: Request, found: Answered) -> Mapping[str, An
         default=0,
     )
     shown = read_choice(request, "show", SHOW)
-    all_lines = words.lines(found)
+    shown_lines, hidden = _cut(words.lines(found))
     return {
-        "headline": words.headline(report),
-        "lines": all_lines[:_ROWS_MAX],
-        "hidden": max(0, len(all_lines) - _ROWS_MAX),
+        "claimed": claimed_by(
+            report.rows, [(model, window) for model in asked.model for window in asked.windows()]
+        ),
+        "lines": shown_lines,
+        "hidden": hidden,
         "moves": list(words.moves(report)),
         "crumbs": words.crumbs(found),
         "columns": [words.column_title(each, report) for each in report.total.results],
@@ -108,10 +118,10 @@ def _times(reports: Reports, request: Request, found: Answered) -> Mapping[str, 
 
 def _windows(reports: Reports, request: Request, found: Answered) -> Mapping[str, Any]:
     """What the window changes."""
-    own = words.lines(found)
+    shown_lines, hidden = _cut(words.lines(found))
     return {
-        "lines": own[:_ROWS_MAX],
-        "hidden": max(0, len(own) - _ROWS_MAX),
+        "lines": shown_lines,
+        "hidden": hidden,
         "levels": _levels(LEVELS, found.meant.level),
         "row_title": words.row_title(found.meant.level),
         "setting": words.setting_in_words(found.report.setting),

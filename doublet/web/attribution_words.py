@@ -9,12 +9,10 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from doublet.reports.asked import Setting
-from doublet.reports.campaigns import CampaignResult, CampaignRow, CampaignsReport, costs
+from doublet.reports.campaigns import CampaignResult, CampaignRow, CampaignsReport
 from doublet.reports.credit import LEVELS
 from doublet.reports.windows import DEFAULT
 from doublet.web.attribution import Answered
-
-ZERO = Decimal(0)
 
 MODELS = {
     "last_touch": "Last touch",
@@ -64,17 +62,6 @@ class Line(NamedTuple):
     row: CampaignRow
 
 
-class Headline(NamedTuple):
-    """What ads cost and claim under the first model and window."""
-
-    spend: Decimal
-    conversions: Decimal
-    all_conversions: Decimal
-    value: Decimal
-    cost: Decimal | None
-    roas: float | None
-
-
 def setting_in_words(text: str) -> str:
     """An attribution setting.
 
@@ -94,16 +81,6 @@ def setting_in_words(text: str) -> str:
 def row_title(level: str) -> str:
     """What a row of this level is."""
     return _ONE_OF.get(level, "All ads")
-
-
-def headline(report: CampaignsReport) -> Headline:
-    """The figures of the first model and window, of what any ad claims."""
-    own = [row.results[0] for row in report.rows if row.is_attributed]
-    conversions = sum((result.conversions or ZERO for result in own), ZERO)
-    value = sum((result.value or ZERO for result in own), ZERO)
-    every = report.total.results[0].conversions or ZERO
-    spend = report.total.spend
-    return Headline(spend, conversions, every, value, *costs(spend, conversions, value))
 
 
 def lines(found: Answered) -> list[Line]:

@@ -27,7 +27,6 @@ WALK = (
 WITHOUT_TWIN = {
     "/payload": "a form; POST /v1/check is its twin",
     "/reconcile": "a form; POST /v1/reconcile is its twin",
-    "/persons": "a form; POST /v1/person/show is its twin",
 }
 
 
@@ -195,6 +194,17 @@ def _words_of(address: str) -> Callable[[Page, Stage], None]:
     return look
 
 
+def _persons(page: Page, stage: Stage) -> None:
+    merges = stage.get("/persons.json").json()["merges"]
+    main = page.locator("main").inner_text()
+    assert bool(merges) != ("No persons were merged yet" in main)
+    shown = _rows(page, "turned out to be one")
+    assert min(20, len(merges)) == len(shown)
+    for row, cells in zip(merges, shown, strict=False):
+        assert [row["person_id"], row["merged_into"]] == cells[1:3]
+        assert row["restated_conversions"] == _number(cells[4])
+
+
 def _settings(page: Page, stage: Stage) -> None:
     main = page.locator("main").inner_text()
     for pixel in stage.catalog.pixels():
@@ -227,6 +237,7 @@ FIGURES: dict[str, Callable[[Page, Stage], None]] = {
     "/windows": _words_of("/windows"),
     "/lift": _words_of("/lift"),
     "/differences": _words_of("/differences"),
+    "/persons": _persons,
     "/setup": _words_of("/setup"),
     "/settings": _settings,
     "/changes": _changes,

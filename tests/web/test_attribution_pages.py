@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from doublet.lift.report import Asked, Sums, judge
+from doublet.web import attribution_pages
 from doublet.web.attribution_pages import as_share, conversions
 from doublet.web.lift import intervals
 from doublet.web.page import ATTRIBUTION
@@ -124,8 +125,17 @@ def test_the_page_of_ads_shows_what_its_twin_says(site: Site, query: str) -> Non
     found = report(site, f"/attribution.json?{query}")
     table = rows_of(shown(site, f"/attribution?{query}"))
     rows = [row for row in table if len(row) == 4 + 4 * len(found["total"]["results"])]
-    assert len(found["rows"]) + 1 == len(rows)
-    for told, cells in zip([*found["rows"], found["total"]], rows, strict=True):
+    (claimed,) = (row for row in rows if row[0] == "Claimed by ads")
+    rows.remove(claimed)
+    for n in range(len(found["total"]["results"])):
+        own = [row["results"][n] for row in found["rows"] if row["is_attributed"]]
+        value = sum((Decimal(result["value"]) for result in own), Decimal(0))
+        count = sum((Decimal(result["conversions"]) for result in own), Decimal(0))
+        assert [conversions(count), money(value)] == claimed[4 + 4 * n : 6 + 4 * n]
+        assert f"{value / found['total']['spend']:,.2f}" == claimed[7 + 4 * n]
+    total = [] if "campaign_id" in query else [found["total"]]
+    assert len(found["rows"]) + len(total) == len(rows)
+    for told, cells in zip([*found["rows"], *total], rows, strict=True):
         if told["is_attributed"]:
             delivered = [money(told["spend"]), f"{told['impressions']:,}", f"{told['clicks']:,}"]
             assert delivered == cells[1:4]
@@ -185,7 +195,7 @@ def test_one_figure_may_stand_for_all(site: Site) -> None:
     found = report(site, f"/attribution.json?{models}")
     for figure in ("conversions", "value", "roas"):
         table = rows_of(shown(site, f"/attribution?{models}&show={figure}"))
-        (total,) = (row for row in table if row[0] == "Total" and len(row) == 7)
+        (total,) = (row for row in table if row[0].startswith("All conversions") and len(row) == 7)
         values = [result[figure] for result in found["total"]["results"]]
         form = conversions if figure == "conversions" else "{:,.2f}".format
         assert [form(Decimal(value)) for value in values] == total[4:]
@@ -424,3 +434,15 @@ def test_a_picture_is_of_the_figures_that_its_page_has_shown(tmp_path: Path) -> 
         assert "Nothing to draw yet" in theirs
     finally:
         site.close()
+
+
+def test_many_rows_are_cut_and_what_nobody_claims_is_not_among_them(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attribution_pages, "_ROWS_MAX", 1)
+    text = text_of(shown(site, "/attribution?level=channel"))
+    assert "The first 1 of 2 rows." in text
+    assert "Not claimed no ad was touched in time" in text
+    windows = text_of(shown(site, "/windows?level=channel"))
+    assert "The first 1 of 2 rows." in windows
+    assert "Not claimed" in windows
