@@ -28,7 +28,7 @@ from doublet.openapi.operations import OPERATIONS, STREAM
 from doublet.relaying import filler_of
 from doublet.rounds import Freshener
 from doublet.settings import Settings
-from doublet.web.page import PATHS
+from doublet.web.page import ATTRIBUTION, PAGES, PATHS
 from doublet.worker import OperatorKey, application, feed_of
 from tests.factories import make_event
 from tests.server import RunningServer
@@ -107,6 +107,14 @@ def test_every_route_is_described_or_for_people(tmp_path: Path) -> None:
         if re.sub(r"/{.*", "", path) not in FOR_PEOPLE and "{path:graph" not in path
     }
     assert set() == missing, "add an entry to OPERATIONS in doublet/openapi/operations.py"
+
+
+def test_every_page_of_the_navigation_has_both_twins() -> None:
+    described = {operation.path for operation in OPERATIONS if operation.method == "get"}
+    pages = [each.path for _, group in PAGES for each in group] + [path for path, _ in ATTRIBUTION]
+    pages += ["/event", "/order", "/profile"]
+    missing = {f"{path}{form}" for path in pages for form in (".json", ".csv")} - described
+    assert set() == missing
 
 
 def test_every_reference_leads_somewhere() -> None:

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from doublet.alerts.book import Alert, as_alert
 from doublet.catalog import Catalog
+from doublet.reports import as_csv
 from doublet.web import page
 from doublet.web.access import Access
 from doublet.web.parameters import Question, read_question
@@ -17,7 +18,7 @@ from doublet.web.visitor import Visitor
 
 
 def routes(door: Access, catalog: Catalog) -> list[Route]:
-    """The page and its twin for programs."""
+    """The page and its twins."""
 
     async def ask(request: Request, visitor: Visitor) -> tuple[Question, list[Alert]]:
         question = await read_question(request, visitor, catalog)
@@ -38,4 +39,13 @@ def routes(door: Access, catalog: Catalog) -> list[Route]:
         _, found = await ask(request, await door.admit(request))
         return Response(msgspec.json.encode(found), media_type="application/json")
 
-    return [Route("/alerts", for_people), Route("/alerts.json", for_programs)]
+    async def for_spreadsheets(request: Request) -> Response:
+        _, found = await ask(request, await door.admit(request))
+        headers = {"content-disposition": 'attachment; filename="alerts.csv"'}
+        return Response(as_csv(found, Alert), 200, headers, "text/csv")
+
+    return [
+        Route("/alerts", for_people),
+        Route("/alerts.json", for_programs),
+        Route("/alerts.csv", for_spreadsheets),
+    ]

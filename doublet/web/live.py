@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from doublet.catalog import Catalog
 from doublet.live.feed import LISTENERS_MAX, Feed, Wish, read_positions
 from doublet.live.listening import Listener, Message
 from doublet.refusal import Reason, Refusal
+from doublet.reports import as_csv
 from doublet.web import page
 from doublet.web.access import Access
 from doublet.web.parameters import Question, read_choice, read_question
@@ -36,7 +37,27 @@ def live_routes(door: Access, catalog: Catalog, feed: Feed) -> list[Route]:
         Route("/v1/test_events", view.stream),
         Route("/test_events", view.page),
         Route("/test_events.json", view.json),
+        Route("/test_events.csv", view.csv),
     ]
+
+
+class TestEventRow(msgspec.Struct):
+    """A copy or a refused request for spreadsheets; `copy` is its place in the log."""
+
+    copy: str
+    kind: str
+    received_at: datetime
+    source: str
+    event_name: str | None
+    event_id: str | None
+    order_id: str | None
+    action_source: str | None
+    event_source_url: str | None
+    user_data_keys: list[str]
+    test_event_code: str | None
+    status: str | None
+    reason: str | None
+    message: str | None
 
 
 class _TestEvents:
@@ -73,7 +94,6 @@ class _TestEvents:
             wish=wish,
             rows=await self._rows(wish),
             address=_address(question, wish),
-            now=datetime.now(UTC),
         )
 
     async def json(self, request: Request) -> Response:
@@ -84,6 +104,31 @@ class _TestEvents:
             for row, status in await self._rows(wish)
         ]
         return Response(_encode(rows), media_type="application/json")
+
+    async def csv(self, request: Request) -> Response:
+        """The same rows for spreadsheets."""
+        wish, _ = await self._ask(request, await self._door.admit(request))
+        rows = [
+            TestEventRow(
+                f"{row.log_slot}-{row.log_offset}",
+                row.kind,
+                row.received_at,
+                row.source,
+                row.event_name,
+                row.event_id,
+                row.order_id,
+                row.action_source,
+                row.event_source_url,
+                list(row.user_data_keys),
+                row.test_event_code,
+                status.status if status else None,
+                row.reason,
+                row.message,
+            )
+            for row, status in await self._rows(wish)
+        ]
+        headers = {"content-disposition": 'attachment; filename="test_events.csv"'}
+        return Response(as_csv(rows, TestEventRow), 200, headers, "text/csv")
 
     async def _rows(self, wish: Wish) -> list[tuple[Any, Any]]:
         """Rows and, of events, statuses; the newest first."""

@@ -19,6 +19,7 @@ from doublet.guide.guide import TITLES, Guide
 from doublet.guide.making import Begun, described, test_url
 from doublet.recipes import PLATFORMS
 from doublet.refusal import Reason, Refusal
+from doublet.reports import as_csv
 from doublet.web import page
 from doublet.web.access import Access, token_of
 from doublet.web.forms import record_change
@@ -29,6 +30,19 @@ from doublet.web.visitor import Visitor
 _NEW = "new"
 _BODY_SIZE_BYTES_MAX = 16_384
 _encode = msgspec.json.encode
+
+
+class SetupRow(msgspec.Struct):
+    """A site for spreadsheets: how many checks passed and failed; `verified_at` in Unix seconds."""
+
+    setup_id: str
+    platform: str
+    goal: str
+    place: str
+    site_url: str
+    passed: int
+    failed: int
+    verified_at: int | None
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,6 +81,7 @@ def setup_routes(door: Access, guide: Guide) -> list[Route]:
         Route("/setup", view.begin, methods=["POST"]),
         Route("/setup.json", view.list_json, methods=["GET"]),
         Route("/setup.json", view.begin_json, methods=["POST"]),
+        Route("/setup.csv", view.list_csv, methods=["GET"]),
         Route(f"{one}/check.json", view.check_json, methods=["POST"]),
         Route(f"{one}/test.json", view.test_json, methods=["POST"]),
         Route(f"{one}.json", view.progress_json, methods=["GET"]),
@@ -276,6 +291,23 @@ class _Setups:
         visitor = await self._door.admit(request)
         setups = await run_in_threadpool(self._setups, visitor)
         return _json([self._guide.progress(setup) for setup in setups])
+
+    async def list_csv(self, request: Request) -> Response:
+        """The same for spreadsheets."""
+        visitor = await self._door.admit(request)
+        setups = await run_in_threadpool(self._setups, visitor)
+        found = [self._guide.progress(setup) for setup in setups]
+        rows = [
+            SetupRow(
+                *(each.setup_id, each.platform, each.goal, each.place, each.site_url),
+                sum(finding.state in ("passed", "noted") for finding in each.findings),
+                sum(finding.state == "failed" for finding in each.findings),
+                each.verified_at,
+            )
+            for each in found
+        ]
+        headers = {"content-disposition": 'attachment; filename="setup.csv"'}
+        return Response(as_csv(rows, SetupRow), 200, headers, "text/csv")
 
     async def begin_json(self, request: Request) -> Response:
         """Make what the answers ask for; the answer holds the access token, once."""

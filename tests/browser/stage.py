@@ -11,7 +11,7 @@ import httpx
 
 from doublet.catalog import AlertRow, Catalog, DestinationRules
 from doublet.settings import Settings
-from tests.running_demo import RunningDemo
+from tests.running_demo import SHOPPERS, RunningDemo
 from tests.server import wait_for
 
 DAY_S = 86_400
@@ -20,9 +20,9 @@ DAY_S = 86_400
 class Stage:
     """A running demo; `words` stands in every name that somebody outside can choose."""
 
-    def __init__(self, folder: Path, words: str = "") -> None:
+    def __init__(self, folder: Path, words: str = "", shoppers: int = SHOPPERS) -> None:
         self.words = words
-        self.demo = RunningDemo(folder)
+        self.demo = RunningDemo(folder, shoppers=shoppers)
         self.demo.wait_for_summary()
         self.url = f"http://127.0.0.1:{self.demo.port}"
         self.token = httpx.URL(self.demo.address("Dashboard")).params["access_token"]
