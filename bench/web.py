@@ -30,18 +30,27 @@ from doublet.lake import Lake
 from doublet.settings import Settings
 
 PAGES: tuple[str, ...] = (
-    *("/overview", "/overview.json", "/overview.csv", "/timeline.json", "/timeline.svg"),
-    *("/coverage.json", "/coverage.csv?by_day=1", "/orders", "/orders.json"),
-    *("/leads", "/leads.json", "/quality", "/quality.json", "/diagnostics.json"),
-    *("/refused", "/refused.json", "/relay", "/alerts", "/test_events", "/setup"),
-    *("/campaigns.json", "/paths.json", "/time_to_conversion.json", "/cohorts.json"),
-    *("/new_returning.json", "/ads.json", "/merges.json"),
+    *("/overview", "/overview.json", "/overview.csv", "/today.json", "/status.json"),
+    *("/timeline.json", "/timeline.svg", "/coverage.json", "/coverage.csv?by_day=1"),
+    *("/events", "/events.json", "/events.json?is_odd=1", "/events.json?text=R500004"),
+    *("/quality", "/quality.json", "/diagnostics.json"),
+    *("/orders", "/orders.json", "/latest_orders.json", "/leads", "/leads.json"),
+    *("/attribution", "/attribution.json", "/campaigns.json", "/credits.json"),
+    *("/paths", "/paths.json", "/time_to_conversion", "/time_to_conversion.json"),
+    *("/windows", "/windows.json", "/lift", "/differences", "/differences.json"),
+    *("/cohorts.json", "/new_returning.json", "/server_extra.json", "/refunds.json"),
+    *("/ads.json", "/merges.json", "/alerts", "/relay", "/refused", "/refused.json"),
+    *("/test_events", "/setup", "/settings", "/changes", "/payload", "/reconcile"),
 )
 """What is asked."""
 
 AIM_MS = 300
 _BATCH_ROWS = 500_000
-_WITHOUT_PIXEL = ("/orders", "/ads", "/merges", "/refused", "/relay", "/alerts", "/setup")
+_WITHOUT_PIXEL = (
+    *("/orders", "/latest_orders", "/ads", "/merges", "/refused", "/relay", "/alerts", "/setup"),
+    *("/settings", "/changes", "/payload", "/reconcile", "/lift", "/differences", "/status"),
+    *("/refunds",),
+)
 
 
 class Shop(NamedTuple):
@@ -137,7 +146,10 @@ def ask(shop: Shop, port: int, pages: list[str], times: int) -> list[dict[str, A
                     begun = time.perf_counter()
                     answer = client.get(path, params={**parameters, **given})
                     took = time.perf_counter() - begun
-                    assert answer.status_code == 200, (page, answer.status_code, answer.text[:500])
+                    if answer.status_code != 200:
+                        raise RuntimeError(
+                            f"{answer.url}: {answer.status_code} {answer.text[:300]}"
+                        )
                     seconds.setdefault((page, name), []).append(took)
     rows = []
     for page in pages:

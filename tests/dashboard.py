@@ -18,6 +18,7 @@ from doublet.web import create_app
 from doublet.web.access import Access
 from doublet.web.as_of import as_of_routes
 from doublet.web.forms import csrf_of
+from doublet.web.kept import Kept
 from tests.factories import NOON, SECOND, Pipeline, make_record
 from tests.server import served
 
@@ -76,6 +77,7 @@ class Site:
             outbox=folder / "relay.sqlite",
             public_url=PUBLIC_URL,
             health=lambda: Health("ok", 0.5, 0.5),
+            kept=Kept(lambda: self.pipeline.engine.changes, patience_s=60),
             now=now,
         )
         self.refreshed = 0

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from doublet.accept import MARKS, stored_event_id
+from doublet.accept import stored_event_id
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.errors import SenderError
@@ -102,25 +102,32 @@ def find_events(engine: Engine, account: Account, asked: EventsAsked) -> EventsF
         if found is None:
             raise SenderError("before is not the `next` of an answer.", "Leave it out.")
         before = tuple(int(part) for part in found.groups())
+    counted = {
+        "account_id": account.account_id,
+        "pixel_id": asked.pixel_id,
+        "event_name": asked.event_name,
+        "until": end,
+        "seen_by": asked.seen_by,
+        "shown": asked.shown,
+        "before_s": before and before[0],
+        "limit": asked.limit + 1,
+    }
+    if not asked.is_odd and asked.text is None and asked.action_source is None:
+        # The newest are few: what sums tell to be older need not be sorted.
+        (newest,) = engine.query(report_sql("events_since"), counted)
+        known = [each for each in (start, newest["since"]) if each is not None]
+        start = max(known, default=None)
     rows = engine.query(
         report_sql("events"),
         {
-            "account_id": account.account_id,
-            "pixel_id": asked.pixel_id,
-            "event_name": asked.event_name,
+            **counted,
             "action_source": asked.action_source,
             "since": start,
-            "until": end,
-            "seen_by": asked.seen_by,
-            "shown": asked.shown,
-            "marks": list(MARKS),
             "is_odd": asked.is_odd,
             "text": asked.text,
             "id": None if asked.text is None else stored_event_id(asked.text),
-            "before_s": before and before[0],
             "before_slot": before and before[1],
             "before_offset": before and before[2],
-            "limit": asked.limit + 1,
         },
     )
     shown = rows[: asked.limit]

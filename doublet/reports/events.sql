@@ -2,7 +2,7 @@
 -- Source: events_deduplicated. Parameters: $account_id, $pixel_id, $event_name, $action_source
 -- (null: all), $since and $until (Unix seconds, half-open; null: unbounded), $seen_by (both,
 -- browser_only, server_only; null: all), $shown (counted: as reports count; left_out: what they leave
--- out; all), $marks, $is_odd (only those with a flag or a conflict), $text (null: all; otherwise an
+-- out; all), $is_odd (only those with a flag or a conflict), $text (null: all; otherwise an
 -- event id or order id, or a part of an address), $id (that text as an event id is stored), $before_s,
 -- $before_slot and $before_offset (only what stands behind this event; null: from the newest), $limit.
 -- user_data is JSON text; who shows it tells its keys only.
@@ -25,9 +25,7 @@ select
   cast(to_json(flags) as varchar) as flags,
   cast(to_json(conflicts) as varchar) as conflicts,
   cast(is_test as boolean) as is_test,
-  cast(
-    server_copies = 0 and coalesce(list_has_any(flags, $marks), false) as boolean
-  ) as is_marked,
+  cast(is_marked as boolean) as is_marked,
   cast(kept_log_slot as bigint) as log_slot,
   cast(kept_log_offset as bigint) as log_offset
 from events_deduplicated
@@ -47,9 +45,7 @@ where account_id = $account_id
   )
   and (
     $shown = 'all'
-    or ($shown = 'left_out') = (
-      is_test or (server_copies = 0 and coalesce(list_has_any(flags, $marks), false))
-    )
+    or ($shown = 'left_out') = (is_test or is_marked)
   )
   and (not $is_odd or len(coalesce(flags, [])) > 0 or len(coalesce(conflicts, [])) > 0)
   and (

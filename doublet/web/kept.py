@@ -1,8 +1,8 @@
 """Answers that take long to find, each kept with the moment that it is of.
 
-While the tables stay as they are, what was found is the answer. Once they have changed, whoever
-shows the moment beside the figures gets what was found at once, while it is found anew in the
-background; all others wait for a new answer. No answer is found twice at a time.
+While the tables stay as they are, what was found is the answer. Once they have changed, it is found
+anew; whoever shows the moment beside the figures waits for that a tenth of a second only and then
+gets what was found before. No answer is found twice at a time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ OLDEST = timedelta(minutes=15)
 """What was found earlier is not shown any more."""
 
 _ANSWERS_MAX = 64
+_PATIENCE_S = 0.1
 
 
 class _Found(NamedTuple):
@@ -31,16 +32,22 @@ class _Found(NamedTuple):
 
 
 class Kept:
-    """The newest answers. `state` numbers the states of the tables that they are read from."""
+    """The newest answers. `state` numbers the states of the tables that they are read from;
+    `patience_s` is how long who shows the moment waits for a newer answer."""
 
     def __init__(
-        self, state: Callable[[], int], now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        state: Callable[[], int],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         self._state = state
         self._now = now
+        self._patience_s = patience_s
         self._found: OrderedDict[Hashable, _Found] = OrderedDict()
         self._finding: dict[Hashable, threading.Lock] = {}
-        self._again: set[Hashable] = set()
+        self._again: dict[Hashable, threading.Event] = {}
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._forgotten = 0
@@ -61,12 +68,14 @@ class Kept:
         if found.state == self._state():
             return found.answer, now
         with self._lock:
-            if question not in self._again:
-                self._again.add(question)
-                again = threading.Thread(
+            done = self._again.get(question)
+            if done is None:
+                done = self._again[question] = threading.Event()
+                threading.Thread(
                     target=self._find_again, args=(question, find), name="kept", daemon=True
-                )
-                again.start()
+                ).start()
+        done.wait(self._patience_s)
+        found = self._found.get(question, found)
         return found.answer, found.at
 
     def forget(self, *_: object) -> None:
@@ -106,4 +115,4 @@ class Kept:
                     self._found.pop(question, None)
             finally:
                 with self._lock:
-                    self._again.discard(question)
+                    self._again.pop(question).set()

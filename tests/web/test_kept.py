@@ -18,7 +18,8 @@ class Tables:
     def __init__(self) -> None:
         self.state = 1
         self.now = datetime(2026, 5, 28, tzinfo=UTC)
-        self.kept = Kept(lambda: self.state, lambda: self.now)
+        self.kept = Kept(lambda: self.state, lambda: self.now, patience_s=0)
+        self.patient = Kept(lambda: self.state, lambda: self.now, patience_s=30)
         self.asked = 0
         self.answered = threading.Semaphore(0)
 
@@ -59,6 +60,12 @@ def test_after_a_change_a_page_shows_the_old_answer_with_its_moment_and_finds_it
     assert "as of state 2" == tables.kept.ask("q", tables.find)
     assert ("as of state 2", tables.now) == tables.kept.ask_as_of("q", tables.find)
     assert 2 == tables.asked
+
+
+def test_an_answer_that_is_found_soon_is_waited_for(tables: Tables) -> None:
+    tables.patient.ask_as_of("q", tables.find)
+    tables.state, tables.now = 2, tables.now + timedelta(seconds=5)
+    assert ("as of state 2", tables.now) == tables.patient.ask_as_of("q", tables.find)
 
 
 def test_who_shows_no_moment_waits_for_the_answer_of_now(tables: Tables) -> None:
