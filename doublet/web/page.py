@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from iso4217 import Currency
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
@@ -94,8 +96,18 @@ _templates = Environment(
 )
 
 
-def _money(amount: Decimal) -> str:
-    return f"{amount:,.2f}"
+def money(amount: Decimal, currency: str | None = None) -> str:
+    """An amount with as many decimals as its currency has (ISO 4217), two where that is not known.
+
+    >>> money(Decimal("1234.5000"), "EUR"), money(Decimal(1200), "JPY"), money(Decimal(3), "KWD")
+    ('1,234.50', '1,200', '3.000')
+    """
+    return f"{amount:,.{_exponents().get(currency or '', 2)}f}"
+
+
+@cache
+def _exponents() -> dict[str, int]:
+    return {each.code: each.exponent for each in Currency if each.exponent is not None}
 
 
 def _count(number: int) -> str:
@@ -151,7 +163,7 @@ def _path(address: str) -> str:
 
 
 _templates.filters.update(
-    money=_money,
+    money=money,
     count=_count,
     moment=_moment,
     instant=_instant,
