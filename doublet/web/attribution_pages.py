@@ -27,9 +27,10 @@ from doublet.web import page
 from doublet.web.attribution import Answered, Reports, Usual, twins
 from doublet.web.parameters import read_choice
 
-USUAL: Usual = {"window": (DEFAULT,), "model": ("last_touch", "markov")}
+USUAL: Usual = {"window": (DEFAULT,), "model": ("last_touch", "position_based")}
 """What the page of ads sets side by side where nobody chooses: the account's setting, by what
-platforms report and by what the data say."""
+platforms report and by what also sees who opened the way. Models that learn from all journeys take
+many times as long, and are for who asks for them."""
 
 SHOW = ("all", "conversions", "value", "cost_per_action", "roas")
 _ROWS_MAX = 200

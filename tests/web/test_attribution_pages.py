@@ -411,7 +411,7 @@ def test_twins_take_the_pages_parameters_and_no_others(site: Site) -> None:
     results = sum(len(row["results"]) for row in found["rows"])
     assert results + 1 == len(csv.text.splitlines())
     assert 'filename="attribution.csv"' in csv.headers["content-disposition"]
-    assert {"last_touch", "markov"} == {each["model"] for each in found["total"]["results"]}
+    assert {"last_touch", "position_based"} == {each["model"] for each in found["total"]["results"]}
     picture = site.get("/attribution.svg?level=channel&scheme=dark", site.ours)
     assert "image/svg+xml" == picture.headers["content-type"]
     assert 400 == site.get("/attribution.json?levle=ad", site.ours).status_code
