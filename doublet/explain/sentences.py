@@ -140,10 +140,11 @@ def attributed_sentence(attributed: Attributed) -> str:
         seen = f"{len(attributed.touches)} older or other touches" if attributed.touches else "none"
         return f"No ad claims it within {attributed.setting}: there are {seen} before it."
     kind = last.kind.replace("_", " ")
-    name = last.campaign_name or last.campaign_id or last.channel or last.platform or "unknown"
+    campaign = last.campaign_name or last.campaign_id
+    whose = f"campaign {campaign}" if campaign else last.channel or last.platform or "a source"
     return (
         f"The last touch within {attributed.setting} is a {kind} {span(last.age_s)} before it, "
-        f"of campaign {name}, which gets the credit."
+        f"of {whose}, which gets the credit."
     )
 
 

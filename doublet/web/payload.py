@@ -41,7 +41,7 @@ events it had, or why none was taken."""
 
 
 def example(currency: str, now_s: int) -> str:
-    """A purchase to begin with; its e-mail address is that of test@example.com."""
+    """A purchase to begin with; its e-mail address is that of customer@shop.example."""
     event = {
         "event_name": "Purchase",
         "event_time": now_s,
@@ -49,7 +49,7 @@ def example(currency: str, now_s: int) -> str:
         "action_source": "website",
         "event_source_url": "https://shop.example/thanks",
         "user_data": {
-            "em": [sha256(b"test@example.com").hexdigest()],
+            "em": [sha256(b"customer@shop.example").hexdigest()],
             "client_user_agent": "Mozilla/5.0",
         },
         "custom_data": {"value": 49.90, "currency": currency, "order_id": f"test-{now_s}"},

@@ -119,7 +119,7 @@ def test_the_page_shows_the_figures_escaped(filled: Site) -> None:
     assert HOSTILE not in page
     assert '<td class="number strong">2</td>' in page
     text = _text(page)
-    assert "Saved by the server side 33.3 % 1 event the browser alone would have missed" in text
+    assert "Saved by the server 33.3 % 1 event the browser alone would have missed" in text
     assert "Repeats removed 2 of 5 copies received" in text
     assert "Purchase value 21.00 USD; each purchase counted once" in text
 

@@ -61,6 +61,7 @@ def test_the_page_begins_with_an_example_that_would_be_accepted(running: Running
     checked = _post(running, unescape(text), "check")
     assert 200 == checked.status_code
     assert "It would be accepted" in checked.text
+    assert "Warning" not in checked.text
 
 
 def test_checking_stores_nothing_and_sending_does(running: RunningServer) -> None:
