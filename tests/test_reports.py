@@ -476,10 +476,10 @@ def test_marked_hits_count_only_when_asked_for_or_confirmed_by_a_server(
         *((name, "not is_marked") for name in ("overview", "overview_events", "timeline")),
         *((name, "not is_marked") for name in ("timeline_span",)),
         *((name, "not is_marked") for name in ("timeline_ends", "timeline_events", "coverage")),
-        *((name, "not is_marked") for name in ("quality", "dedupe_keys")),
+        *((name, "not is_marked") for name in ("quality", "dedupe_keys", "links")),
         *(
             (name, "server_copies > 0 or not coalesce(list_has_any(flags, $marks), false)")
-            for name in ("pixel_stats", "diagnostics", "links")
+            for name in ("pixel_stats", "diagnostics")
         ),
     ],
 )

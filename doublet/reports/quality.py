@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from doublet.accept import MARKS
 from doublet.catalog import Account
 from doublet.engine import Engine
 from doublet.reports import bounds, report_sql
@@ -214,7 +213,7 @@ def quality(
     if not rows:
         return rows
     sides = _by_name(engine, "dedupe_keys", asked)
-    links = _by_name(engine, "links", {**asked, "marks": list(MARKS)})
+    links = _by_name(engine, "links", asked)
     for row in rows:
         if row.event_name in sides:
             row.dedupe_keys = _dedupe_keys(sides[row.event_name])

@@ -1,4 +1,4 @@
-"""Reports that add up quarters of an hour, asked of the events and copies themselves."""
+"""Reports that are read from sums or in another order, asked of events and copies themselves."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _USED = {
     "timeline": ("event_name", "since", "until", "with_marked", "marks", "zone"),
     "quality": ("event_name", "since", "until", "marks", "zone", "duds", "paths"),
     "dedupe_keys": ("event_name", "since", "until", "marks"),
+    "links": ("event_name", "since", "until", "marks"),
 }
 _OF_EVENTS = ("marks", "duds", "paths")
 
@@ -50,7 +51,7 @@ def differing(pipeline: Pipeline, **asked: Any) -> list[str]:
     found = []
     for name, used in _USED.items():
         parameters = {key: known[key] for key in ("account_id", "pixel_id", *used)}
-        if name in ("quality", "dedupe_keys") and parameters["since"] is None:
+        if name in ("quality", "dedupe_keys", "links") and parameters["since"] is None:
             parameters["since"] = 0
         text = (_TEXTS / f"{name}.sql").read_text("utf-8")
         expected = pipeline.engine.query(text, parameters)
