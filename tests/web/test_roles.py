@@ -114,6 +114,10 @@ BODIES: dict[str, dict[str, Any]] = {
 OPENS_THE_SITE = {"/setup/{setup_id}/check", "/setup/{setup_id}/check.json"}
 
 
+OF_ALL_ACCOUNTS = {"/setup.json", "/setup.csv", "/v1/person/erasures"}
+"""Lists of what is in all accounts that the visitor may see."""
+
+
 def call(
     browser: Browser,
     method: str,
@@ -256,7 +260,7 @@ def test_pages_and_twins_are_for_every_role_and_for_no_stranger(whole: Whole) ->
         assert 401 == whole.browser().get(path).status_code, path
         assert answer.status_code in (200, 400, 404), (path, answer.text)
         is_of_no_account = path in ("/profile", "/profile.json", "/profile.csv", "/setup")
-        if not is_of_no_account and path not in ("/setup.json", "/v1/person/erasures"):
+        if not is_of_no_account and path not in OF_ALL_ACCOUNTS:
             assert theirs.status_code in (400, 404), (path, theirs.text)
         assert "Our shop" not in theirs.text, path
         opened += [path] if answer.status_code == 200 else []
