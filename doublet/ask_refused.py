@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
 
 import msgspec
 
 from doublet.ask import ROUND_TIMEOUT_S, ask_worker
 from doublet.catalog import Account, Catalog
+from doublet.catalog.changes import COMMAND_LINE
 from doublet.refused import Cause, RefusedRequest
 from doublet.refused.replay import Replay, Wish
 from doublet.replay import replay
@@ -64,7 +65,16 @@ def replay_refused(settings: Settings, account: Account, wish: Wish) -> Replay:
     if answer is not None:
         return msgspec.json.decode(answer, type=Replay)
     with own_freshener(settings) as freshener:
-        return replay(settings, freshener, account, pixels_of(settings, account), wish)
+        done = replay(settings, freshener, account, pixels_of(settings, account), wish)
+    with closing(Catalog(settings.catalog_url)) as catalog:
+        catalog.changes.record(
+            COMMAND_LINE,
+            "refused.replayed",
+            wish.pixel or "",
+            {"replayed": done.replayed},
+            account_id=account.account_id,
+        )
+    return done
 
 
 def pixels_of(settings: Settings, account: Account) -> list[str]:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from doublet.ask import ROUND_TIMEOUT_S, ask_worker
 from doublet.ask_refused import own_freshener
 from doublet.catalog import Catalog, Destination, Role
+from doublet.catalog.changes import COMMAND_LINE
 from doublet.destinations.status import opened
 from doublet.refusal import Reason, Refusal
 from doublet.relay.fill import Backfill, Backfilled, Filler
@@ -46,7 +47,15 @@ def backfill(settings: Settings, destination: Destination, wish: Backfill) -> Ba
     with own_freshener(settings) as freshener, closing(Catalog(settings.catalog_url)) as catalog:
         filler = filler_of(settings, catalog, freshener)
         with closing(filler):
-            return filler.backfill(destination, wish.since, wish.until, wish.rate)
+            done = filler.backfill(destination, wish.since, wish.until, wish.rate)
+        catalog.changes.record(
+            COMMAND_LINE,
+            "destination.backfilled",
+            destination.name,
+            {"since": wish.since, "until": wish.until},
+            account_id=destination.account_id,
+        )
+        return done
 
 
 def read_preview(

@@ -157,3 +157,22 @@ def test_what_other_commands_change_is_recorded_too(tmp_path: Path, catalog: Cat
     assert {"operator"} == {change.who for change in changes}
     assert 1 == len({change.account_id for change in changes})
     assert "keep_it_out" not in str(changes)
+
+
+def test_what_the_command_line_does_to_persons_is_recorded_without_them(
+    tmp_path: Path, catalog: Catalog
+) -> None:
+    def person(*arguments: str) -> None:
+        done = CliRunner().invoke(
+            app,
+            ["person", *arguments, "--data", str(tmp_path)],
+            catch_exceptions=False,
+        )
+        assert 0 == done.exit_code, done.output
+
+    person("export", "--email", "mary@example.com", "--output", str(tmp_path / "mary.jsonl"))
+    person("erase", "--email", "mary@example.com")
+    person("unmerge", "em=mary@example.com", "em=jo@example.com")
+    changes = catalog.changes.newest()
+    assert ["person.unmerged", "person.erased", "person.exported"] == [c.what for c in changes]
+    assert not re.search(r"mary|jo@|[0-9a-f]{64}", str(changes))

@@ -21,6 +21,7 @@ from doublet.cli.options import (
     open_catalog,
     print_json,
     read_kept_settings,
+    record,
 )
 from doublet.errors import OperatorError
 from doublet.settings import Settings
@@ -90,9 +91,13 @@ class _Persons:
         if lines is None:
             freshener = Freshener(self._chosen, keeps_rules=True)
             try:
-                lines = as_lines(freshener.export_person(self._wish))
+                rows = freshener.export_person(self._wish)
             finally:
                 freshener.close()
+            lines = as_lines(rows)
+            # A running worker records it itself.
+            account_id = self._wish.account_id
+            record(open_catalog(self._chosen), "person.exported", "", account_id, rows=len(rows))
         return lines
 
     def plan(self) -> dict[str, Any]:
@@ -118,9 +123,11 @@ class _Persons:
         if answer is not None:
             return self._wait(msgspec.json.decode(answer, type=dict[str, Any])["id"])
         freshener = Freshener(self._chosen, keeps_rules=True)
-        filler = filler_of(self._chosen, open_catalog(self._chosen), freshener)
+        catalog = open_catalog(self._chosen)
+        filler = filler_of(self._chosen, catalog, freshener)
         try:
             erasure_id = freshener.ask_to_erase(self._wish).erasure_id
+            record(catalog, "person.erased", erasure_id, self._wish.account_id)
             freshener.erase()
             (done,) = (e for e in freshener.erasures.all() if e.erasure_id == erasure_id)
             return shown(done)

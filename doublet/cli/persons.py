@@ -22,6 +22,7 @@ from doublet.cli.options import (
     out,
     print_rows,
     read_kept_settings,
+    record,
 )
 from doublet.cli.report import check_forms
 from doublet.settings import Settings
@@ -144,10 +145,12 @@ def person_unmerge(
     from doublet.deciding import unmerge
 
     chosen = read_kept_settings(data, pairs)
-    owner = open_catalog(chosen).account(account)
+    catalog = open_catalog(chosen)
+    owner = catalog.account(account)
     for line in _doubts(chosen, owner, one, other, undo):
         err.print(literal(line))
     unmerge(chosen, owner.account_id, one, other, reason, revoked=undo)
+    record(catalog, "person.unmerged", "", owner.account_id, undo=undo)
     if as_json:
         print(msgspec.json.encode({"unmerged": not undo}).decode())
     else:

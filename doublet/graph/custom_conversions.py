@@ -108,6 +108,7 @@ class CustomConversions:
             made = self._catalog.reporting.create_custom_conversion(wanted)
         except SenderError as error:
             raise invalid("name", f"(#100) {error}") from None
+        self._record(question, "conversion.created", made)
         return {"id": made.custom_conversion_id}
 
     def update(self, question: Question, each: CustomConversion) -> Row:
@@ -126,12 +127,18 @@ class CustomConversions:
         if "is_archived" in given:
             changes["is_archived"] = given["is_archived"].lower() in ("true", "1")
         self._catalog.reporting.save_custom_conversion(msgspec.structs.replace(each, **changes))
+        self._record(question, "conversion.changed", each)
         return {"success": True}
 
-    def delete(self, each: CustomConversion) -> Row:
+    def delete(self, question: Question, each: CustomConversion) -> Row:
         """Forget it; its events stay."""
         self._catalog.reporting.remove_custom_conversion(each.custom_conversion_id)
+        self._record(question, "conversion.removed", each)
         return {"success": True}
+
+    def _record(self, question: Question, what: str, each: CustomConversion) -> None:
+        account_id = question.account.account_id
+        self._catalog.changes.record(question.who, what, each.name, account_id=account_id)
 
     def _pixel_id(self, question: Question) -> str:
         """The pixel that is named in any of the ways that clients have; empty for all pixels."""

@@ -31,6 +31,8 @@ class Question(NamedTuple):
     fields: Selection
     address: str
     now: datetime
+    who: str = ""
+    """Who asks, in the words of the record of changes."""
 
     @property
     def zone(self) -> ZoneInfo:

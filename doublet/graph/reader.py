@@ -64,7 +64,7 @@ class Reader:
         path = _version.sub("", call.path.strip("/"), count=1)
         node, _, rest = path.partition("/")
         edge, _, beyond = rest.partition("/")
-        account = self.account(call)
+        account, token_name = self._holder(call)
         if not node or beyond:
             raise unknown_path(beyond)
         question = Question(
@@ -73,6 +73,7 @@ class Reader:
             parse_fields(call.parameters.get("fields", "")),
             call.host + call.path,
             datetime.now(UTC),
+            f"access token {token_name}",
         )
         if call.method not in ("GET", "HEAD"):
             return self._write(question, call.method, node, edge)
@@ -131,7 +132,7 @@ class Reader:
         if method == "POST" and custom is not None:
             return self._customs.update(question, custom)
         if method == "DELETE" and custom is not None:
-            return self._customs.delete(custom)
+            return self._customs.delete(question, custom)
         raise unknown_object(node, method)
 
     def _target(self, question: Question, node: str) -> Target:
@@ -151,14 +152,18 @@ class Reader:
 
     def account(self, call: Call) -> Account:
         """Whose token the call bears. Raises Refused."""
+        return self._holder(call)[0]
+
+    def _holder(self, call: Call) -> tuple[Account, str]:
         token = call.parameters.get("access_token") or call.token
-        account = self._catalog.account_of_token(token) if token else None
-        if account is None:
+        holder = self._catalog.tokens.holder(token) if token else None
+        if holder is None:
             raise no_token(token)
+        account = holder[0]
         proof = call.parameters.get("appsecret_proof")
         if proof and not is_proven(self._catalog.app_secret(account.account_id), token, proof):
             raise wrong_proof()
-        return account
+        return holder
 
     def _quality(self, question: Question) -> Row:
         pixel_id = question.parameters.get("dataset_id", "")

@@ -25,7 +25,7 @@ from doublet.web.forms import (
     is_foreign,
     read_form,
 )
-from doublet.web.limits import Limit
+from doublet.web.limits import Limit, Queue
 from doublet.web.parameters import account_of
 from doublet.web.refused import Refused
 from doublet.web.visitor import Visitor
@@ -57,6 +57,7 @@ class Access:
         self.now = now
         self._is_operator = is_operator
         self._known: dict[str, tuple[float, Visitor]] = {}
+        self.hashing = Queue()
         self._requests = Limit(REQUESTS_PER_MINUTE, 60, now)
 
     async def admit(self, request: Request) -> Visitor:

@@ -6,8 +6,16 @@ import ipaddress
 import math
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any, TypeVar
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from starlette.requests import Request
+
+from doublet.refusal import Reason, Refusal
+from doublet.web.refused import Refused
+
+T = TypeVar("T")
 
 KEYS_MAX = 10_000
 
@@ -47,6 +55,28 @@ class Limit:
 
     def __len__(self) -> int:
         return len(self._counted)
+
+
+class Queue:
+    """For work that takes long and much memory: two at a time. What waits holds no thread that
+    pages need, and only so much may wait. For one event loop."""
+
+    def __init__(self, waiting_max: int = 20) -> None:
+        self._waiting_max = waiting_max
+        self._inside = 0
+        self._limiter: CapacityLimiter | None = None
+
+    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
+        """What the work gives. Raises Refused when too much waits already."""
+        if self._inside >= 2 + self._waiting_max:
+            refusal = Refusal(Reason.BUSY, "Too many sign in at this moment.")
+            raise Refused(refusal, headers={"retry-after": "5"})
+        self._limiter = self._limiter or CapacityLimiter(2)
+        self._inside += 1
+        try:
+            return await run_sync(work, *arguments, limiter=self._limiter)
+        finally:
+            self._inside -= 1
 
 
 def address_of(request: Request) -> str:

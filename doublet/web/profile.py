@@ -92,13 +92,13 @@ class _Profile:
             raise Refused(
                 Refusal(Reason.TOO_MANY_REQUESTS, message), headers={"retry-after": str(wait_s)}
             )
-        if not await run_in_threadpool(self._users.is_right, name, fields.get("current", "")):
+        if not await self._door.hashing.run(self._users.is_right, name, fields.get("current", "")):
             return await self._page(visitor, 400, "The present password is not right.")
         self._tries.forget(name)
         if password != fields.get("repeated", ""):
             return await self._page(visitor, 400, "The two passwords are not the same.")
         try:
-            await run_in_threadpool(self._users.set_password, name, password)
+            await self._door.hashing.run(self._users.set_password, name, password)
         except OperatorError as error:
             return await self._page(visitor, 400, str(error))
         self._door.forget()

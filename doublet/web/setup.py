@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from zoneinfo import available_timezones
 
@@ -17,6 +17,7 @@ from doublet.errors import BusyError, OperatorError
 from doublet.guide.answers import GOALS, PLACES, AnswerError, read_answers, read_site_url
 from doublet.guide.guide import TITLES, Guide
 from doublet.guide.making import Begun, described, test_url
+from doublet.guide.steps import Step
 from doublet.recipes import PLATFORMS
 from doublet.refusal import Reason, Refusal
 from doublet.reports import as_csv
@@ -150,6 +151,8 @@ class _Setups:
             places=PLACES,
             zones=sorted(available_timezones()),
             accounts=accounts if visitor.names_account else [],
+            may_begin=any(visitor.may(a.account_id, Role.OWNER) for a in accounts)
+            or visitor.is_operator,
             setups=[(setup, _names(setup)) for setup in self._setups(visitor)],
             visitor=visitor,
         )
@@ -192,7 +195,7 @@ class _Setups:
             question=_bar(visitor, account),
             setup=setup,
             names=_names(setup),
-            steps=guide.steps(setup),
+            steps=_for(visitor, setup, guide.steps(setup)),
             progress=progress,
             titles=TITLES,
             token=guide.take_unshown(setup.setup_id) if is_shown else "",
@@ -370,6 +373,22 @@ _ACTIONS = {
 def _own_token(request: Request, visitor: Visitor) -> str:
     """The token to try the server's road with, empty where something else let the visitor in."""
     return "" if visitor.is_operator or visitor.user_name else token_of(request)
+
+
+def _for(visitor: Visitor, setup: Setup, steps: Sequence[Step]) -> Sequence[Step]:
+    """The steps as the visitor may see them: what signs a shop's orders only owners know."""
+    if visitor.may(setup.account_id, Role.OWNER):
+        return steps
+    hidden = "An owner of the account sees it here."
+    return [
+        step._replace(
+            pieces=tuple(
+                piece._replace(text=hidden) if piece.key == "secret" else piece
+                for piece in step.pieces
+            )
+        )
+        for step in steps
+    ]
 
 
 def _busy(error: BusyError) -> Refused:

@@ -73,7 +73,7 @@ class _Signing:
         if wait_s := self._per_address.take(address) or self._per_name.take(name):
             return _too_often(wait_s, target)
         password = form.get("password", "")
-        if not await run_in_threadpool(self._users.is_right, name, password):
+        if not await self._door.hashing.run(self._users.is_right, name, password):
             return _sign_in_page(401, _WRONG, target, name)
         self._per_name.forget(name)
         self._per_address.give_back(address)
@@ -129,7 +129,7 @@ class _Signing:
         if password != form.get("repeated", ""):
             return await self._welcome(request, code, 400, "The two passwords are not the same.")
         try:
-            user = await run_in_threadpool(
+            user = await self._door.hashing.run(
                 self._users.use_link, code, form.get("user_name", ""), password
             )
         except OperatorError as error:

@@ -102,6 +102,11 @@ def test_a_custom_conversion_is_made_read_changed_and_deleted(site: Site) -> Non
     with pytest.raises(FacebookRequestError) as gone:
         found.api_get()
     assert 33 == gone.value.api_error_subcode()
+    assert [
+        *(("conversion.created", "Thanks"), ("conversion.changed", "Thanks")),
+        *(("conversion.created", "Another"), ("conversion.removed", "Paid")),
+    ] == [(change.what, change.target) for change in reversed(site.catalog.changes.newest())]
+    assert {"access token Our shop"} == {change.who for change in site.catalog.changes.newest()}
 
 
 def test_it_counts_all_of_the_past_and_only_what_ads_led_to(site: Site) -> None:

@@ -114,6 +114,10 @@ BODIES: dict[str, dict[str, Any]] = {
 OPENS_THE_SITE = {"/setup/{setup_id}/check", "/setup/{setup_id}/check.json"}
 
 
+OF_ALL_ACCOUNTS = {"/setup.json", "/setup.csv", "/v1/person/erasures"}
+"""Lists of what is in all accounts that the visitor may see."""
+
+
 def call(
     browser: Browser,
     method: str,
@@ -256,8 +260,39 @@ def test_pages_and_twins_are_for_every_role_and_for_no_stranger(whole: Whole) ->
         assert 401 == whole.browser().get(path).status_code, path
         assert answer.status_code in (200, 400, 404), (path, answer.text)
         is_of_no_account = path in ("/profile", "/profile.json", "/profile.csv", "/setup")
-        if not is_of_no_account and path not in ("/setup.json", "/v1/person/erasures"):
+        if not is_of_no_account and path not in OF_ALL_ACCOUNTS:
             assert theirs.status_code in (400, 404), (path, theirs.text)
         assert "Our shop" not in theirs.text, path
         opened += [path] if answer.status_code == 200 else []
     assert {"/overview", "/overview.csv", "/settings", "/changes", "/refused"} <= set(opened)
+
+
+def test_what_signs_a_shops_orders_is_shown_to_owners_alone(whole: Whole) -> None:
+    owner = whole.user("anna", Role.OWNER)
+    answer = owner.post(
+        "/setup",
+        **{"platform": "woocommerce", "goal": "purchases", "place": "own"},
+        **{"site_url": "https://shop.example/", "name": "Shop"},
+    )
+    address = answer.headers["location"]
+    (shop,) = whole.catalog.shops.all()
+    (unshown,) = re.findall(r"dbl_[A-Za-z0-9_-]{43}", owner.get(address).text)
+    assert shop.secrets[0].value in owner.get(address).text
+    owner.post(f"{address}/token")
+    owner.post(f"{address}/share")
+    for role in (Role.ANALYST, Role.READ_ONLY):
+        browser = whole.user(f"the-{role.value}".replace("_", "-"), role)
+        page = browser.get(address)
+        assert 200 == page.status_code
+        assert shop.secrets[0].value not in page.text
+        assert not re.findall(r"dbl_[A-Za-z0-9_-]{43}|\?key=[A-Za-z0-9_-]{8,}", page.text)
+        forms = set(re.findall(rf'action="{address}/(\w+)"', page.text))
+        assert (set() if role is Role.READ_ONLY else {"check", "test"}) == forms
+        assert 'action="/setup"' not in browser.get("/setup").text
+        assert shop.secrets[0].value not in browser.get(f"{address}.json").text
+        assert shop.secrets[0].value not in browser.get("/settings.json").text
+    # It waits for the owner.
+    last = owner.get(address).text
+    assert unshown not in last
+    assert 1 == len(re.findall(r"dbl_[A-Za-z0-9_-]{43}", last))
+    assert 1 == len(re.findall(r"\?key=[A-Za-z0-9_-]{8,}", last))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from doublet.catalog import Role
 from doublet.catalog.users import SESSION_IDLE_S_MAX
+from doublet.refusal import Reason
 from doublet.web.access import REQUESTS_PER_MINUTE
-from doublet.web.limits import KEYS_MAX, Limit
+from doublet.web.limits import KEYS_MAX, Limit, Queue
 from doublet.web.sign_in import ATTEMPTS_PER_ADDRESS, ATTEMPTS_PER_NAME, ATTEMPTS_WINDOW_S
 from tests.clock import Clock
 from tests.dashboard import Site
@@ -290,3 +294,30 @@ def test_a_user_of_several_accounts_chooses_among_hers(site: Site) -> None:
     nobody = site.user("clara", Role.READ_ONLY)
     site.catalog.users.set_role("clara", site.ours.account.account_id, None)
     assert 403 == nobody.get("/overview").status_code
+
+
+def test_many_who_sign_in_at_once_wait_and_too_many_are_told_so() -> None:
+    async def crowd(size: int) -> list[Any]:
+        queue, at_once, most = Queue(waiting_max=3), 0, 0
+        gate = threading.Event()
+
+        def work() -> int:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            gate.wait(10)
+            at_once -= 1
+            return 1
+
+        asked = [asyncio.create_task(queue.run(work)) for _ in range(size)]
+        await asyncio.sleep(0)
+        gate.set()
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert most <= 2
+        assert 1 == await queue.run(lambda: 1), "there is room again"
+        return found
+
+    assert [1] * 5 == asyncio.run(crowd(5))
+    found = asyncio.run(crowd(7))
+    assert [1] * 5 == found[:5]
+    assert [Reason.BUSY] * 2 == [error.refusal.reason for error in found[5:]]
