@@ -65,8 +65,9 @@ def create_app(
     `health` tells how far behind the worker is, `outlook` what was relayed, `now` is a clock."""
     door = access.Access(catalog, is_operator, now)
     files = assets.Assets(cache)
-    statuses = Statuses(catalog, engine, outbox, health)
-    reports = attribution.Reports(door, catalog, engine, rates)
+    kept = kept or Kept(lambda: engine.changes)
+    statuses = Statuses(catalog, engine, outbox, health, kept)
+    reports = attribution.Reports(door, catalog, engine, rates, kept)
     app = Starlette(
         routes=[
             Route("/", _front_page),
@@ -76,7 +77,7 @@ def create_app(
             *overview.routes(door, catalog, engine, files, statuses, public_url),
             *chart.routes(door, catalog, engine),
             *events.routes(door, catalog, engine, outlook),
-            *leads.routes(door, catalog, engine),
+            *leads.routes(door, catalog, engine, kept),
             *lift.routes(door, catalog, engine, rates),
             *orders.routes(door, catalog, engine, rates),
             *known_ads.routes(door, catalog, engine),
@@ -85,7 +86,7 @@ def create_app(
             *attribution_pages.routes(reports),
             *alerts.routes(door, catalog),
             *relay.routes(door, catalog, outbox),
-            *quality.routes(door, catalog, engine, kept or Kept(lambda: engine.changes)),
+            *quality.routes(door, catalog, engine, kept),
             *check.routes(door),
             *files.routes(),
         ],

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,9 +22,11 @@ from doublet.rates import load_rates
 from doublet.refusal import Reason, Refusal
 from doublet.reports import as_csv
 from doublet.reports.asked import Asked, parameters, read_parameters
+from doublet.reports.conversions import event_names
 from doublet.reports.registry import REPORTS
 from doublet.web.access import Access
 from doublet.web.chart import Pictures
+from doublet.web.kept import Kept
 from doublet.web.parameters import Question, read_choice, read_question
 from doublet.web.pictures import specification
 from doublet.web.refused import Refused
@@ -34,9 +34,7 @@ from doublet.web.visitor import Visitor
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
-_KEPT_MAX = 32
-_KEPT_S = 20.0
-_Key = tuple[str, str, bytes]
+_SHOWN = timedelta(seconds=20)
 
 Usual = Mapping[str, Sequence[str]]
 """Parameters that an address has where they are not given."""
@@ -44,12 +42,13 @@ Usual = Mapping[str, Sequence[str]]
 
 class Answered(NamedTuple):
     """A report with what it was asked: `asked` as it stands in the address, `meant` with what was
-    left open as the account says."""
+    left open as the account says. `at` is the moment that the report is of."""
 
     question: Question
     asked: Asked
     meant: Any
     report: Any
+    at: datetime
     usual: Usual = {}  # noqa: RUF012 - nobody changes it
 
     def address(self, path: str, **changes: Any) -> str:
@@ -61,39 +60,25 @@ class Answered(NamedTuple):
         return f"{path}?{urlencode(kept, doseq=True)}" if kept else path
 
 
-class _Kept:
-    """What pages have just been told, so that their pictures are of the same figures and are not
-    counted again. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._answers: OrderedDict[_Key, tuple[float, Any]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def keep(self, key: _Key, report: Any) -> None:
-        """Keep a report for a moment."""
-        with self._lock:
-            self._answers.pop(key, None)
-            self._answers[key] = (time.monotonic(), report)
-            if len(self._answers) > _KEPT_MAX:
-                self._answers.popitem(last=False)
-
-    def report(self, key: _Key) -> Any:
-        """The report, None where there is none or it is older."""
-        with self._lock:
-            at, report = self._answers.get(key, (float("-inf"), None))
-        return report if time.monotonic() - at <= _KEPT_S else None
-
-
 class Reports:
     """Answers what addresses ask of the reports of `doublet.reports.registry`."""
 
-    def __init__(self, door: Access, catalog: Catalog, engine: Engine, rates: Path) -> None:
+    def __init__(
+        self, door: Access, catalog: Catalog, engine: Engine, rates: Path, kept: Kept
+    ) -> None:
         self.door = door
         self.catalog = catalog
         self.engine = engine
         self._rates = rates
         self._pictures = Pictures()
-        self._kept = _Kept()
+        self._kept = kept
+
+    def event_names(self, question: Question) -> Sequence[str]:
+        """The names of the account's conversions, as a page offers them."""
+        account = question.account
+        find = partial(event_names, self.engine, account)
+        names, _ = self._kept.ask_as_of(("event_names", account.account_id), find)
+        return names
 
     async def json(self, name: str, usual: Usual, request: Request) -> Response:
         """The report."""
@@ -151,16 +136,21 @@ class Reports:
 
         def make() -> Answered:
             meant = asked.under(self.catalog.reporting.rules(account.account_id))
-            key = (account.account_id, name, msgspec.json.encode(meant))
-            made = self._kept.report(key) if is_picture else None
-            if made is None:
-                rates = load_rates(self._rates, account.account_id, account.currency)
-                made = report.make(self.engine, account, rates, meant)
-            if also is not None:
-                self._kept.keep(key, made)
-            return Answered(question, asked, meant, made, usual)
+            rates = load_rates(self._rates, account.account_id, account.currency)
+            key = (name, account, msgspec.json.encode(meant), tuple(rates.spans()))
+            find = partial(report.make, self.engine, account, rates, meant)
+            if also is None and not is_picture:
+                return Answered(question, asked, meant, self._kept.ask(key, find), _now(), usual)
+            # A picture is of the figures that its page has just shown.
+            told = self._kept.known(key, find, lasting=_SHOWN) if is_picture else None
+            made, at = told or self._kept.ask_as_of(key, find)
+            return Answered(question, asked, meant, made, at, usual)
 
         return await run_in_threadpool(make)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 _COMMON = ("account", "pixel", "since", "until", "marked", "access_token", "scheme")

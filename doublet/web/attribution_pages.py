@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -16,7 +17,6 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from doublet.reports.campaigns import claimed_by
-from doublet.reports.conversions import event_names
 from doublet.reports.credit import LEVELS
 from doublet.reports.leads import duration
 from doublet.reports.paths import PathsReport
@@ -167,10 +167,11 @@ async def _page(
     if isinstance(visitor, Response):
         return visitor
     found = await reports.ask(name, usual, request, visitor, also=("show",))
-    names = await run_in_threadpool(event_names, reports.engine, found.question.account)
+    names = await run_in_threadpool(reports.event_names, found.question)
     return page.answer(
         template,
         question=found.question,
+        now=found.at.astimezone(ZoneInfo(found.question.account.time_zone)),
         found=found,
         report=found.report,
         meant=found.meant,

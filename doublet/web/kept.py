@@ -67,6 +67,27 @@ class Kept:
             return found.answer, found.at
         if found.state == self._state():
             return found.answer, now
+        self._begin(question, find).wait(self._patience_s)
+        found = self._found.get(question, found)
+        return found.answer, found.at
+
+    def known(
+        self, question: Hashable, find: Callable[[], T], *, lasting: timedelta
+    ) -> tuple[T, datetime] | None:
+        """What was found last with its moment, at once; None for what was not asked of late. Where
+        it is older than `lasting` and the tables have changed, it is found anew meanwhile."""
+        found, now = self._found.get(question), self._now()
+        if found is None:
+            self._begin(question, find)
+            return None
+        if found.state == self._state():
+            return found.answer, now
+        if now - found.at > lasting:
+            self._begin(question, find)
+        return None if now - found.at > OLDEST else (found.answer, found.at)
+
+    def _begin(self, question: Hashable, find: Callable[[], Any]) -> threading.Event:
+        """Have it found in the background; the event is set when that is over."""
         with self._lock:
             done = self._again.get(question)
             if done is None:
@@ -74,9 +95,7 @@ class Kept:
                 threading.Thread(
                     target=self._find_again, args=(question, find), name="kept", daemon=True
                 ).start()
-        done.wait(self._patience_s)
-        found = self._found.get(question, found)
-        return found.answer, found.at
+        return done
 
     def forget(self, *_: object) -> None:
         """Keep nothing of what has been found, or is being found: somebody was erased."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+from functools import partial
+from zoneinfo import ZoneInfo
+
 import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -14,6 +18,7 @@ from doublet.reports import as_csv, as_percent
 from doublet.reports.leads import LeadsReport, LeadStageRow, duration, leads
 from doublet.web import page
 from doublet.web.access import Access
+from doublet.web.kept import Kept
 from doublet.web.parameters import Question, read_question
 
 _ROWS_MAX = 200
@@ -22,7 +27,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Leads:
-    def __init__(self, door: Access, catalog: Catalog, engine: Engine) -> None:
+    def __init__(self, door: Access, catalog: Catalog, engine: Engine, kept: Kept) -> None:
+        self._kept = kept
         self._door = door
         self._catalog = catalog
         self._engine = engine
@@ -33,10 +39,12 @@ class _Leads:
         if isinstance(visitor, Response):
             return visitor
         question = await read_question(request, visitor, self._catalog)
-        report = await self._report(question)
+        key, find = self._asked(question)
+        report, at = await run_in_threadpool(self._kept.ask_as_of, key, find)
         return page.answer(
             "leads.html",
             question=question,
+            now=at.astimezone(ZoneInfo(question.account.time_zone)),
             report=report,
             rows=[
                 (row, as_percent(row.leads, report.leads), duration(row.median_s))
@@ -60,21 +68,25 @@ class _Leads:
         return await read_question(request, await self._door.admit(request), self._catalog)
 
     async def _report(self, question: Question) -> LeadsReport:
-        def read() -> LeadsReport:
-            return leads(
-                self._engine,
-                question.account,
-                pixel_id=question.pixel_id,
-                since=question.since,
-                until=question.until,
-            )
+        key, find = self._asked(question)
+        return await run_in_threadpool(self._kept.ask, key, find)
 
-        return await run_in_threadpool(read)
+    def _asked(self, question: Question) -> tuple[Hashable, Callable[[], LeadsReport]]:
+        account, limits = question.account, (question.pixel_id, question.since, question.until)
+        find = partial(
+            leads,
+            self._engine,
+            account,
+            pixel_id=question.pixel_id,
+            since=question.since,
+            until=question.until,
+        )
+        return ("leads", account, *limits), find
 
 
-def routes(door: Access, catalog: Catalog, engine: Engine) -> list[Route]:
-    """The page with its twins."""
-    view = _Leads(door, catalog, engine)
+def routes(door: Access, catalog: Catalog, engine: Engine, kept: Kept) -> list[Route]:
+    """The page with its twins; `kept` has what was found before."""
+    view = _Leads(door, catalog, engine, kept)
     return [
         Route("/leads", view.page),
         Route("/leads.json", view.json),

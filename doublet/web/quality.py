@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from doublet.catalog import Catalog
+from doublet.catalog import Account, Catalog
 from doublet.engine import Engine
 from doublet.reports import as_csv, as_json
 from doublet.reports.diagnostics import DIAGNOSTICS, DiagnosticRow, diagnostics
@@ -155,37 +155,43 @@ class _Quality:
         since: date,
         until: date,
     ) -> list[_Row]:
-        key, find = self._asked(report, question, event_name, since, until)
+        key, find = asked_of(
+            self._engine, report, question.account, since, until, question.pixel_id, event_name
+        )
         return await run_in_threadpool(self._kept.ask, key, find)
 
     async def _look_up(
         self, report: Callable[..., list[_Row]], question: Question, since: date, until: date
     ) -> tuple[list[_Row], datetime]:
         """What a page shows, which says of which moment it is."""
-        key, find = self._asked(report, question, None, since, until)
+        key, find = asked_of(
+            self._engine, report, question.account, since, until, question.pixel_id
+        )
         return await run_in_threadpool(self._kept.ask_as_of, key, find)
 
-    def _asked(
-        self,
-        report: Callable[..., list[_Row]],
-        question: Question,
-        event_name: str | None,
-        since: date,
-        until: date,
-    ) -> tuple[Hashable, Callable[[], list[_Row]]]:
-        """What names the question, and what finds its answer."""
-        find = partial(
-            report,
-            self._engine,
-            question.account,
-            pixel_id=question.pixel_id,
-            event_name=event_name,
-            since=since,
-            until=until,
-        )
-        account = question.account
-        names = (account.account_id, account.time_zone, question.pixel_id, event_name)
-        return (report.__name__, *names, since, until), find
+
+def asked_of(
+    engine: Engine,
+    report: Callable[..., list[_Row]],
+    account: Account,
+    since: date,
+    until: date,
+    pixel_id: str | None = None,
+    event_name: str | None = None,
+) -> tuple[Hashable, Callable[[], list[_Row]]]:
+    """What names a question of quality among the answers that are kept, and what finds its answer;
+    `report` is `quality` or `diagnostics`."""
+    find = partial(
+        report,
+        engine,
+        account,
+        pixel_id=pixel_id,
+        event_name=event_name,
+        since=since,
+        until=until,
+    )
+    names = (account.account_id, account.time_zone, pixel_id, event_name)
+    return (report.__name__, *names, since, until), find
 
 
 def routes(door: Access, catalog: Catalog, engine: Engine, kept: Kept) -> list[Route]:

@@ -5,11 +5,8 @@ with its moment."""
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -28,12 +25,11 @@ from doublet.reports import OverviewRow
 from doublet.reports.diagnostics import DiagnosticRow, diagnostics
 from doublet.reports.quality import LABELS, QualityRow, quality, window
 from doublet.web.access import Access
+from doublet.web.kept import Kept
 from doublet.web.parameters import Question, read_account_question
+from doublet.web.quality import asked_of
 
-logger = logging.getLogger(__name__)
-
-_LASTING_S = 120.0
-_PAUSE = 9
+_LASTING = timedelta(minutes=5)
 _GAIN_MIN = 0.5
 _SHARE_MIN = 0.5
 _SALE = "Purchase"
@@ -76,63 +72,34 @@ class AccountStatus(msgspec.Struct):
     next: Action
 
 
-class _Known(NamedTuple):
+class Known(NamedTuple):
+    """What is known of the last seven days, as of the older moment of both."""
+
     at: datetime
-    again_at_s: float
     faults: list[DiagnosticRow]
     quality: list[QualityRow]
-
-
-class Checkup:
-    """Looks for the faults of accounts, one at a time, and not again for two minutes, or for nine
-    times as long as it took; what was found stays known meanwhile."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._known: dict[str, _Known] = {}
-        self._looking = threading.Lock()
-
-    def known(self, account: Account) -> _Known | None:
-        """What was found last, None for nothing yet; begins to look again when that is old."""
-        found = self._known.get(account.account_id)
-        is_old = found is None or time.monotonic() > found.again_at_s
-        if is_old and self._looking.acquire(blocking=False):
-            threading.Thread(
-                target=self._look, args=(account,), name="checkup", daemon=True
-            ).start()
-        return found
-
-    def _look(self, account: Account) -> None:
-        try:
-            started_s = time.monotonic()
-            today = datetime.now(ZoneInfo(account.time_zone)).date()
-            since, until = window(None, None, today)
-            faults = diagnostics(self._engine, account, since=since, until=until)
-            found = quality(self._engine, account, since=since, until=until)
-            now_s = time.monotonic()
-            again_at_s = now_s + max(_LASTING_S, _PAUSE * (now_s - started_s))
-            self._known[account.account_id] = _Known(datetime.now(UTC), again_at_s, faults, found)
-        except Exception:
-            # The page does without; the next one tries again.
-            logger.exception("checkup-failed")
-        finally:
-            self._looking.release()
 
 
 class Statuses:
     """Tells how an account is doing."""
 
     def __init__(
-        self, catalog: Catalog, engine: Engine, outbox: Path, health: Callable[[], Health]
+        self,
+        catalog: Catalog,
+        engine: Engine,
+        outbox: Path,
+        health: Callable[[], Health],
+        kept: Kept,
     ) -> None:
         self._catalog = catalog
         self._outbox = outbox
         self._health = health
-        self._checkup = Checkup(engine)
+        self._engine = engine
+        self._kept = kept
 
     def of(self, account: Account, rows: Sequence[OverviewRow]) -> AccountStatus:
         """The status of an account whose overview has these rows."""
-        known = self._checkup.known(account)
+        known = self._known(account)
         freshness, relay = self._health(), self._relay(account)
         alerts = sum(
             row.closed_at is None
@@ -141,6 +108,19 @@ class Statuses:
         faults = None if known is None else _count(known)
         action = next_action(rows, freshness, relay, alerts, known)
         return AccountStatus(freshness, faults, relay, alerts, action)
+
+    def _known(self, account: Account) -> Known | None:
+        today = datetime.now(ZoneInfo(account.time_zone)).date()
+        since, until = window(None, None, today)
+        faults = self._kept.known(
+            *asked_of(self._engine, diagnostics, account, since, until), lasting=_LASTING
+        )
+        found = self._kept.known(
+            *asked_of(self._engine, quality, account, since, until), lasting=_LASTING
+        )
+        if faults is None or found is None:
+            return None
+        return Known(min(faults[1], found[1]), faults[0], found[0])
 
     def _relay(self, account: Account) -> RelayState:
         with opened(self._outbox) as outbox:
@@ -153,7 +133,7 @@ class Statuses:
         )
 
 
-def _count(known: _Known) -> Faults:
+def _count(known: Known) -> Faults:
     # A fault of three event names is one fault.
     by = {row.diagnostic: row.severity for row in known.faults}
     count = list(by.values()).count
@@ -165,7 +145,7 @@ def next_action(
     freshness: Health,
     relay: RelayState,
     alerts: int,
-    known: _Known | None,
+    known: Known | None,
 ) -> Action:
     """What would help most now: what is broken goes first, then what misleads, then what could be
     better."""
@@ -228,7 +208,7 @@ def _one_sided(rows: Sequence[OverviewRow]) -> Action | None:
     return None
 
 
-def _advice(known: _Known | None) -> Action | None:
+def _advice(known: Known | None) -> Action | None:
     if known is None:
         return None
     grave = next((row for row in known.faults if row.severity == "high"), None)
@@ -270,17 +250,3 @@ def routes(
         return Response(msgspec.json.encode(found), media_type="application/json")
 
     return [Route("/status.json", json)]
-
-
-def tell_age(as_of: datetime, now: datetime) -> str:
-    """How long ago, as people say it.
-
-    >>> tell_age(datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 12, 5, tzinfo=UTC))
-    '5 min ago'
-    """
-    age = now - as_of
-    if age < timedelta(minutes=1):
-        return "just now"
-    if age < timedelta(hours=2):
-        return f"{age // timedelta(minutes=1)} min ago"
-    return f"{age // timedelta(hours=1)} h ago"

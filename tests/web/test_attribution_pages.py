@@ -23,6 +23,7 @@ from tests.dashboard import HOSTILE, Site
 from tests.persons.touching import DAY, make_touch
 from tests.reports.tables import COUNTED
 from tests.reports.world import DAY_S, World, fill
+from tests.server import wait_for
 
 PAGES = [path for path, _ in ATTRIBUTION]
 
@@ -427,7 +428,11 @@ def test_a_picture_is_of_the_figures_that_its_page_has_shown(tmp_path: Path) -> 
         drawn = site.get(f"/paths.svg?{query}", site.ours).text
         assert "1 conversions, 0 of them after a touch" in drawn
         assert 2 == report(site, f"/paths.json?{query}")["conversions"]
-        assert "Conversions 2" in text_of(shown(site, f"/paths?{query}"))
+        # The page may wait for the newer figures, and says as of when they are.
+        wait_for(
+            lambda: "Conversions 2" in text_of(shown(site, f"/paths?{query}")),
+            what="the newer figures",
+        )
         drawn = site.get(f"/paths.svg?{query}", site.ours).text
         assert "2 conversions, 0 of them after a touch" in drawn
         theirs = site.get(f"/paths.svg?{query}", site.theirs).text

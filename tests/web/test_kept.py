@@ -145,3 +145,23 @@ def test_the_quality_page_says_of_which_moment_it_is_and_twins_are_of_now(filled
     assert filled.pipeline.engine.changes > changes
     after = filled.client.get(address.replace("?", ".json?"), headers=headers).json()
     assert sum(row["events"] for row in before) + 1 == sum(row["events"] for row in after)
+
+
+def test_what_is_known_is_told_at_once_and_found_anew_when_it_is_old(tables: Tables) -> None:
+    lasting = timedelta(minutes=5)
+    began = tables.now
+    assert tables.kept.known("q", tables.find, lasting=lasting) is None
+    tables.wait_for(1)
+    assert "as of state 1" == tables.kept.ask("q", tables.find)
+    assert ("as of state 1", began) == tables.kept.known("q", tables.find, lasting=lasting)
+    # The tables change all the time, and it is not found anew all the time.
+    tables.state, tables.now = 2, began + lasting
+    assert ("as of state 1", began) == tables.kept.known("q", tables.find, lasting=lasting)
+    assert 1 == tables.asked
+    tables.now += timedelta(seconds=1)
+    assert ("as of state 1", began) == tables.kept.known("q", tables.find, lasting=lasting)
+    tables.wait_for(2)
+    assert "as of state 2" == tables.kept.ask("q", tables.find)
+    tables.state, tables.now = 3, tables.now + OLDEST + timedelta(seconds=1)
+    assert tables.kept.known("q", tables.find, lasting=lasting) is None
+    tables.wait_for(3)

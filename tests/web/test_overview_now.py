@@ -11,7 +11,7 @@ from doublet.health import Health
 from doublet.reports import OverviewRow
 from doublet.reports.diagnostics import DiagnosticRow
 from doublet.reports.today import sum_of, today
-from doublet.web.status import RelayState, _Known, next_action
+from doublet.web.status import Known, RelayState, next_action
 from tests.dashboard import Site
 from tests.factories import HOUR, NOON
 from tests.server import wait_for
@@ -62,8 +62,8 @@ def test_todays_figures_have_twins(filled: Site) -> None:
     assert names.startswith("event_name,currency,today,week_before,week_before_whole")
 
 
-def _known(*faults: DiagnosticRow) -> _Known:
-    return _Known(LATE, 0.0, list(faults), [])
+def _known(*faults: DiagnosticRow) -> Known:
+    return Known(LATE, list(faults), [])
 
 
 FAULT = DiagnosticRow(
@@ -149,7 +149,7 @@ def test_what_is_broken_goes_before_what_could_be_better(
     health: Health,
     relay: RelayState,
     alerts: int,
-    known: _Known | None,
+    known: Known | None,
     title: str,
     path: str,
 ) -> None:
