@@ -32,14 +32,14 @@ from doublet.settings import Settings
 PAGES: tuple[str, ...] = (
     *("/overview", "/overview.json", "/overview.csv", "/today.json", "/status.json"),
     *("/timeline.json", "/timeline.svg", "/coverage.json", "/coverage.csv?by_day=1"),
-    *("/events", "/events.json", "/events.json?is_odd=1", "/events.json?text=R500004"),
+    *("/events", "/events.json", "/events.json?odd=1", "/events.json?q=R500004"),
     *("/quality", "/quality.json", "/diagnostics.json"),
     *("/orders", "/orders.json", "/latest_orders.json", "/leads", "/leads.json"),
     *("/attribution", "/attribution.json", "/campaigns.json", "/credits.json"),
     *("/paths", "/paths.json", "/time_to_conversion", "/time_to_conversion.json"),
     *("/windows", "/windows.json", "/lift", "/differences", "/differences.json"),
     *("/cohorts.json", "/new_returning.json", "/server_extra.json", "/refunds.json"),
-    *("/ads.json", "/merges.json", "/alerts", "/relay", "/refused", "/refused.json"),
+    *("/ads.json", "/persons", "/merges.json", "/alerts", "/relay", "/refused"),
     *("/test_events", "/setup", "/settings", "/changes", "/payload", "/reconcile"),
 )
 """What is asked."""
@@ -47,7 +47,17 @@ PAGES: tuple[str, ...] = (
 AIM_MS = 300
 _BATCH_ROWS = 500_000
 _WITHOUT_PIXEL = (
-    *("/orders", "/latest_orders", "/ads", "/merges", "/refused", "/relay", "/alerts", "/setup"),
+    *(
+        "/orders",
+        "/latest_orders",
+        "/ads",
+        "/persons",
+        "/merges",
+        "/refused",
+        "/relay",
+        "/alerts",
+        "/setup",
+    ),
     *("/settings", "/changes", "/payload", "/reconcile", "/lift", "/differences", "/status"),
     *("/refunds",),
 )
