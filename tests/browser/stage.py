@@ -26,6 +26,8 @@ class Stage:
         self.demo.wait_for_summary()
         self.url = f"http://127.0.0.1:{self.demo.port}"
         self.token = httpx.URL(self.demo.address("Dashboard")).params["access_token"]
+        # One client for all: each of its own would read the machine's certificates again.
+        self.client = httpx.Client(base_url=self.url, timeout=60)
         self.settings = Settings(data=self.demo.data, port=self.demo.port)
         self.catalog = Catalog(self.settings.catalog_url)
         (self.account,) = self.catalog.accounts()
@@ -46,6 +48,7 @@ class Stage:
 
     def close(self) -> None:
         """Stop the demo."""
+        self.client.close()
         self.catalog.close()
         self.demo.stop()
         self.demo.wait_until_gone()
@@ -57,12 +60,12 @@ class Stage:
     def get(self, path: str) -> httpx.Response:
         """What the account's token gets."""
         headers = {"authorization": f"Bearer {self.token}"}
-        return httpx.get(f"{self.url}{path}", headers=headers, timeout=60)
+        return self.client.get(path, headers=headers)
 
     def post(self, path: str, body: Any, status: int = 200) -> httpx.Response:
         """The answer to JSON that this account sends."""
         headers = {"authorization": f"Bearer {self.token}"}
-        answer = httpx.post(f"{self.url}{path}", json=body, headers=headers, timeout=60)
+        answer = self.client.post(path, json=body, headers=headers)
         assert status == answer.status_code, answer.text
         return answer
 
@@ -138,7 +141,7 @@ class Stage:
         )
         # A Purchase without a currency, which only the pixel's door takes, becomes a dead letter.
         asked = {"id": self.pixel.pixel_id, "ev": "Purchase", "eid": "dead", "cd[value]": "5"}
-        assert 200 == httpx.get(f"{self.url}/tr/", params=asked).status_code
+        assert 200 == self.client.get("/tr/", params=asked).status_code
         own = {"value": 30, "currency": "USD", "order_id": "S-2"}
         self.send({"event_id": "relayed", "custom_data": own})
 

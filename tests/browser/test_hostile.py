@@ -12,7 +12,6 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
 
@@ -62,9 +61,9 @@ def _texts(form: type[Any]) -> list[str]:
 
 def _sent(stage: Stage, fields: dict[str, Any]) -> int:
     """The status of one event with these fields; a refusal is kept, and stands on pages too."""
-    path = f"{stage.url}/v25.0/{stage.pixel.pixel_id}/events"
+    path = f"/v25.0/{stage.pixel.pixel_id}/events"
     headers = {"authorization": f"Bearer {stage.token}"}
-    answer = httpx.post(path, json={"data": [fields]}, headers=headers, timeout=60)
+    answer = stage.client.post(path, json={"data": [fields]}, headers=headers)
     assert answer.status_code in (200, 400), answer.text
     return answer.status_code
 
@@ -125,14 +124,12 @@ def _by_other_doors(stage: Stage, attack: str, number: int) -> None:
         "fbp": f"fb.1.1760000000000.{1000 + number}",
     }
     for changed in ({}, {"ev": "Purchase", "eid": f"p{number}"}, {"dl": attack}):
-        answer = httpx.get(f"{stage.url}/tr/", params=hit | changed, timeout=60)
+        answer = stage.client.get("/tr/", params=hit | changed)
         assert answer.status_code in (200, 400), answer.text
     headers = {"authorization": f"Bearer {stage.token}"}
 
     def post(path: str, body: dict[str, Any]) -> None:
-        answer = httpx.post(
-            f"{stage.url}{path}", json={"data": [body]}, headers=headers, timeout=60
-        )
+        answer = stage.client.post(path, json={"data": [body]}, headers=headers)
         assert answer.status_code in (200, 400), answer.text
 
     lead: dict[str, Any] = {"lead_id": f"l{number}", "stage": "won", "changed_at": stage.now}
