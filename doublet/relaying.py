@@ -116,7 +116,10 @@ def preview_routes(
     """`/v1/destinations/ID/preview`, for the same."""
 
     async def show(request: Request) -> Response:
-        destination = await _destination(await door.admit(request), catalog, request)
+        visitor = await door.admit(request)
+        destination = await _destination(visitor, catalog, request)
+        # Requests hold what an event page does not tell: hashes, addresses of visitors.
+        visitor.demand(destination.account_id, Role.ANALYST)
         text = request.query_params.get("limit") or "10"
         if not text.isdecimal() or not 1 <= int(text[:9]) <= EVENTS_MAX:
             message = f"limit must be a number from 1 to {EVENTS_MAX}."

@@ -254,7 +254,8 @@ def demo(
     from doublet.demo import run_demo
 
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
-    chosen = read_settings(data or Path("doublet-demo"), pairs, port=port)
+    usual = None if os.environ.get("DOUBLET_DATA") else Path("doublet-demo")
+    chosen = read_settings(data or usual, pairs, port=port)
     run_demo(
         chosen, shop_port=shop_port, seconds=seconds, shoppers=shoppers, seed=seed, console=err
     )

@@ -103,7 +103,9 @@ def copies_of(
     for place in places:
         at = (place["log_slot"], place["log_offset"])
         row = rows[at]
-        user = {key: value for key, value in row["user_data"].items() if value is not None}
+        # Of an erased person nothing is left.
+        known = row["user_data"] or {}
+        user = {key: value for key, value in known.items() if value is not None}
         copy = Copy(
             row["source"],
             row["received_at"],

@@ -114,14 +114,16 @@ class _Profile:
         """End one session, or all others."""
         visitor, fields = await self._admit(request)
         wanted, name = fields.get("session", ""), visitor.user_name
+        ended = False
         for each in await run_in_threadpool(self._users.sessions, name):
             is_other = wanted == "others" and each.session_id != visitor.session_id
             if is_other or each.session_id == wanted:
-                await run_in_threadpool(self._users.end_session, name, each.session_id)
+                ended |= await run_in_threadpool(self._users.end_session, name, each.session_id)
         self._door.forget()
-        await run_in_threadpool(
-            record_change, self._door.catalog, visitor, None, "session.ended", name
-        )
+        if ended:
+            await run_in_threadpool(
+                record_change, self._door.catalog, visitor, None, "session.ended", name
+            )
         return RedirectResponse("/profile", 303)
 
     async def _admit(self, request: Request) -> tuple[Visitor, dict[str, str]]:

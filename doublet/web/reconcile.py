@@ -52,6 +52,12 @@ class _Reconcile:
         question = await read_account_question(request, asked.visitor, self._catalog, message)
         question = question._replace(account=asked.account)
         since, until = (read_day(name, asked.fields.get(name)) for name in ("since", "until"))
+        if since and until and until < since:
+            problem = f"To ({until}) is before From ({since}); swap them."
+            return _answer(question, 400, since=since, until=until, problem=problem)
+        if not asked.fields.get("export", "").strip():
+            problem = "Nothing was pasted. Export the orders from the shop, and paste them here."
+            return _answer(question, 400, since=since, until=until, problem=problem)
         wanted = Question(since, until, limit=_LISTED)
         try:
             export, told = await run_in_threadpool(

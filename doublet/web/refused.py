@@ -91,7 +91,7 @@ async def _on_bug(request: Request, error: Exception) -> Response:
     """Runs outside of all middleware, hence the headers."""
     logger.error("request-failed path=%r", request.url.path[:100])
     refusal = Refusal(Reason.INTERNAL, "An unknown error occurred.")
-    return as_graph_error(refusal, HEADERS)
+    return _answer(request, refusal, HEADERS)
 
 
 HANDLERS: Mapping[Any, Any] = {

@@ -173,7 +173,15 @@ def next_action(
             f"{relay.failed:,} events failed and can be sent again, mended if need be.",
             "/relay",
         )
-    return _one_sided(rows) or _advice(known) or _NOTHING
+    # Before faults have been looked for, nobody can say that there are none.
+    return _one_sided(rows) or _advice(known) or (_UNKNOWN if known is None else _NOTHING)
+
+
+_UNKNOWN = Action(
+    "Wait a moment",
+    "Whether something is wrong with the events is being looked at.",
+    "/quality",
+)
 
 
 _NOTHING = Action(

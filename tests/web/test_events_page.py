@@ -168,3 +168,28 @@ def test_what_cannot_be_meant_is_refused_by_name(site: Site, query: str, field: 
 def test_one_event_is_named_by_its_id_or_by_a_copy(site: Site) -> None:
     for query in ("", "?copy=1", "?copy=0-1&event_id=1", "?copy=99999-9999999999999999999"):
         assert 400 == site.get(f"/event.json{query}", site.ours).status_code, query
+
+
+def test_the_story_of_an_erased_persons_event_is_still_told(filled: Site) -> None:
+    (row,) = _rows(filled, "?seen_by=browser_only")
+    engine = filled.pipeline.engine
+    paths = [each["path"] for each in engine.query("select path from lake_files")]
+    # As an erasure leaves them: every copy without what it said of its person.
+    for path in {path for path in paths if "/events/" in path}:
+        with engine.transaction() as tx:
+            tx.run(
+                f"copy (select * replace (null::struct(em varchar[]) as user_data) "
+                f"from read_parquet('{path}')) to '{path}' (format parquet)"
+            )
+    (story,) = filled.get(f"/event.json?copy={row['copy']}", filled.ours).json()
+    assert [] == story["copies"][0]["user_data_keys"]
+    assert 200 == filled.get(f"/event?copy={row['copy']}", filled.ours).status_code
+
+
+def test_a_bug_is_told_to_people_as_a_page(site: Site) -> None:
+    site.pipeline.close()
+    answer = site.get("/events", site.ours)
+    assert 500 == answer.status_code
+    assert "text/html" in answer.headers["content-type"]
+    assert "no-store" == answer.headers["cache-control"]
+    assert "Traceback" not in answer.text

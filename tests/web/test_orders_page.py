@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -117,6 +118,14 @@ def test_a_list_that_cannot_be_read_says_what_is_wrong(running: RunningServer) -
         page = _compare(running, text)
         assert 400 == page.status_code, text
         assert 'role="alert"' in page.text
+    example = httpx.get(f"{running.url}/reconcile", headers=running.headers, timeout=60).text
+    (names,) = re.findall(r'placeholder="([^"]+)"', example)
+    order = "1001,2026-11-20 10:00:00 +0000,12.50,USD"
+    assert 200 == _compare(running, f"{names}\n{order}").status_code
+    turned = _compare(running, f"{names}\n{order}", since="2026-11-28", until="2026-11-20")
+    assert (400, True) == (turned.status_code, "swap them" in turned.text)
+    later = _compare(running, f"{names}\n{order}", since="2026-11-28")
+    assert "Nothing was compared" in later.text
     wrong = _compare(running, "Name,Total\n#1,1", since="today")
     assert 400 == wrong.status_code
     shown = httpx.get(f"{running.url}/reconcile", headers=running.headers, timeout=60)

@@ -141,6 +141,7 @@ FAULT = DiagnosticRow(
             "Mend: Hot IP address",
             "/quality",
         ),
+        (_purchases(5, 5, 5), OK, NO_RELAY, 0, None, "Wait a moment", "/quality"),
         (_purchases(5, 5, 5), OK, NO_RELAY, 0, _known(), "Nothing needs doing", "/quality"),
     ],
 )
