@@ -147,6 +147,7 @@ def ask(
     answer: on a machine that others use too, their processor time says more than seconds do."""
     seconds: dict[tuple[str, str], list[float]] = {}
     cpu_s: dict[str, list[float]] = {}
+    refused: set[tuple[str, str]] = set()
     cookies = {"doublet_token": shop.access_token}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", cookies=cookies, timeout=120) as client:
         for turn in range(times):
@@ -161,7 +162,10 @@ def ask(
                     begun = time.perf_counter()
                     answer = client.get(path, params={**parameters, **given})
                     took = time.perf_counter() - begun
-                    if answer.status_code != 200:
+                    if answer.status_code == 503:
+                        # More than the engine's memory: the page says so.
+                        refused.add((page, name))
+                    elif answer.status_code != 200:
                         raise RuntimeError(
                             f"{answer.url}: {answer.status_code} {answer.text[:300]}"
                         )
@@ -182,6 +186,7 @@ def ask(
                 "slowest_ms": round(slowest * 1000),
                 "cpu_ms": round(statistics.median(cpu_s[page]) * 1000),
                 "is_slow": max(medians.values()) > AIM_MS,
+                "refused": [name for name in medians if (page, name) in refused],
             }
         )
     return rows
@@ -228,7 +233,7 @@ def main() -> None:
     for row in result["pages"]:
         medians = row["medians_ms"]
         cells = [str(medians.get(name, "")) for name in ("all time", "7 days", "one pixel")]
-        mark = "SLOW" if row["is_slow"] else ""
+        mark = "503" if row["refused"] else "SLOW" if row["is_slow"] else ""
         rows.append([row["page"], mark, *cells, str(row["slowest_ms"]), str(row["cpu_ms"])])
     titles = ["page", f"> {AIM_MS} ms", "all time", "7 days", "one pixel", "slowest", "CPU"]
     print_table(titles, rows)

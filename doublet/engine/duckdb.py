@@ -125,13 +125,18 @@ class DuckDBEngine:
         return self._changes
 
     def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
-        """Rows of a SELECT as dicts."""
+        """Rows of a SELECT as dicts. Raises MemoryLimitError when it needs too much memory."""
         with self._door.inside():
             cursor = self.connection.cursor()
             try:
                 result = cursor.execute(sql, dict(parameters))
                 names = [column[0] for column in result.description or ()]
                 return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+            except duckdb.OutOfMemoryException as error:
+                raise MemoryLimitError(
+                    "The question needs more memory than the engine may use.",
+                    "Ask for fewer days, or raise engine_memory_limit_mib.",
+                ) from error
             finally:
                 cursor.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from datetime import date, datetime
-from functools import partial
 from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -16,6 +15,7 @@ from starlette.routing import Route
 
 from doublet.catalog import Account, Catalog
 from doublet.engine import Engine
+from doublet.errors import MemoryLimitError
 from doublet.reports import as_csv, as_json
 from doublet.reports.diagnostics import DIAGNOSTICS, DiagnosticRow, diagnostics
 from doublet.reports.quality import (
@@ -94,6 +94,10 @@ class _Quality:
         question, since, until = await self._read(request, visitor)
         rows, rows_as_of = await self._look_up(quality, question, since, until)
         faults, faults_as_of = await self._look_up(diagnostics, question, since, until)
+        if isinstance(rows, MemoryLimitError):
+            raise rows
+        problem = faults if isinstance(faults, MemoryLimitError) else None
+        faults = [] if isinstance(faults, MemoryLimitError) else faults
         chosen = chosen_row(rows, request.query_params.get("event_name"))
         return page.answer(
             "quality.html",
@@ -110,6 +114,7 @@ class _Quality:
             days_max=_DAYS_MAX,
             faults=by_fault(faults[:_FAULTS_MAX]),
             more_faults=len(faults[_FAULTS_MAX:]),
+            problem=problem,
             found_at=min(rows_as_of, faults_as_of),
         )
 
@@ -158,11 +163,14 @@ class _Quality:
         key, find = asked_of(
             self._engine, report, question.account, since, until, question.pixel_id, event_name
         )
-        return await run_in_threadpool(self._kept.ask, key, find)
+        found = await run_in_threadpool(self._kept.ask, key, find)
+        if isinstance(found, MemoryLimitError):
+            raise found
+        return found
 
     async def _look_up(
         self, report: Callable[..., list[_Row]], question: Question, since: date, until: date
-    ) -> tuple[list[_Row], datetime]:
+    ) -> tuple[list[_Row] | MemoryLimitError, datetime]:
         """What a page shows, which says of which moment it is."""
         key, find = asked_of(
             self._engine, report, question.account, since, until, question.pixel_id
@@ -178,18 +186,24 @@ def asked_of(
     until: date,
     pixel_id: str | None = None,
     event_name: str | None = None,
-) -> tuple[Hashable, Callable[[], list[_Row]]]:
+) -> tuple[Hashable, Callable[[], list[_Row] | MemoryLimitError]]:
     """What names a question of quality among the answers that are kept, and what finds its answer;
-    `report` is `quality` or `diagnostics`."""
-    find = partial(
-        report,
-        engine,
-        account,
-        pixel_id=pixel_id,
-        event_name=event_name,
-        since=since,
-        until=until,
-    )
+    `report` is `quality` or `diagnostics`. That the answer needs too much memory is kept like any
+    other, so that nobody looks for it in vain again and again."""
+
+    def find() -> list[_Row] | MemoryLimitError:
+        try:
+            return report(
+                engine,
+                account,
+                pixel_id=pixel_id,
+                event_name=event_name,
+                since=since,
+                until=until,
+            )
+        except MemoryLimitError as error:
+            return error
+
     names = (account.account_id, account.time_zone, pixel_id, event_name)
     return (report.__name__, *names, since, until), find
 

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from doublet.errors import MemoryLimitError
 from doublet.refusal import Reason, Refusal, graph_error
 from doublet.web import page
 from doublet.web.protection import HEADERS
@@ -94,8 +95,14 @@ async def _on_bug(request: Request, error: Exception) -> Response:
     return _answer(request, refusal, HEADERS)
 
 
+async def _on_memory_limit(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MemoryLimitError)
+    return _answer(request, Refusal(Reason.BUSY, f"{error.message} {error.hint or ''}".strip()))
+
+
 HANDLERS: Mapping[Any, Any] = {
     Refused: _on_refused,
+    MemoryLimitError: _on_memory_limit,
     HTTPException: _on_http_exception,
     Exception: _on_bug,
 }

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from doublet.catalog import Account, Catalog
 from doublet.destinations.status import opened, status
 from doublet.engine import Engine
+from doublet.errors import MemoryLimitError
 from doublet.health import Health
 from doublet.reports import OverviewRow
 from doublet.reports.diagnostics import DiagnosticRow, diagnostics
@@ -119,6 +120,8 @@ class Statuses:
             *asked_of(self._engine, quality, account, since, until), lasting=_LASTING
         )
         if faults is None or found is None:
+            return None
+        if isinstance(faults[0], MemoryLimitError) or isinstance(found[0], MemoryLimitError):
             return None
         return Known(min(faults[1], found[1]), faults[0], found[0])
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from doublet.errors import MemoryLimitError
 from doublet.web.kept import OLDEST, Kept
 from tests.dashboard import Site
 
@@ -165,3 +166,26 @@ def test_what_is_known_is_told_at_once_and_found_anew_when_it_is_old(tables: Tab
     tables.state, tables.now = 3, tables.now + OLDEST + timedelta(seconds=1)
     assert tables.kept.known("q", tables.find, lasting=lasting) is None
     tables.wait_for(3)
+
+
+def test_what_needs_too_much_memory_is_told_and_not_tried_again_and_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.fill()
+    asked = []
+
+    def too_much(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise MemoryLimitError("Too much memory.", "Ask for fewer days.")
+
+    monkeypatch.setattr("doublet.web.quality.diagnostics", too_much)
+    query = "?since=2026-05-20&until=2026-05-30"
+    for _ in range(3):
+        page = site.get(f"/quality{query}", site.ours)
+        assert 200 == page.status_code
+        assert "Faults could not be looked for" in page.text
+        assert "Match quality" in page.text
+    assert 1 == len(asked)
+    twin = site.get(f"/diagnostics.json{query}", site.ours)
+    assert 503 == twin.status_code
+    assert "Ask for fewer days." in twin.text
