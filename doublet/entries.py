@@ -15,10 +15,15 @@ PASSWORD_LENGTH_MIN = 12
 PASSWORD_LENGTH_MAX = 256
 
 
+def time_zones() -> list[str]:
+    """The IANA names that an account may have, sorted."""
+    # A name such as `localtime` is this machine's affair, and Factory says that none was chosen.
+    return sorted(n for n in available_timezones() if not n.islower() and n != "Factory")
+
+
 def check_time_zone(name: str) -> str:
     """An IANA name as it is. Raises OperatorError for what is none."""
-    # A name such as `localtime` is this machine's affair; the engine does not know it.
-    if name not in available_timezones() or name.islower():
+    if name not in time_zones():
         raise OperatorError(
             f"Unknown time zone {name!r}.", "Use an IANA name such as Europe/Berlin."
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -46,10 +47,10 @@ class EventsAsked(NamedTuple):
 
 
 class EventRow(msgspec.Struct):
-    """One event. `browser` and `server` count copies; `received_at` is the receipt of the first,
-    `delay_s` how long after the first browser copy the first server copy came (None: one side is
-    missing). Of user data only the keys are told. `copy` is the place of the kept copy in the log,
-    by which `/event` finds the event."""
+    """One event; its moments are on the clocks of the account's zone. `browser` and `server` count
+    copies; `received_at` is the receipt of the first, `delay_s` how long after the first browser
+    copy the first server copy came (None: one side is missing). Of user data only the keys are
+    told. `copy` is the place of the kept copy in the log, by which `/event` finds the event."""
 
     copy: str
     event_name: str
@@ -133,21 +134,23 @@ def find_events(engine: Engine, account: Account, asked: EventsAsked) -> EventsF
     shown = rows[: asked.limit]
     last = shown[-1] if len(rows) > asked.limit else None
     following = None if last is None else "{event_time}-{log_slot}-{log_offset}".format(**last)
-    return EventsFound([_row(row) for row in shown], following)
+    zone = ZoneInfo(account.time_zone)
+    return EventsFound([_row(row, zone) for row in shown], following)
 
 
-def _row(row: dict[str, object]) -> EventRow:
+def _row(row: dict[str, Any], zone: ZoneInfo) -> EventRow:
     user_data = json.loads(str(row.pop("user_data") or "{}"))
     slot, offset = row.pop("log_slot"), row.pop("log_offset")
     flags, conflicts = (json.loads(str(row.pop(name) or "[]")) for name in ("flags", "conflicts"))
     both = row["browser"] and row["server"]
     fields = {
         **row,
-        "event_time": datetime.fromtimestamp(row["event_time"], UTC),  # type: ignore[arg-type]
+        "event_time": datetime.fromtimestamp(row["event_time"], zone),
+        "received_at": row["received_at"].astimezone(zone),
         "copy": f"{slot}-{offset}",
         "seen_by": "both" if both else "browser_only" if row["browser"] else "server_only",
         "user_data_keys": sorted(key for key, value in user_data.items() if value is not None),
         "flags": flags or [],
         "conflicts": conflicts or [],
     }
-    return EventRow(**fields)  # type: ignore[arg-type]
+    return EventRow(**fields)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -62,15 +63,15 @@ class CopyRow(msgspec.Struct):
     flags: list[str]
 
 
-def copy_rows(stories: list[Story]) -> list[CopyRow]:
-    """The copies of all events that are told."""
+def copy_rows(stories: list[Story], zone: ZoneInfo) -> list[CopyRow]:
+    """The copies of all events that are told, their moments on the clocks of a zone."""
     return [
         CopyRow(
             story.event_name,
             story.pixel_id,
             f"{copy.log_slot}-{copy.log_offset}",
             copy.source,
-            copy.received_at,
+            copy.received_at.astimezone(zone),
             copy.delay_s,
             copy.rule,
             copy.is_kept,
@@ -152,9 +153,10 @@ class _Events:
 
     async def story_csv(self, request: Request) -> Response:
         """Their copies for spreadsheets."""
-        _, stories = await self._tell(request, await self._door.admit(request))
+        question, stories = await self._tell(request, await self._door.admit(request))
+        rows = copy_rows(stories, ZoneInfo(question.account.time_zone))
         headers = {"content-disposition": 'attachment; filename="event.csv"'}
-        return Response(as_csv(copy_rows(stories), CopyRow), 200, headers, "text/csv")
+        return Response(as_csv(rows, CopyRow), 200, headers, "text/csv")
 
     async def _find(self, question: Question, asked: EventsAsked) -> EventsFound:
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
-from zoneinfo import available_timezones
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +17,7 @@ from starlette.routing import Route
 
 from doublet.catalog import Account, Catalog, PixelRules, Role
 from doublet.destinations.kinds import KINDS
+from doublet.entries import time_zones
 from doublet.errors import OperatorError
 from doublet.reports import as_csv
 from doublet.settings import SETTINGS, Settings
@@ -138,7 +138,7 @@ class _SettingsPage:
             unshown=unshown,
             problem=problem,
             part=part,
-            zones=sorted(available_timezones()),
+            zones=time_zones(),
             kinds={name: kind.title for name, kind in KINDS.items()},
             platforms={name: platform.name for name, platform in PLATFORMS.items()},
             helps={each.name: each.help for each in SETTINGS},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from zoneinfo import available_timezones
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -13,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from doublet.catalog import Account, Role, Setup
+from doublet.entries import time_zones
 from doublet.errors import BusyError, OperatorError
 from doublet.guide.answers import GOALS, PLACES, AnswerError, read_answers, read_site_url
 from doublet.guide.guide import TITLES, Guide
@@ -149,7 +149,7 @@ class _Setups:
             platforms=PLATFORMS,
             goals=GOALS,
             places=PLACES,
-            zones=sorted(available_timezones()),
+            zones=time_zones(),
             accounts=accounts if visitor.names_account else [],
             may_begin=any(visitor.may(a.account_id, Role.OWNER) for a in accounts)
             or visitor.is_operator,
