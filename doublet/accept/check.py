@@ -73,7 +73,7 @@ def check_payload(
     through the Conversions API at `received_at` (µs since 1970, UTC) for a pixel whose phone
     numbers are of `phone_country` (ISO 3166, empty for none). At most the first `events_max` events
     are looked at."""
-    elements, beside = _read_body(payload)
+    elements, beside = read_payload(payload)
     if isinstance(elements, Refusal):
         return Check([], [_error(elements)])
     findings = _wrong_parameters(beside)
@@ -89,13 +89,9 @@ def check_payload(
     )
 
 
-def read_payload(payload: bytes) -> list[Any] | Refusal:
-    """The events of a body `{"data": […]}`, of one event, an array of events, or JSON lines."""
-    return _read_body(payload)[0]
-
-
-def _read_body(payload: bytes) -> tuple[list[Any] | Refusal, dict[str, Any]]:
-    """The same, and what stands beside `data` in a body."""
+def read_payload(payload: bytes) -> tuple[list[Any] | Refusal, dict[str, Any]]:
+    """The events of a body `{"data": […]}`, of one event, an array of events, or JSON lines; and
+    what stands beside `data` in a body."""
     beside: dict[str, Any] = {}
     try:
         try:

@@ -109,18 +109,12 @@ def _tell(answers: list[dict[str, Any]], as_json: bool) -> None:
 def _body(payload: bytes) -> dict[str, Any]:
     """The payload as the body of a request. Raises SenderError when it holds no events."""
     from doublet.accept import read_payload
-    from doublet.decoding import decoder
     from doublet.refusal import Refusal
 
-    elements = read_payload(payload)
+    elements, beside = read_payload(payload)
     if isinstance(elements, Refusal):
         raise SenderError(elements.message, elements.reason.row.hint)
-    try:
-        whole = decoder(object)(payload)
-    except msgspec.DecodeError:
-        whole = None  # JSON lines.
-    kept = whole if isinstance(whole, dict) and "data" in whole else {}
-    return {**kept, "data": elements}
+    return {**beside, "data": elements}
 
 
 def _only_pixel(chosen: Settings, url: str | None) -> str:

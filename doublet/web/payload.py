@@ -11,7 +11,6 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -60,18 +59,11 @@ def example(currency: str, now_s: int) -> str:
 def as_body(text: str, code: str) -> dict[str, Any] | None:
     """What a text holds as the body of one request, with a test_event_code if there is one; None
     where the text cannot be read."""
-    events = read_payload(text.encode("utf-8", "surrogatepass"))
+    events, beside = read_payload(text.encode("utf-8", "surrogatepass"))
     if isinstance(events, Refusal) or not events:
         return None
-    body: dict[str, Any] = {"data": events}
-    try:
-        found = msgspec.json.decode(text.encode("utf-8", "surrogatepass"))
-    except (msgspec.DecodeError, UnicodeError):
-        found = None
-    own = found.get("test_event_code") if isinstance(found, dict) and "data" in found else None
-    if code or own:
-        body["test_event_code"] = code or own
-    return body
+    code = code or beside.get("test_event_code") or ""
+    return {"data": events, **({"test_event_code": code} if code else {})}
 
 
 class _Payload:

@@ -261,10 +261,6 @@ class _View:
         )
 
 
-def _pair(fields: dict[str, str], n: str) -> str:
-    return f"{fields.get(f'key_{n}', '')}={fields.get(f'value_{n}', '').strip()}"
-
-
 def _typed(key: str, value: str) -> frozenset[str]:
     """The identifiers that were typed, in all forms that clients may have made of them. Raises
     GivenError, which names keys and no value."""

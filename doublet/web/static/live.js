@@ -1,5 +1,6 @@
-// Tells when there is something new: by the server's stream, or where that cannot be had, by the
-// clock. `onState` hears whether the server is there.
+// Tells when there may be something new: by the server's stream, which also speaks up every ten
+// seconds for what is not in the tables, or where it cannot be had, by the clock. `onState` hears
+// whether the server is there.
 const AGAIN_MS = 2000;
 const SILENT_MS = 30000;
 
@@ -23,11 +24,12 @@ export function listen(address, onNews, onState) {
   function open() {
     stream = new EventSource(address);
     stream.onopen = heard;
-    stream.addEventListener("alive", heard);
-    stream.addEventListener("as_of", () => {
-      heard();
-      onNews();
-    });
+    for (const kind of ["as_of", "alive"]) {
+      stream.addEventListener(kind, () => {
+        heard();
+        onNews();
+      });
+    }
     stream.onerror = () => {
       if (stream.readyState !== EventSource.CLOSED) return onState(false);
       // An answer that is no stream: too many listen, or nobody is signed in. The page will tell.
