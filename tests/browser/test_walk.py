@@ -244,6 +244,16 @@ FIGURES: dict[str, Callable[[Page, Stage], None]] = {
 }
 
 
+def _compare(page: Page, stage: Stage, figures: Callable[[Page, Stage], None]) -> None:
+    """What arrives between the page and its twin makes them differ; then both are read again."""
+    for _ in range(2):
+        try:
+            return figures(page, stage)
+        except AssertionError:
+            page.reload()
+    return figures(page, stage)
+
+
 @pytest.mark.parametrize("path", WALK)
 def test_a_page_shows_what_its_twin_says(stage: Stage, signed_in: Page, path: str) -> None:
     name = path.partition("?")[0]
@@ -255,7 +265,7 @@ def test_a_page_shows_what_its_twin_says(stage: Stage, signed_in: Page, path: st
     assert 200 == answer.status
     assert name in FIGURES or name in WITHOUT_TWIN, "say here how its figures are compared"
     if name in FIGURES:
-        FIGURES[name](signed_in, stage)
+        _compare(signed_in, stage, FIGURES[name])
     assert [] == said
 
 
