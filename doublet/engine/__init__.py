@@ -29,6 +29,10 @@ class Engine(Protocol):
     def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
         """Rows of a SELECT as dicts, over one consistent state of all tables. Thread-safe."""
 
+    def columns(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+        """The same rows as one numpy array for each column, for millions of them; no column may
+        hold null."""
+
     def transaction(self) -> AbstractContextManager[Transaction]:
         """A transaction: commits at the end, rolls back on an exception. One at a time."""
 

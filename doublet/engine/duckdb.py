@@ -126,12 +126,24 @@ class DuckDBEngine:
 
     def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
         """Rows of a SELECT as dicts. Raises MemoryLimitError when it needs too much memory."""
+        with self._asked(sql, parameters) as result:
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def columns(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+        """Its columns as numpy arrays. Raises MemoryLimitError likewise."""
+        with self._asked(sql, parameters) as result:
+            return dict(result.fetchnumpy())
+
+    @contextmanager
+    def _asked(
+        self, sql: str, parameters: Mapping[str, Any]
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A question under way, on a cursor of its own."""
         with self._door.inside():
             cursor = self.connection.cursor()
             try:
-                result = cursor.execute(sql, dict(parameters))
-                names = [column[0] for column in result.description or ()]
-                return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+                yield cursor.execute(sql, dict(parameters))
             except duckdb.OutOfMemoryException as error:
                 raise MemoryLimitError(
                     "The question needs more memory than the engine may use.",
