@@ -79,13 +79,15 @@ def _fit_rfm(lesson: Lesson) -> Scorer:
 
 
 class _Scale:
-    """Numbers made comparable: logarithms, centred and scaled as in the lesson."""
+    """Numbers made comparable: logarithms, centred and scaled as in the lesson. `rfm` comes on
+    top, on a larger scale, so that a regression that has little to go by goes by it."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, lesson: Lesson) -> None:
+        known = lesson.known
+        self._rfm = _fit_rfm(lesson)
         logs = self._logs(known)
-        self._centre = np.nanmean(logs, axis=0) if len(logs) else np.zeros(logs.shape[1])
-        self._centre = np.nan_to_num(self._centre)
-        spread = np.nan_to_num(np.nanstd(logs, axis=0))
+        self._centre = logs.mean(axis=0)
+        spread = logs.std(axis=0)
         self._spread = np.where(spread > 1e-6, spread, 1.0)
 
     @staticmethod
@@ -93,8 +95,8 @@ class _Scale:
         return np.asarray(np.log1p(np.maximum(known.dense, 0)), dtype=np.float64)
 
     def __call__(self, known: Known) -> Numbers:
-        scaled = (self._logs(known) - self._centre) / self._spread
-        return np.clip(np.nan_to_num(scaled), -5, 5)
+        scaled = np.clip((self._logs(known) - self._centre) / self._spread, -5, 5)
+        return np.column_stack([scaled, 10 * (self._rfm(known) - 0.5)])
 
 
 class _Interest:
@@ -105,15 +107,16 @@ class _Interest:
         self._rarity = np.log((1 + len(known.ids)) / (1 + met)).astype(np.float32)
 
     def __call__(self, known: Known) -> Any:
-        from sklearn.preprocessing import normalize
-
         shown = known.tastes.copy()
         shown.data = np.log1p(shown.data) * self._rarity[shown.indices]
-        return normalize(shown, copy=False)
+        row = np.repeat(np.arange(shown.shape[0]), np.diff(shown.indptr))
+        length = np.sqrt(np.bincount(row, shown.data**2, shown.shape[0]))
+        shown.data /= np.maximum(length, 1e-9)[row].astype(np.float32)
+        return shown
 
 
 def _fit_logistic(lesson: Lesson) -> Scorer:
-    scale = _Scale(lesson.known)
+    scale = _Scale(lesson)
     model = _regression(scale(lesson.known), lesson)
     return lambda known: np.asarray(model.decision_function(scale(known)))
 
@@ -121,7 +124,7 @@ def _fit_logistic(lesson: Lesson) -> Scorer:
 def _fit_tastes(lesson: Lesson) -> Scorer:
     from scipy.sparse import csr_matrix, hstack
 
-    scale, interest = _Scale(lesson.known), _Interest(lesson.known)
+    scale, interest = _Scale(lesson), _Interest(lesson.known)
 
     def seen(known: Known) -> Any:
         return hstack([csr_matrix(scale(known)), interest(known)], format="csr")
@@ -130,7 +133,7 @@ def _fit_tastes(lesson: Lesson) -> Scorer:
     return lambda known: np.asarray(model.decision_function(seen(known)))
 
 
-def _regression(seen: Any, lesson: Lesson, strength: float = 0.3) -> Any:
+def _regression(seen: Any, lesson: Lesson, strength: float = 0.03) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     with _calm():
@@ -197,7 +200,7 @@ def _rank(scores: Numbers, among: Numbers) -> Numbers:
 
 def _fit_neighbours(lesson: Lesson, chance: Any) -> Scorer:
     """The mean cosine of the angles to the nearest of some of the seed."""
-    scale = _Scale(lesson.known)
+    scale = _Scale(lesson)
     places = np.flatnonzero(lesson.is_seed)
     if len(places) > SEEDS_COMPARED_MAX:
         share = lesson.weights[places] / lesson.weights[places].sum()

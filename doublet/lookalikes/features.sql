@@ -2,7 +2,7 @@
 -- frequency, money, kinds of events by window, days, hours, devices, prices. Later events are not
 -- looked at. Source: behaviours. Parameters besides: $account_id, $part and $parts: only persons
 -- whose id leaves $part when divided by $parts. Ages are in days; who never did a thing has the
--- whole lookback as its age; `view_price` is not a number where no price was seen.
+-- whole lookback as its age; `view_price` is 0 where no price was seen.
 with
 done as (
   select
@@ -73,7 +73,7 @@ select
   cast(
     coalesce(
       cast(sum(case when kind = 2 then price end) as double) / count(case when kind = 2 then price end),
-      cast('nan' as double)
+      0
     ) as float
   ) as view_price,
   cast(count(case when kind = 3 then 1 end) as float) as categories,

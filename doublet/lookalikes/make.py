@@ -21,6 +21,7 @@ from doublet.lookalikes.candidates import ALL, RICH, SIMPLE, Lesson, fit, one_th
 from doublet.lookalikes.features import Ids, Known, People, Reader, sampling_parts, stack
 from doublet.lookalikes.measure import Candidate, Difference, depths, difference, measure
 from doublet.lookalikes.moments import (
+    JOINED_MIN,
     Marks,
     Moment,
     SeedAt,
@@ -34,9 +35,10 @@ from doublet.lookalikes.spec import LookalikeSpec, SeedTooSmallError
 from doublet.lookalikes.stability import Bins, reference
 
 SEED_MIN = 100
-OTHERS_MAX = 40_000
+OTHERS_MIN, OTHERS_MAX = 15_000, 40_000
+OTHERS_PER_SEED = 10
 SEED_LEARNED_MAX = 10_000
-"""So many of others and of the seed are learned from; the rest is like them."""
+"""So many of others and of the seed are learned from at a moment; the rest is like them."""
 _FOLDS = 3
 _VALUE_CAP = 0.99
 
@@ -228,16 +230,21 @@ class _Making:
         found = split(people, seen, self._now_s, seed_at) if seed_at is not None else None
         if found is None:
             return self._by_thirds(people, seen, marks, items), seen
-        learned, _ = self._lesson(found.learned, people, items, 0.05)
-        judged, stands_for = self._lesson(found.judged, people, items, 0.2)
-        exam = _Exam(learned, judged.known, judged.is_seed, judged.weights, stands_for)
-        whole = Lesson(
-            stack([learned.known, judged.known]),
-            np.concatenate([learned.is_seed, judged.is_seed]),
-            np.concatenate([learned.weights, judged.weights]),
-        )
+        lessons = [
+            self._lesson(moment, people, items, 0.05 + 0.3 * n / len(found.moments))
+            for n, moment in enumerate(found.moments)
+        ]
+        exams = [
+            _Exam(
+                _together([earlier for earlier, _ in lessons[n + 1 :]]),
+                *(judged.known, judged.is_seed, judged.weights, stands_for),
+            )
+            for n, (judged, stands_for) in enumerate(lessons[:-1])
+            if sum(int(earlier.is_seed.sum()) for earlier, _ in lessons[n + 1 :]) >= JOINED_MIN
+        ]
+        whole = _together([lesson for lesson, _ in lessons])
         days = found.horizon_days
-        return _Study("joined_later", days, [exam], whole, people, items, marks, ([], [])), seen
+        return _Study("joined_later", days, exams, whole, people, items, marks, ([], [])), seen
 
     # --- who is there ------------------------------------------------------------------------
 
@@ -285,12 +292,14 @@ class _Making:
         """What was known at a moment of those who joined then and of some others, with how many
         persons each row stands for."""
         self._tell("Reading what people did", done)
-        joined, others = self._some(moment.joined, SEED_LEARNED_MAX), self._some(moment.others)
+        joined = self._some(moment.joined, SEED_LEARNED_MAX)
+        most = min(max(OTHERS_MIN, OTHERS_PER_SEED * len(joined)), OTHERS_MAX)
+        others = self._some(moment.others, most)
         wanted = np.union1d(joined, others)
         parts = []
         for known, share in self._reader.known(moment.at_s, len(people.ids), items):
             parts.append(known.rows(np.flatnonzero(np.isin(known.ids, wanted))))
-            self._tell("Reading what people did", done + 0.15 * share)
+            self._tell("Reading what people did", done + 0.1 * share)
         known = stack(parts)
         is_seed = np.isin(known.ids, joined)
         stands_for = np.where(
@@ -300,7 +309,7 @@ class _Making:
         )
         return Lesson(known, is_seed, self._weights(known.ids, is_seed)), stands_for
 
-    def _some(self, ids: Ids, most: int = OTHERS_MAX) -> Ids:
+    def _some(self, ids: Ids, most: int) -> Ids:
         return ids if len(ids) <= most else np.sort(self._chance.choice(ids, most, replace=False))
 
     def _by_thirds(self, people: People, seen: Ids, marks: Marks, items: list[str]) -> _Study:
@@ -361,6 +370,14 @@ class _Making:
         tie = self._chance.random(len(everyone))
         ordered = {n: everyone[np.lexsort((tie, -np.concatenate(s)))] for n, s in scores.items()}
         return ordered, stack(samples)
+
+
+def _together(lessons: Sequence[Lesson]) -> Lesson:
+    return Lesson(
+        stack([lesson.known for lesson in lessons]),
+        np.concatenate([lesson.is_seed for lesson in lessons]),
+        np.concatenate([lesson.weights for lesson in lessons]),
+    )
 
 
 class _Chosen(NamedTuple):

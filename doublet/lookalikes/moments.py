@@ -10,7 +10,7 @@ others, a person joined with the first such event.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +19,12 @@ from doublet.lookalikes.features import COLUMNS_BY_EVENT, Ids, Known, People, Re
 
 HORIZONS_DAYS = (14, 30, 7, 60)
 """How long after a moment joining counts; the first one with enough who join is taken."""
-JOINED_ENOUGH = 200
+JOINED_ENOUGH = 500
 JOINED_MIN = 50
 """With fewer who have joined after a moment there is nothing to learn from moments."""
+JOINED_PLENTY = 2000
+MOMENTS_MIN, MOMENTS_MAX = 2, 5
+"""Until plenty have joined, more moments are looked at."""
 MARK_SHARE_MIN = 0.8
 MARK_LIFT_MIN = 2.0
 """An event (or item) marks a seed if so large a share of it, and so many times more than of all
@@ -42,11 +45,10 @@ class Moment(NamedTuple):
 
 
 class Split(NamedTuple):
-    """The moment to learn from and the one to judge by, `horizon_days` apart."""
+    """Moments to learn from and to judge by, `horizon_days` apart, the latest first."""
 
     horizon_days: int
-    learned: Moment
-    judged: Moment
+    moments: tuple[Moment, ...]
 
 
 def as_ids(persons: Collection[int]) -> Ids:
@@ -57,30 +59,39 @@ def as_ids(persons: Collection[int]) -> Ids:
 
 
 def split(people: People, seed: Ids, now_s: int, seed_at: SeedAt) -> Split | None:
-    """The best pair of moments, if there is one. The seed of later moments must be known to
+    """The best row of moments, if there is one. The seed of later moments must be known to
     `people`, who are those of now."""
     known_since = people.first_s[people.is_in]
     ids = people.ids[people.is_in]
-    best: Split | None = None
+    if not len(ids):
+        return None
+    first_s = int(known_since.min())
+    best: list[Moment] = []
+    horizon_days = 0
     for days in HORIZONS_DAYS:
-        judged_s, learned_s = now_s - days * _DAY_S, now_s - 2 * days * _DAY_S
-        if not len(ids) or int(known_since.min()) > learned_s - days * _DAY_S // 2:
-            continue
-        at_judged, at_learned = as_ids(seed_at(judged_s)), as_ids(seed_at(learned_s))
-        found = Split(
-            days,
-            _moment(learned_s, ids[known_since <= learned_s], at_learned, at_judged),
-            _moment(judged_s, ids[known_since <= judged_s], at_judged, seed),
-        )
-        if best is None or _fewest(found) > _fewest(best):
-            best = found
+        found: list[Moment] = []
+        later = seed
+        for place in range(1, MOMENTS_MAX + 1):
+            at_s = now_s - place * days * _DAY_S
+            enough = sum(len(moment.joined) for moment in found) >= JOINED_PLENTY
+            if at_s - days * _DAY_S // 2 < first_s or (place > MOMENTS_MIN and enough):
+                break
+            then = as_ids(seed_at(at_s))
+            found.append(_moment(at_s, ids[known_since <= at_s], then, later))
+            later = then
+        if _fewest(found) > _fewest(best):
+            best, horizon_days = found, days
         if _fewest(best) >= JOINED_ENOUGH:
             break
-    return best if best is not None and _fewest(best) >= JOINED_MIN else None
+    if _fewest(best) < JOINED_MIN:
+        return None
+    return Split(horizon_days, tuple(best))
 
 
-def _fewest(found: Split) -> int:
-    return min(len(found.learned.joined), len(found.judged.joined))
+def _fewest(moments: Sequence[Moment]) -> int:
+    """How many have joined after the latest moment, or after all before it, if these are fewer."""
+    joined = [len(moment.joined) for moment in moments]
+    return min(joined[0], sum(joined[1:])) if len(joined) >= MOMENTS_MIN else 0
 
 
 def _moment(at_s: int, known: Ids, then: Ids, later: Ids) -> Moment:
