@@ -80,10 +80,11 @@ def make_tables(tx: Transaction) -> None:
 def refresh(engine: Engine, definitions: Sequence[Definition], now_s: int) -> Moved:
     """Bring all members up to date. Each audience that has to be made for all persons takes a
     transaction of its own; everything else is one."""
+    if _is_idle(engine, definitions, now_s):
+        return Moved(0, 0, 0)
     with engine.transaction() as tx:
         make_tables(tx)
         _forget_others(tx, definitions)
-    with engine.transaction() as tx:
         persons = _find_candidates(tx, now_s)
         is_full = _is_full(tx, persons)
         _find_withdrawn(tx, is_full)
@@ -120,6 +121,21 @@ def pick(tx: Transaction, audience_id: str, persons: Collection[int]) -> None:
         "insert into lookalike_picks select $id, unnest($persons), "
         "generate_subscripts($persons, 1)",
         {"id": audience_id, "persons": [int(person) for person in persons]},
+    )
+
+
+def _is_idle(engine: Engine, definitions: Sequence[Definition], now_s: int) -> bool:
+    """Whether all is as it should be. Who asks this often must not write: a transaction makes
+    readers find their answers anew."""
+    if not engine.query("select 1 from duckdb_tables() where table_name = 'audience_builds'"):
+        return False
+    built = engine.query("select audience_id, fingerprint from audience_builds")
+    wanted = {(each.audience_id, each.fingerprint) for each in definitions}
+    if wanted != {(row["audience_id"], row["fingerprint"]) for row in built}:
+        return False
+    return not engine.query(
+        "select 1 from stirred union all select 1 from audience_due where due_s <= $now_s limit 1",
+        {"now_s": now_s},
     )
 
 
@@ -224,13 +240,13 @@ def _begin(tx: Transaction) -> None:
 
 
 def _evaluate(tx: Transaction, each: Definition, events: str, now_s: int, whose: str) -> None:
-    sql, parameters = each.sql(events)
+    select, parameters = each.sql(events)
     given = {"audience_id": each.audience_id, "account_id": each.account_id, "now_s": now_s}
-    tx.run(
+    sql = (
         "insert into evaluated select $account_id, $audience_id, person_id, is_in, due_s "
-        f"from ({sql}) as found {whose} where person_id is not null",
-        {**given, **parameters},
+        f"from ({select}) as found {whose} where person_id is not null"
     )
+    tx.run(sql, {**{k: v for k, v in given.items() if f"${k}" in sql}, **parameters})
 
 
 def _store(

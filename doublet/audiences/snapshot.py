@@ -151,9 +151,9 @@ class Publisher:
         """Make what the tables hold now the newest version; `audiences` are pairs of account and
         audience id."""
         wanted = tuple(audiences)
-        with self._engine.transaction() as tx:
-            moved = {person for (person,) in tx.run("select person_id from snapshot_changes")}
-            tx.run("delete from snapshot_changes")
+        moved: set[int] = set()
+        if self._engine.query("select 1 from snapshot_changes limit 1"):
+            moved = self._take_changes()
         self._changed |= moved
         last = self._current
         version = self._next_version()
@@ -171,6 +171,12 @@ class Publisher:
         self._name(self._current)
         self._sweep({base, delta})
         return self._current
+
+    def _take_changes(self) -> set[int]:
+        with self._engine.transaction() as tx:
+            moved = {person for (person,) in tx.run("select person_id from snapshot_changes")}
+            tx.run("delete from snapshot_changes")
+        return moved
 
     def _next_version(self) -> int:
         if self._current is not None:
