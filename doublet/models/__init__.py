@@ -19,6 +19,7 @@ from doublet.lake import Lake
 from doublet.lake.table import File, Table
 from doublet.models import ads, orders, quarters, touching
 from doublet.models.ads import AD_MODELS, COUNTED
+from doublet.models.behaving import BEHAVIOUR_MODELS
 from doublet.models.chain import chain, find_new, store_copies
 from doublet.models.forget import note_places, take_out
 from doublet.models.join import join, store_joins
@@ -65,6 +66,7 @@ LASTING: tuple[str, ...] = (
     *AD_MODELS,
     *PERSON_MODELS,
     *TOUCH_MODELS,
+    *BEHAVIOUR_MODELS,
 )
 """The tables of the warehouse, in order."""
 
@@ -75,6 +77,7 @@ TEXTS: tuple[str, ...] = (
     *AD_MODELS,
     *PERSON_MODELS,
     *TOUCH_MODELS,
+    *BEHAVIOUR_MODELS,
     LOGGED,
     COUNTED,
 )

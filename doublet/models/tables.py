@@ -52,6 +52,9 @@ class Tables(NamedTuple):
     touchpoints: str
     exposures: str
     conversions: str
+    behaviours: str
+    withdrawals: str
+    stirred: str
     lake_files: str
 
 

@@ -13,7 +13,7 @@ from doublet.accept import MARKS
 from doublet.engine import Transaction
 from doublet.lake.columns import AD_TOUCHES, DECISIONS
 from doublet.lake.table import File, Table, empty_sql
-from doublet.models import persons
+from doublet.models import behaving, persons
 from doublet.models.quarters import SIGNS
 from doublet.models.tables import Tables, model_sql
 
@@ -31,8 +31,8 @@ _TUPLE = (
 )
 _SHOWN = (
     "account_id, pixel_id, event_key, anchor_at, event_name, event_time, event_source_url, "
-    "user_data, value, currency, order_id, action_source, browser_copies, server_copies, extra, "
-    f"consent, flags, is_test, {SIGNS}"
+    "user_data, value, currency, order_id, custom_data, action_source, browser_copies, "
+    f"server_copies, extra, consent, flags, is_test, {SIGNS}"
 )
 _OWN_CLICK = ", ".join(
     f"case when contains(custom_data, '\"click_id\"') "
@@ -70,6 +70,7 @@ def make_tables(tx: Transaction, names: Tables) -> None:
     tx.run(f"create or replace temp table their_conversions as {_converted()}")
     _show_tables(tx, names)
     tx.run(f"create or replace table {names.conversions} as {model_sql('conversions')}")
+    behaving.make_tables(tx, names)
 
 
 def take_events(tx: Transaction, names: Tables) -> None:
@@ -77,6 +78,7 @@ def take_events(tx: Transaction, names: Tables) -> None:
     tx.run(f"create or replace temp table touched_records as select {_RECORD} from touched")
     _identify_events(tx, names)
     _replace(tx, names)
+    behaving.take_events(tx, names)
 
 
 def take_touches(tx: Transaction, names: Tables, table: Table, batch: Sequence[File]) -> None:
@@ -263,6 +265,7 @@ def _follow(tx: Transaction, names: Tables) -> None:
     )
     _show_tables(tx, names)
     tx.run(f"insert into {names.conversions} {model_sql('conversions')}")
+    behaving.follow_persons(tx, names)
 
 
 def _replace_touchpoints(tx: Transaction, names: Tables) -> None:
