@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from doublet.demo.market.lives import lives
-from doublet.demo.market.parameters import read_market
+from doublet.demo.market.parameters import Market, read_market
+from doublet.demo.market.story import appeal
 from doublet.demo.market.truth import event_rows
 from doublet.engine.duckdb import DuckDBEngine
 
@@ -50,13 +51,15 @@ Row = tuple[Any, ...]
 
 class Shop(NamedTuple):
     """Behaviours, and the moments at which a lookalike is made of them; `bought` tells who was in
-    the seed at a moment: those who bought in the `retention_days` before it."""
+    the seed at a moment: those who bought in the `retention_days` before it; `truth`, where it is
+    known, how often each person buys."""
 
     name: str
     engine: DuckDBEngine
     moments: tuple[int, ...]
     future_days: int
     retention_days: int
+    truth: dict[int, float] | None = None
 
     def seed_at(self, at_s: int) -> Collection[int]:
         """Who had bought lately."""
@@ -95,17 +98,21 @@ def market(folder: Path, seed: int, persons: int, **changes: float) -> Shop:
     parameters = msgspec.structs.replace(read_market(), **changes)
     days = MARKET_DAYS + MARKET_FUTURE_DAYS
     told = lives(parameters, seed, range(persons), _BEGINS_AT_S * 1_000_000, float(days))
-    engine = filled(folder, _market_rows(told))
+    truth: dict[int, float] = {}
+    engine = filled(folder, _market_rows(told, parameters, truth))
     until = _BEGINS_AT_S + MARKET_DAYS * DAY_S
     named = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in changes.items())
-    return Shop(f"market, {named}", engine, (until,), MARKET_FUTURE_DAYS, 180)
+    return Shop(f"market, {named}", engine, (until,), MARKET_FUTURE_DAYS, 180, truth)
 
 
 _PATHS = {"AddToCart": "/cart", "InitiateCheckout": "/checkout", "Purchase": "/thank-you"}
 
 
-def _market_rows(told: Iterable[Any]) -> Iterator[Row]:
+def _market_rows(told: Iterable[Any], parameters: Market, truth: dict[int, float]) -> Iterator[Row]:
     for life in told:
+        person = life.person
+        share = parameters.purchase_share * person.propensity * appeal(parameters, person)
+        truth[person.number * 7919 + 1] = person.activity * min(share, 1.0)
         for event, row in zip(life.story.events, event_rows(life), strict=True):
             if not row.has_arrived:
                 continue

@@ -4,7 +4,8 @@ Each lookalike is made from what was known at a moment; then those are looked fo
 seed in the weeks after it, of whom nothing was read. Recall is the share of them among the first 1,
 5 and 10 % of all persons outside the seed, lift how many times more than by chance, with 95 %
 intervals by the bootstrap. `Doublet` is the model that it chose at the moment, before the weeks
-that it is judged by. Real data comes from wheels on PyPI (`pip download --no-deps lifetimes
+that it is judged by; `knows all` orders persons by how often they truly buy, the most that anyone
+could find. Real data comes from wheels on PyPI (`pip download --no-deps lifetimes
 retentioneering`, done here or given by --lifetimes and --retentioneering); the market
 (docs/market.md) runs over a grid of tastes, readiness to buy and activity. `--speed` measures time
 and memory of a 1 % lookalike of 500,000 persons with 10 million behaviours instead.
@@ -40,13 +41,13 @@ GRID = tuple(
     for effect in (0.0, 0.4, 0.8)
     for bought, visits in ((0.06, 0.15), (0.02, 0.15), (0.06, 0.05))
 )
-OURS = "Doublet"
+OURS, KNOWS_ALL = "Doublet", "knows all"
 Depths = dict[str, list[Any]]
 
 
 def judge(shop: Shop, seed: int) -> tuple[Depths, list[str]]:
     """At which depth each person stands who joins later, under each way; and what was chosen."""
-    found: Depths = {name: [] for name in (OURS, *ALL)}
+    found: Depths = {name: [] for name in (OURS, *ALL, *([KNOWS_ALL] if shop.truth else []))}
     chosen = []
     for now_s in shop.moments:
         spec = LookalikeSpec(RATIO)
@@ -59,7 +60,11 @@ def judge(shop: Shop, seed: int) -> tuple[Depths, list[str]]:
             "and event_time > $since and event_time <= $until",
             {"since": now_s, "until": now_s + shop.future_days * DAY_S},
         )["person_id"]
-        for name, order in made.order.items():
+        orders = dict(made.order)
+        if shop.truth:
+            truth = np.array([shop.truth[int(person)] for person in orders["random"]])
+            orders[KNOWS_ALL] = orders["random"][np.argsort(-truth, kind="stable")]
+        for name, order in orders.items():
             depth = (np.flatnonzero(np.isin(order, bought)) + 1) / len(order)
             # Each person has its place in every order: sorted by person, to be compared.
             depth = depth[np.argsort(order[np.isin(order, bought)])]

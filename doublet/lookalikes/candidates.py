@@ -158,9 +158,9 @@ def _fit_boosting(lesson: Lesson, chance: Any) -> Scorer:
     whole = _regression(items, lesson, 1.0) if has_items else None
     trees = HistGradientBoostingClassifier(
         learning_rate=0.1,
-        max_iter=70,
-        max_leaf_nodes=12,
-        min_samples_leaf=30,
+        max_iter=60,
+        max_leaf_nodes=6,
+        min_samples_leaf=50,
         l2_regularization=1.0,
         early_stopping=False,
         random_state=int(chance.integers(1 << 31)),

@@ -135,6 +135,12 @@ def tell_story(
     return story
 
 
+def appeal(market: Market, person: Person) -> float:
+    """What a person's taste multiplies the chance of a purchase with."""
+    is_eager = person.taste in _EAGER_TASTES
+    return 1 + market.taste_effect if is_eager else 1 - market.taste_effect
+
+
 def _moments(chance: random.Random, per_day: float, begins_at: int, ends_at: int) -> Iterator[int]:
     """The times of a Poisson process."""
     if per_day <= 0:
@@ -233,9 +239,7 @@ def _decide(
     since = at - int(market.effect_days * DAY_US)
     seen = {t.campaign for t in touches if t.kind == "impression" and since <= t.happened_at < at}
     exposed = tuple(campaign for campaign in market.campaigns if campaign.name in seen)
-    is_eager = person.taste in _EAGER_TASTES
-    appeal = 1 + market.taste_effect if is_eager else 1 - market.taste_effect
-    base = market.purchase_share * person.propensity * appeal
+    base = market.purchase_share * person.propensity * appeal(market, person)
     factor = 1.0
     for campaign in exposed:
         factor *= campaign.effect
