@@ -7,7 +7,13 @@ make it anew. Both read the table `behaviours` alone.
 from __future__ import annotations
 
 from doublet.lookalikes.make import Figures, Lookalike, make_lookalike
-from doublet.lookalikes.spec import LookalikeSpec, LookalikeSpecError, SeedTooSmallError, parse_spec
+from doublet.lookalikes.spec import (
+    LookalikeSpec,
+    LookalikeSpecError,
+    NobodyLeftError,
+    SeedTooSmallError,
+    parse_spec,
+)
 from doublet.lookalikes.stability import Drift, drift
 
 __all__ = [
@@ -16,6 +22,7 @@ __all__ = [
     "Lookalike",
     "LookalikeSpec",
     "LookalikeSpecError",
+    "NobodyLeftError",
     "SeedTooSmallError",
     "drift",
     "make_lookalike",

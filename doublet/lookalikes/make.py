@@ -22,6 +22,7 @@ from doublet.lookalikes.features import Ids, Known, People, Reader, sampling_par
 from doublet.lookalikes.measure import Candidate, Difference, depths, difference, measure
 from doublet.lookalikes.moments import (
     JOINED_MIN,
+    OTHERS_LEAST,
     Marks,
     Moment,
     SeedAt,
@@ -31,7 +32,7 @@ from doublet.lookalikes.moments import (
     marking_items,
     split,
 )
-from doublet.lookalikes.spec import LookalikeSpec, SeedTooSmallError
+from doublet.lookalikes.spec import LookalikeSpec, NobodyLeftError, SeedTooSmallError
 from doublet.lookalikes.stability import Bins, reference
 
 SEED_MIN = 100
@@ -124,7 +125,8 @@ def make_lookalike(
 
     `values` weigh the seed. `seed_at` gives the seed as it was at an earlier moment; whoever can
     tell should: a rule asked with `now_s` of then. Same input, same result. Raises
-    SeedTooSmallError when fewer than 100 of the seed are known and of one country.
+    SeedTooSmallError when fewer than 100 of the seed are known and of one country, NobodyLeftError
+    when fewer than 100 others are.
     """
     making = _Making(engine, account_id, spec, now_s, on_progress, random_seed)
     with one_thread():
@@ -269,6 +271,13 @@ class _Making:
                 "Choose a larger audience, keep people in it longer, or allow international seeds."
                 if countries
                 else "Choose a larger audience, or keep people in it longer.",
+            )
+        others = int((people.is_in & ~np.isin(people.ids, seed)).sum())
+        if others < OTHERS_LEAST:
+            raise NobodyLeftError(
+                f"Only {others} people are not in the seed, but a lookalike is chosen from at "
+                f"least {OTHERS_LEAST}.",
+                "Choose a smaller audience as the seed, or more countries.",
             )
         return seen
 

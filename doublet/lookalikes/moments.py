@@ -25,6 +25,8 @@ JOINED_MIN = 50
 JOINED_PLENTY = 2000
 MOMENTS_MIN, MOMENTS_MAX = 2, 5
 """Until plenty have joined, more moments are looked at."""
+OTHERS_LEAST = 100
+"""With fewer who are not in the seed there is nobody to tell it from."""
 MARK_SHARE_MIN = 0.8
 MARK_LIFT_MIN = 2.0
 """An event (or item) marks a seed if so large a share of it, and so many times more than of all
@@ -77,7 +79,10 @@ def split(people: People, seed: Ids, now_s: int, seed_at: SeedAt) -> Split | Non
             if at_s - days * _DAY_S // 2 < first_s or (place > MOMENTS_MIN and enough):
                 break
             then = as_ids(seed_at(at_s))
-            found.append(_moment(at_s, ids[known_since <= at_s], then, later))
+            moment = _moment(at_s, ids[known_since <= at_s], then, later)
+            if len(moment.others) < OTHERS_LEAST:
+                break
+            found.append(moment)
             later = then
         if _fewest(found) > _fewest(best):
             best, horizon_days = found, days

@@ -45,6 +45,14 @@ class SeedTooSmallError(SenderError):
     graph_subcode: int | None = 1713232
 
 
+class NobodyLeftError(SenderError):
+    """Nearly everyone is in the seed."""
+
+    code = "nobody_left"
+    graph_code = 100
+    graph_subcode: int | None = None
+
+
 class LookalikeSpec(msgspec.Struct, frozen=True):
     """What is asked for: the people whose place in the order of likeness is from `starting_ratio`
     to `ratio`, both shares of the population of `countries` (two letters, lower case; none: all).

@@ -14,6 +14,7 @@ from doublet.lookalikes import (
     Figures,
     Lookalike,
     LookalikeSpec,
+    NobodyLeftError,
     SeedTooSmallError,
     drift,
     make_lookalike,
@@ -178,6 +179,12 @@ def test_a_seed_that_is_too_small_is_refused_as_graph_does(shop: DuckDBEngine) -
         make_lookalike(shop, ACCOUNT, [*seed[:99], *range(-100, 0)], None, TENTH, NOW_S)
     with pytest.raises(SeedTooSmallError, match="The seed has 0 people"):
         make_lookalike(shop, ACCOUNT, [], None, TENTH, NOW_S)
+
+
+def test_a_seed_of_nearly_everyone_is_refused(shop: DuckDBEngine) -> None:
+    everyone = sorted(r["p"] for r in shop.query("select distinct person_id as p from behaviours"))
+    with pytest.raises(NobodyLeftError, match="Only 99 people"):
+        make_lookalike(shop, ACCOUNT, everyone[:-99], None, TENTH, NOW_S)
 
 
 def _of_countries(rows: list[Row]) -> list[Row]:
