@@ -52,6 +52,7 @@ from doublet.settings import Settings
 from doublet.web import create_app
 from doublet.web.access import Access
 from doublet.web.as_of import as_of_routes
+from doublet.web.audience_of import audience_of_routes
 from doublet.web.kept import Kept
 from doublet.web.live import live_routes
 from doublet.web.payload import payload_routes
@@ -173,6 +174,7 @@ def application(
         *persons_routes(door, catalog, freshener.engine, decide),
         *persons_page_routes(door, catalog, freshener.engine, decide, freshener),
         *graph_routes(catalog, freshener.engine, settings.url, settings.rates_folder),
+        *audience_of_routes(door, catalog, settings.audiences_folder),
         *live_routes(door, catalog, feed),
         *as_of_routes(
             door,
