@@ -60,6 +60,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "lift",
         "consent",
         "explain",
+        "audiences",
         "alerts",
         "live",
         "refused",
@@ -74,6 +75,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # what puts the edges together
     (
         "alerting",
+        "audiencing",
         "guiding",
         "relaying",
         "deposit",
