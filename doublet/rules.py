@@ -69,6 +69,8 @@ _ALIASES = {
     "is_not_any": "not_is_any",
 }
 _LISTS = ("is_any", "i_is_any")
+_HELD_BY_ALL = ("contains", "i_contains", "starts_with", "i_starts_with")
+"""With an empty text by whatever there is."""
 _NUMBERS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _TESTS: dict[str, str] = {
     "contains": "contains({v}, ${p})",
@@ -256,17 +258,21 @@ def _sql(rule: Rule, keep: Callable[[Any], str], fields: Fields) -> str:
 def _custom(rule: Leaf, keep: Callable[[Any], str], fields: Fields) -> str:
     """Of a key of custom_data."""
     json, one, each = fields.custom_data, keep(f'$."{rule.field}"'), keep(f'$."{rule.field}"[*]')
+    text = f"json_extract_string({json}, ${one})"
     entries = (
         f"case json_type({json}, ${one}) when 'ARRAY' "
-        f"then json_extract_string({json}, ${each}) "
-        f"else [json_extract_string({json}, ${one})] end"
+        f"then json_extract_string({json}, ${each}) else [{text}] end"
     )
     sql = _any_entry(rule, entries, keep)
     if not fields.is_canonical or not rule.field.isascii():
         return sql
-    # Most events have no such key, which a look for it finds out faster than reading JSON.
+    # Most events have no such key, which a look for it finds out faster than reading JSON; and
+    # few that have one have a list.
     quoted = f'"{rule.field}"'
-    return f"case when contains({json}, ${keep(quoted)}) then {sql} end"
+    return (
+        f"case when contains({json}, ${keep(quoted)}) then "
+        f"case when starts_with({text}, '[') then {sql} else {_test(rule, text, keep)} end end"
+    )
 
 
 def _any_entry(rule: Leaf, entries: str, keep: Callable[[Any], str]) -> str:
@@ -283,6 +289,8 @@ def _test(leaf: Leaf, value: str, keep: Callable[[Any], str], number: str = "") 
     first = leaf.values[0] if leaf.values else ""
     if leaf.operator in _NUMBERS:
         return f"{number} {_NUMBERS[leaf.operator]} ${keep(float(first))}"
+    if leaf.operator in _HELD_BY_ALL and not first:
+        return f"{value} is not null"
     if leaf.operator == "is_any":
         return _TESTS["is_any"].format(v=value, p=keep(list(leaf.values)))
     if leaf.operator == "i_is_any":
