@@ -29,6 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from doublet.alerting import Watch
+from doublet.audiencing import Audiencing
 from doublet.catalog import Catalog
 from doublet.deciding import unmerge
 from doublet.errands import Errands, Runner
@@ -244,12 +245,16 @@ def run_worker(settings: Settings) -> None:
     rounds = Rounds(freshener, settings, filler.fill)
     watch = Watch(freshener.engine, settings)
     errands = Errands(Runner(settings, freshener))
+    audiencing = Audiencing(freshener.engine, settings)
+    freshener.when_erasing(audiencing.forget)
     rounds.start()
     watch.start()
     errands.start()
+    audiencing.start()
     try:
         asyncio.run(_serve(settings, freshener, filler))
     finally:
+        audiencing.stop()
         errands.stop()
         watch.stop()
         rounds.stop()
