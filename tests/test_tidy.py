@@ -296,6 +296,7 @@ SQL = sorted(
         *(PACKAGE / "lift").glob("*.sql"),
         *(PACKAGE / "live").glob("*.sql"),
         *(PACKAGE / "relay").glob("*.sql"),
+        *(PACKAGE / "audiences").glob("*.sql"),
     ]
 )
 """The texts that every engine must read alike; loading is the lake's own affair."""
