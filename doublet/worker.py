@@ -29,6 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from doublet.alerting import Watch
+from doublet.audiencing import Audiencing, forget_in_lists
 from doublet.catalog import Catalog
 from doublet.deciding import unmerge
 from doublet.errands import Errands, Runner
@@ -36,6 +37,7 @@ from doublet.errors import OperatorError
 from doublet.graph import routes as graph_routes
 from doublet.guiding import guide_of
 from doublet.health import health
+from doublet.likening import Likening
 from doublet.live.feed import Feed
 from doublet.live.statuses import statuses
 from doublet.openapi import document
@@ -240,16 +242,24 @@ def run_worker(settings: Settings) -> None:
     # It tells every address that the guide opens.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     freshener = Freshener(settings, wait_s=10.0)
-    filler = filler_of(settings, Catalog(settings.catalog_url), freshener)
+    catalog = Catalog(settings.catalog_url)
+    filler = filler_of(settings, catalog, freshener)
+    forget_in_lists(catalog, freshener)
     rounds = Rounds(freshener, settings, filler.fill)
     watch = Watch(freshener.engine, settings)
     errands = Errands(Runner(settings, freshener))
+    audiencing = Audiencing(freshener.engine, settings)
+    likening = Likening(freshener.engine, settings)
     rounds.start()
     watch.start()
     errands.start()
+    audiencing.start()
+    likening.start()
     try:
         asyncio.run(_serve(settings, freshener, filler))
     finally:
+        likening.stop()
+        audiencing.stop()
         errands.stop()
         watch.stop()
         rounds.stop()

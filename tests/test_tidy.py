@@ -77,6 +77,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "alerting",
         "audiencing",
+        "likening",
         "guiding",
         "relaying",
         "deposit",
@@ -298,6 +299,7 @@ SQL = sorted(
         *(PACKAGE / "lookalikes").glob("*.sql"),
         *(PACKAGE / "live").glob("*.sql"),
         *(PACKAGE / "relay").glob("*.sql"),
+        *(PACKAGE / "audiences").glob("*.sql"),
     ]
 )
 """The texts that every engine must read alike; loading is the lake's own affair."""
