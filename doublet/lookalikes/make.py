@@ -3,7 +3,7 @@
 The candidates learn from one moment and are judged on a later one (`moments`). A seed that has no
 moments (a list whose persons have no event in common) is judged by thirds of it, left out in turn,
 and what marks it is blanked. A rich candidate is taken only if it is better than the best simple
-one by more than the error of that difference.
+one by more than the 95 % error of that difference.
 """
 
 from __future__ import annotations
@@ -396,7 +396,8 @@ class _Chosen(NamedTuple):
 def choose(
     found: Mapping[str, NDArray[np.float64]], values: NDArray[np.float64], ratio: float
 ) -> _Chosen:
-    """The best rich candidate if it is better than the best simple one by more than the error."""
+    """The best rich candidate if it is better than the best simple one by more than the
+    95 % error."""
 
     def best(names: Sequence[str]) -> str:
         nothing = np.ones(len(values))
