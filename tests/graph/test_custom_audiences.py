@@ -222,6 +222,8 @@ WRONG: list[tuple[dict[str, Any], int, int | None]] = [
     ({"subtype": "WEBSITE", "rule": "no"}, 100, 1713098),
     ({"subtype": "WEBSITE", "rule": '{"event": {"eq": "A"}}', "retention_days": 181}, 100, None),
     ({"subtype": "WEBSITE", "rule": '{"event": {"eq": "A"}}', "pixel_id": "12"}, 100, None),
+    ({"subtype": "WEBSITE", "rule": rule("1234567890123456")}, 100, 1713098),
+    ({"subtype": "WEBSITE", "rule": '{"url": {"sounds_like": "A"}}'}, 2654, 1713032),
     ({"subtype": "WEBSITE", "rule": '{"event": {"eq": "A"}}', "prefill": "maybe"}, 100, None),
     ({"subtype": "CUSTOM"}, 100, None),
     ({"subtype": "CUSTOM", "customer_file_source": "A_FRIEND"}, 100, None),
@@ -265,6 +267,23 @@ def test_an_audience_of_another_account_is_nobody_s(site: Site) -> None:
     assert {"data": []} == httpx.get(path, headers=site.theirs.headers).json()
     params = {"name": "L", "origin_audience_id": made["id"], "lookalike_spec": '{"ratio": 0.01}'}
     assert 400 == httpx.post(path, data=params, headers=site.theirs.headers).status_code
+
+
+def test_a_rule_keeps_the_days_that_it_needs(site: Site) -> None:
+    account = AdAccount(site.ours.account.account_id)
+    old = '{"event": {"eq": "Lead"}}'
+    own = rule(site.ours.pixel_id, 60)
+    without = own.replace('"retention_seconds": 5184000, ', "")
+    assert without != own
+    for text, days, expected in (
+        *((old, None, 30), (old, 7, 7), (own, None, 60), (own, 7, 60)),
+        *((without, None, 30), (without, 90, 90)),
+    ):
+        params = {"name": "A", "subtype": "WEBSITE", "rule": text}
+        made = account.create_custom_audience(
+            params=params if days is None else {**params, "retention_days": days}
+        )
+        assert expected == made.api_get(["retention_days"])["retention_days"], (text, days)
 
 
 # --- people ----------------------------------------------------------------------------------
