@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
-from doublet.audiences.rule import AudienceRuleError, parse_audience_rule
+from doublet.audiences.making import kept_retention_days
+from doublet.audiences.rule import AudienceRuleError
 from doublet.graph.refused import Refused, invalid
 from doublet.refusal import Reason, Refusal
-
-RETENTION_DAYS = 30
-"""Where neither the rule nor the parameter says it."""
 
 _REASONS: dict[tuple[int, int | None], Reason] = {
     (100, 1713098): Reason.AUDIENCE_RULE_INVALID,
@@ -21,16 +19,12 @@ _REASONS: dict[tuple[int, int | None], Reason] = {
 def read_rule(text: str, retention_days: int | None, pixel_ids: Collection[str]) -> int:
     """The retention_days to be kept with a rule: those with which it means the same when it is read
     again, and where it can do without, the longest of its own. Raises Refused."""
-    given = retention_days or RETENTION_DAYS
     try:
-        rule = parse_audience_rule(text, retention_days=given, pixel_ids=pixel_ids)
-        longest = rule.retention_days
-        again = parse_audience_rule(text, retention_days=longest, pixel_ids=pixel_ids)
+        return kept_retention_days(text, retention_days, pixel_ids)
     except AudienceRuleError as error:
         numbers = error.graph_code, error.graph_subcode
         reason = _REASONS.get(numbers, Reason.AUDIENCE_NOT_CREATED)
         raise Refused(Refusal(reason, str(error), "rule")) from None
-    return longest if again == rule else given
 
 
 def read_spec(text: str) -> tuple[str, ...]:
