@@ -5,7 +5,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from starlette.applications import Starlette
 
 from doublet.audiences.members import Definition, refresh
 from doublet.audiences.snapshot import Publisher
@@ -14,7 +13,6 @@ from tests.audiences.members import EVER, NOW, having
 from tests.dashboard import Site
 from tests.factories import make_record, sha256
 from tests.persons.touching import fbp
-from tests.server import served
 
 
 @pytest.fixture
@@ -25,10 +23,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture
-def url(site: Site, tmp_path: Path) -> Iterator[str]:
+def url(site: Site, tmp_path: Path) -> str:
     routes = audience_of_routes(site.app.state.door, site.catalog, tmp_path / "audiences")
-    with served(Starlette(routes=routes)) as address:
-        yield address
+    site.app.router.routes[:0] = routes
+    return site.url
 
 
 def publish(site: Site, folder: Path) -> Definition:
