@@ -280,7 +280,10 @@ def _of_likeness(
     import msgspec
 
     from doublet.catalog import Audience
+    from doublet.lookalikes import parse_spec
 
+    text = msgspec.json.encode(spec).decode()
+    parse_spec(text)
     origin = catalog.audiences.one(like, owner.account_id)
     if origin.subtype == "LOOKALIKE":
         raise SenderError(f"{origin.name!r} is itself a lookalike.", "Name what that is like.")
@@ -288,7 +291,7 @@ def _of_likeness(
         "",
         subtype="LOOKALIKE",
         origin_audience_id=origin.audience_id,
-        lookalike_spec=msgspec.json.encode(spec).decode(),
+        lookalike_spec=text,
         is_value_based=origin.is_value_based,
         **common,
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 
 from doublet.audiences.making import kept_retention_days
 from doublet.audiences.rule import AudienceRuleError
 from doublet.graph.refused import Refused, invalid
+from doublet.lookalikes import LookalikeSpecError, parse_spec
 from doublet.refusal import Reason, Refusal
 
 _REASONS: dict[tuple[int, int | None], Reason] = {
@@ -30,9 +30,6 @@ def read_rule(text: str, retention_days: int | None, pixel_ids: Collection[str])
 def read_spec(text: str) -> tuple[str, ...]:
     """The audiences that a spec names as its origin, if any. Raises Refused."""
     try:
-        read = json.loads(text)
-    except (ValueError, RecursionError):
-        read = None
-    if not isinstance(read, dict):
-        raise invalid("lookalike_spec", "(#100) lookalike_spec is no JSON object")
-    return tuple(str(each["id"]) for each in read.get("origin", []))
+        return parse_spec(text).origin_audience_ids
+    except LookalikeSpecError as error:
+        raise invalid("lookalike_spec", f"(#100) {error}") from None

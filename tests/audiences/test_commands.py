@@ -149,6 +149,8 @@ WRONG: list[tuple[tuple[str, ...], type[DoubletError], str]] = [
     (("create", "A", "--preset", "buyers", "--with", "days=x"), SenderError, "whole number"),
     (("create", "A", "--rule", "nowhere.json"), OperatorError, "no text file"),
     (("create", "A", "--like", "Nobody"), OperatorError, "no audience 'Nobody'"),
+    (("create", "A", "--like", "B", "--ratio", "0.5"), SenderError, "ratio"),
+    (("create", "A", "--like", "B", "--country", "XX"), SenderError, "no country"),
     (("create", "A", "--list", "--pixel", "12"), OperatorError, "has no pixel"),
     (("show", "Nobody"), OperatorError, "no audience 'Nobody'"),
     (("delete", "Nobody", "--yes"), OperatorError, "no audience 'Nobody'"),
