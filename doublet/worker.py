@@ -37,6 +37,7 @@ from doublet.errors import OperatorError
 from doublet.graph import routes as graph_routes
 from doublet.guiding import guide_of
 from doublet.health import health
+from doublet.likening import Likening
 from doublet.live.feed import Feed
 from doublet.live.statuses import statuses
 from doublet.openapi import document
@@ -248,13 +249,16 @@ def run_worker(settings: Settings) -> None:
     watch = Watch(freshener.engine, settings)
     errands = Errands(Runner(settings, freshener))
     audiencing = Audiencing(freshener.engine, settings)
+    likening = Likening(freshener.engine, settings)
     rounds.start()
     watch.start()
     errands.start()
     audiencing.start()
+    likening.start()
     try:
         asyncio.run(_serve(settings, freshener, filler))
     finally:
+        likening.stop()
         audiencing.stop()
         errands.stop()
         watch.stop()

@@ -37,13 +37,20 @@ class Shop:
         more = {"account_id": self.account_id, "pixel_id": self.pixel_id}
         return make(name, at, number, more=more, **user_data)
 
-    def rule(self, name: str, but_not: str = "") -> str:
-        """Persons with an event of the last 30 days, and none of another name."""
+    def make_with(
+        self, name: str, at: int, number: int, person: int, fields: dict[str, object]
+    ) -> bytes:
+        """The same of a numbered person, with more fields of an event."""
+        more = {"account_id": self.account_id, "pixel_id": self.pixel_id, **fields}
+        return make(name, at, number, more=more, fbp=fbp(person))
+
+    def rule(self, name: str, but_not: str = "", days: int = 30) -> str:
+        """Persons with an event of the last days, and none of another name."""
 
         def one(event: str) -> dict[str, object]:
             chosen = {
                 "event_sources": [{"id": self.pixel_id, "type": "pixel"}],
-                "retention_seconds": 30 * 86_400,
+                "retention_seconds": days * 86_400,
                 "filter": {
                     "operator": "and",
                     "filters": [{"field": "event", "operator": "eq", "value": event}],

@@ -77,6 +77,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "alerting",
         "audiencing",
+        "likening",
         "guiding",
         "relaying",
         "deposit",
