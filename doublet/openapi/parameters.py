@@ -8,7 +8,7 @@ from typing import Any
 from doublet.accept.postbacks import POSTBACK_PARAMETERS
 from doublet.lift.report import WINDOW_DAYS_MAX
 from doublet.openapi.attribution import ATTRIBUTION_PARAMETERS
-from doublet.openapi.audiences import AUDIENCE_PARAMETERS
+from doublet.openapi.custom_audiences import AUDIENCE_PARAMETERS
 from doublet.openapi.insights import INSIGHTS_PARAMETERS
 from doublet.reconcile import LIMIT_MAX
 from doublet.refusal import Reason

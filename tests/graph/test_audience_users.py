@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from facebook_business.session import FacebookSession
 from doublet.catalog import Catalog, ListBatch
 from doublet.catalog.lists import REPLACE_MAX_S
 from tests.dashboard import Site
-from tests.factories import sha256
+from tests.factories import make_event, sha256
 from tests.graph.audiences import EMAILS, Schema, kept, make_list, refused, rule
 from tests.server import RunningServer
 
@@ -236,3 +237,46 @@ def test_ten_thousand_rows_of_four_keys_come_through_the_public_port(
         assert 10_000 == catalog.lists.count(made["id"])
     finally:
         catalog.close()
+
+
+@pytest.mark.slow
+def test_a_list_tells_how_it_matches_who_was_seen(server: RunningServer) -> None:
+    seen = {"em": [sha256(EMAILS[0])], "client_ip_address": "198.51.100.7"}
+    answer = httpx.post(
+        f"{server.url}/v25.0/{server.pixel_id}/events",
+        json={"data": [make_event(event_time=int(time.time()), user_data=seen)]},
+        headers=server.headers,
+    )
+    assert 200 == answer.status_code, answer.text
+    server.wait_until(lambda: "Purchase" in server.overview(), what="the event is modelled")
+    account = AdAccount(server.account_id)
+    made = account.create_custom_audience(
+        params={"name": "A", "subtype": "CUSTOM", "customer_file_source": "USER_PROVIDED_ONLY"}
+    )
+    buyers = account.create_custom_audience(
+        params={"name": "B", "subtype": "WEBSITE", "rule": rule(server.pixel_id, 30, "Purchase")}
+    )
+    made.add_users(Schema.email_hash, EMAILS)
+    catalog = Catalog(server.settings.catalog_url)
+    try:
+
+        def match() -> dict[str, Any]:
+            found = catalog.audiences.state(made["id"]).get("match") or {}
+            return dict(found) if found.get("rows") else {}
+
+        server.wait_until(match, what="the list is matched")
+        assert (5, 1, 4, 1) == tuple(
+            match()[name] for name in ("rows", "matched", "unknown", "persons")
+        )
+        server.wait_until(
+            lambda: len(catalog.audiences.latest_sizes(server.account_id)) == 2,
+            what="both audiences have their people",
+        )
+        sizes = catalog.audiences.latest_sizes(server.account_id)
+        assert {made["id"]: 1, buyers["id"]: 1} == {each: n for each, (_, n) in sizes.items()}
+    finally:
+        catalog.close()
+    fields = ["operation_status", "delivery_status"]
+    for each in (made, buyers):
+        told = each.api_get(fields)
+        assert (200, 200) == tuple(told[name]["code"] for name in fields)

@@ -78,7 +78,7 @@ def _people(method: str, path: str, summary: str, when: str) -> Operation:
     return Operation(method, path, summary, (), {JSON: UsersTaken}, when=when, bodies=bodies)
 
 
-AUDIENCES: tuple[Operation, ...] = (
+CUSTOM_AUDIENCES: tuple[Operation, ...] = (
     Operation(
         "get",
         f"{_ACCOUNT}/customaudiences",
