@@ -18,6 +18,8 @@ from doublet.cli.accounts import account_app, pixel_app
 from doublet.cli.ads import ads_app
 from doublet.cli.alerts import alerts
 from doublet.cli.attribution import ATTRIBUTION_COMMANDS
+from doublet.cli.audience import audience_app
+from doublet.cli.audience_upload import audience_upload
 from doublet.cli.backup import backup, restore
 from doublet.cli.check import check
 from doublet.cli.destination import destination_app
@@ -76,6 +78,8 @@ app.add_typer(lead_app, name="lead")
 app.add_typer(ads_app, name="ads")
 app.add_typer(lift_app, name="lift")
 app.add_typer(shop_app, name="shop")
+audience_app.command("upload")(audience_upload)
+app.add_typer(audience_app, name="audience")
 app.add_typer(refused_app, name="refused")
 for name, command in RELAY_COMMANDS.items():
     destination_app.command(name)(command)

@@ -29,6 +29,7 @@ from doublet.openapi.answers import (
 )
 from doublet.openapi.attribution import ATTRIBUTION
 from doublet.openapi.audiences import AUDIENCES
+from doublet.openapi.custom_audiences import CUSTOM_AUDIENCES
 from doublet.openapi.insights import INSIGHTS
 from doublet.openapi.operation import CSV, JSON, SVG, Operation
 from doublet.openapi.parameters import TEXT
@@ -442,6 +443,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _graph("/{version}/{account_id}/adspixels", "Pixels of an account.", Page),
     _graph("/{version}/me/adspixels", "Pixels of the token's account.", Page),
     *INSIGHTS,
+    *CUSTOM_AUDIENCES,
     Operation(
         "post",
         "/{version}",

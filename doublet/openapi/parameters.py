@@ -8,6 +8,7 @@ from typing import Any
 from doublet.accept.postbacks import POSTBACK_PARAMETERS
 from doublet.lift.report import WINDOW_DAYS_MAX
 from doublet.openapi.attribution import ATTRIBUTION_PARAMETERS
+from doublet.openapi.custom_audiences import AUDIENCE_PARAMETERS
 from doublet.openapi.insights import INSIGHTS_PARAMETERS
 from doublet.reconcile import LIMIT_MAX
 from doublet.refusal import Reason
@@ -91,6 +92,7 @@ PARAMETERS: dict[str, Any] = {
     ),
     **ATTRIBUTION_PARAMETERS,
     **INSIGHTS_PARAMETERS,
+    **AUDIENCE_PARAMETERS,
     "experiment": _query("experiment", "Only this experiment."),
     "campaign_id": _query("campaign_id", "Only this campaign."),
     "lift_level": _query("level", "What a row is about.", {"enum": ["campaign", "experiment"]}),
