@@ -58,6 +58,7 @@ from doublet.web.payload import payload_routes
 from doublet.web.person import person_routes
 from doublet.web.persons import persons_routes
 from doublet.web.persons_page import persons_page_routes
+from doublet.web.products import product_routes
 from doublet.web.reconcile import reconcile_page_routes
 from doublet.web.refusals import refusal_routes, replay_routes
 from doublet.web.refused import as_graph_error
@@ -170,6 +171,7 @@ def application(
     app.router.routes[:0] = [
         *_operator_routes(freshener, key),
         *person_routes(door, catalog, freshener),
+        *product_routes(door, catalog, freshener.engine),
         *persons_routes(door, catalog, freshener.engine, decide),
         *persons_page_routes(door, catalog, freshener.engine, decide, freshener),
         *graph_routes(catalog, freshener.engine, settings.url, settings.rates_folder),

@@ -58,6 +58,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "attribution",
         "reports",
         "lift",
+        "products",
         "consent",
         "explain",
         "alerts",
@@ -86,6 +87,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ask",
         "ask_persons",
         "ask_refused",
+        "ask_products",
         "ask_attribution",
         "replay",
         "faults",
@@ -93,6 +95,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "demo",
         "order_import",
         "imports",
+        "feeds",
         "ads",
         "cli",
         "__main__",
@@ -294,6 +297,7 @@ SQL = sorted(
         *(PACKAGE / "lift").glob("*.sql"),
         *(PACKAGE / "live").glob("*.sql"),
         *(PACKAGE / "relay").glob("*.sql"),
+        *(PACKAGE / "products").glob("*.sql"),
     ]
 )
 """The texts that every engine must read alike; loading is the lake's own affair."""

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from doublet.catalog.access_tokens import Token, Tokens, insert_token, token_sha256
 from doublet.catalog.changes import Change, Changes
 from doublet.catalog.database import Database, check_version
+from doublet.catalog.products import Product, Products
 from doublet.catalog.reporting import Reporting
 from doublet.catalog.roles import Role
 from doublet.catalog.rows import (
@@ -54,6 +55,7 @@ __all__ = [
     "Directory",
     "Pixel",
     "PixelRules",
+    "Product",
     "ReportRules",
     "ReportRun",
     "Role",
@@ -91,6 +93,7 @@ class Catalog(Database):
         self.shops = Shops(self)
         self.setups = Setups(self)
         self.reporting = Reporting(self)
+        self.products = Products(self)
         self.tokens = Tokens(self)
         self.users = Users(self)
         self.changes = Changes(self)

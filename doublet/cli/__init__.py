@@ -39,6 +39,8 @@ from doublet.cli.options import (
 from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
 from doublet.cli.persons import PERSONS_COMMANDS
+from doublet.cli.product import product_app
+from doublet.cli.product_audience import product_audience
 from doublet.cli.quality import report_diagnostics, report_quality
 from doublet.cli.recipe import recipe
 from doublet.cli.reconcile import reconcile
@@ -75,6 +77,8 @@ app.add_typer(order_app, name="order")
 app.add_typer(lead_app, name="lead")
 app.add_typer(ads_app, name="ads")
 app.add_typer(lift_app, name="lift")
+product_app.command("audience")(product_audience)
+app.add_typer(product_app, name="product")
 app.add_typer(shop_app, name="shop")
 app.add_typer(refused_app, name="refused")
 for name, command in RELAY_COMMANDS.items():

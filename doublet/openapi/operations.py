@@ -32,6 +32,7 @@ from doublet.openapi.insights import INSIGHTS
 from doublet.openapi.operation import CSV, JSON, SVG, Operation
 from doublet.openapi.parameters import TEXT
 from doublet.openapi.people import PEOPLE
+from doublet.products.match import Match
 from doublet.reconcile import Reconciliation
 from doublet.refused import Cause, RefusedRequest
 from doublet.refused.replay import Replay, Wish
@@ -267,6 +268,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *PEOPLE,
     _report("/ads.json", "Names and sums of ads.", list[KnownAdRow], *_ORDERS),
     _report("/ads.csv", "The same.", None, *_ORDERS),
+    _report("/v1/products/match", "How events fit the product feed.", Match, *_ORDERS),
     _report("/lift.json", "What ads have caused (docs/lift.md).", LiftReport, *_ORDERS, *_LIFT),
     _report("/lift.csv", "The same, a row per outcome.", None, *_ORDERS, *_LIFT),
     _report("/latest_orders.json", "The newest orders.", list[LatestOrderRow], *_ORDERS),
