@@ -12,7 +12,7 @@ import socket
 import unicodedata
 from collections.abc import Callable
 from datetime import date
-from hashlib import sha256
+from hashlib import md5, sha256
 
 from doublet.countries import country_code, state_code
 from doublet.phone import normalize_phone
@@ -116,6 +116,17 @@ def sha256_hex(text: str) -> str:
     """SHA-256 of the UTF-8 text, 64 lower-case hex digits."""
     # A lone surrogate cannot be UTF-8, yet JSON may carry one; it must not stop the request.
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def identifier_key(account_id: str, identifier: str) -> int:
+    """The key that the models give to an identifier (KEY=VALUE): 60 bits of MD5, as a name and no
+    more than that.
+
+    >>> identifier_key("act_1", "fbp=fb.1.2.3")
+    128009383436527199
+    """
+    text = f"{account_id}|{identifier}".encode("utf-8", "surrogatepass")
+    return int(md5(text, usedforsecurity=False).hexdigest()[:15], 16)
 
 
 def hash_user_value(key: str, text: str, country: str = "") -> str | None:

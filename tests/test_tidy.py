@@ -61,6 +61,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "products",
         "consent",
         "explain",
+        "audiences",
         "alerts",
         "live",
         "refused",
@@ -75,6 +76,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # what puts the edges together
     (
         "alerting",
+        "audiencing",
         "guiding",
         "relaying",
         "deposit",

@@ -16,18 +16,23 @@ import msgspec
 import sqlalchemy as sa
 
 from doublet.catalog.access_tokens import Token, Tokens, insert_token, token_sha256
+from doublet.catalog.audiences import Audiences
 from doublet.catalog.changes import Change, Changes
 from doublet.catalog.database import Database, check_version
+from doublet.catalog.lists import Lists
 from doublet.catalog.products import Product, Products
 from doublet.catalog.reporting import Reporting
 from doublet.catalog.roles import Role
 from doublet.catalog.rows import (
     Account,
     AlertRow,
+    Audience,
     CustomConversion,
     Destination,
     DestinationRules,
     Directory,
+    ListBatch,
+    ListEntry,
     Pixel,
     PixelRules,
     ReportRules,
@@ -47,12 +52,15 @@ from doublet.errors import OperatorError
 __all__ = [
     "Account",
     "AlertRow",
+    "Audience",
     "Catalog",
     "Change",
     "CustomConversion",
     "Destination",
     "DestinationRules",
     "Directory",
+    "ListBatch",
+    "ListEntry",
     "Pixel",
     "PixelRules",
     "Product",
@@ -93,6 +101,8 @@ class Catalog(Database):
         self.shops = Shops(self)
         self.setups = Setups(self)
         self.reporting = Reporting(self)
+        self.audiences = Audiences(self)
+        self.lists = Lists(self)
         self.products = Products(self)
         self.tokens = Tokens(self)
         self.users = Users(self)

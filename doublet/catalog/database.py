@@ -49,6 +49,13 @@ class Database:
             found = writing.execute("select version_num from alembic_version").fetchone()
         return str(found[0])
 
+    def empty_journal(self) -> None:
+        """Write what SQLite has in its journal into the file, as far as nobody is reading: pages as
+        they were before something was deleted do not stay beside it."""
+        if self._engine.dialect.name == "sqlite":
+            with _explained(), self._engine.connect() as connection:
+                connection.exec_driver_sql("pragma wal_checkpoint(truncate)").close()
+
     def close(self) -> None:
         """Give back the connections."""
         self._engine.dispose()
@@ -109,6 +116,10 @@ def _explained() -> Iterator[None]:
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=on", "busy_timeout=5000"):
+    for pragma in (
+        *("journal_mode=wal", "synchronous=full", "foreign_keys=on", "busy_timeout=5000"),
+        # Hashes of people that were deleted must not stay in what the file has free.
+        "secure_delete=on",
+    ):
         cursor.execute(f"pragma {pragma}")
     cursor.close()

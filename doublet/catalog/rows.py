@@ -51,6 +51,56 @@ class CustomConversion(msgspec.Struct, frozen=True):
     created_at: int
 
 
+class Audience(msgspec.Struct, frozen=True):
+    """People that an account has gathered. `subtype` says by what: WEBSITE by a `rule` over events
+    (JSON, of those of `pixel_id`, or of all pixels where that is empty), CUSTOM by a customer list,
+    LOOKALIKE by likeness to the audience `origin_audience_id` as `lookalike_spec` (JSON) says.
+
+    Without `prefill` only events after `created_at` count. `customer_file_source` says who gave a
+    list, `is_value_based` that its rows bear values, `preset` which of our own rules this one came
+    from. `content_updated_at` is when what makes its people last changed. Texts are empty where
+    there is none; times are in Unix seconds."""
+
+    audience_id: str
+    account_id: str
+    name: str
+    subtype: Literal["WEBSITE", "CUSTOM", "LOOKALIKE"]
+    description: str = ""
+    rule: str = ""
+    retention_days: int = 0
+    prefill: bool = True
+    pixel_id: str = ""
+    customer_file_source: str = ""
+    is_value_based: bool = False
+    origin_audience_id: str = ""
+    lookalike_spec: str = ""
+    preset: str = ""
+    created_at: int = 0
+    updated_at: int = 0
+    content_updated_at: int = 0
+
+
+class ListEntry(msgspec.Struct, frozen=True, gc=False):
+    """One row of a customer list: `row_key` tells it from others, `identifiers` are those that name
+    one person (KEY=VALUE, hashed where events hash them). `is_limited` is a row whose use was
+    limited (LDU): it is counted, and nobody's."""
+
+    row_key: int
+    identifiers: tuple[str, ...]
+    value: float | None = None
+    is_limited: bool = False
+
+
+class ListBatch(msgspec.Struct, frozen=True):
+    """One request of a session that replaces a customer list. `digest` is that of its rows,
+    `answer` what its sender is told (JSON), the same when it comes again."""
+
+    session_id: str
+    batch_seq: int
+    digest: int
+    answer: str
+
+
 class ReportRun(msgspec.Struct, frozen=True):
     """A report that is made in the background. `node` and `parameters` are what was asked, `status`
     is in the words of the Insights API, `error` says what went wrong; times in Unix seconds."""

@@ -127,6 +127,82 @@ report_runs = sa.Table(
     sa.Column("completed_at", sa.BigInteger),
     sa.Column("answer", sa.LargeBinary),
 )
+audiences = sa.Table(
+    "audiences",
+    metadata,
+    sa.Column("audience_id", sa.String(20), primary_key=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.account_id"), nullable=False, index=True),
+    sa.Column("name", sa.String(NAME_LENGTH_MAX), nullable=False),
+    sa.Column("subtype", sa.String(16), nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("retention_days", sa.Integer, nullable=False),
+    sa.Column("prefill", sa.Boolean, nullable=False),
+    sa.Column("pixel_id", sa.String(16), nullable=False),
+    sa.Column("customer_file_source", sa.String(64), nullable=False),
+    sa.Column("is_value_based", sa.Boolean, nullable=False),
+    sa.Column("origin_audience_id", sa.String(20), nullable=False),
+    sa.Column("lookalike_spec", sa.Text, nullable=False),
+    sa.Column("preset", sa.String(64), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("content_updated_at", sa.BigInteger, nullable=False),
+    sa.Column("list_version", sa.BigInteger, nullable=False, server_default="0"),
+)
+audience_sizes = sa.Table(
+    "audience_sizes",
+    metadata,
+    sa.Column("audience_id", sa.String(20), primary_key=True),
+    sa.Column("at", sa.BigInteger, primary_key=True),
+    sa.Column("members", sa.BigInteger, nullable=False),
+)
+audience_states = sa.Table(
+    "audience_states",
+    metadata,
+    sa.Column("audience_id", sa.String(20), primary_key=True),
+    sa.Column("status", sa.Text, nullable=False),
+)
+# A list is changed to another by a word in its row; rows that are no list's any longer go in
+# their own time. So what holds the list refers to it without a foreign key.
+customer_lists = sa.Table(
+    "customer_lists",
+    metadata,
+    sa.Column("list_id", sa.Integer, primary_key=True),
+    sa.Column("audience_id", sa.String(20), nullable=False, index=True),
+    sa.Column("session_id", sa.String(20), nullable=False),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+)
+_long_id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+list_entries = sa.Table(
+    "list_entries",
+    metadata,
+    sa.Column("entry_id", _long_id, primary_key=True),
+    sa.Column("list_id", sa.Integer, nullable=False),
+    sa.Column("row_key", sa.BigInteger, nullable=False),
+    sa.Column("identifiers", sa.Text, nullable=False),
+    sa.Column("value", sa.Float),
+    sa.Column("is_limited", sa.Boolean, nullable=False),
+    sa.Column("seen_at", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("list_id", "row_key"),
+)
+list_keys = sa.Table(
+    "list_keys",
+    metadata,
+    sa.Column("identifier_key", sa.BigInteger, primary_key=True),
+    sa.Column("entry_id", sa.BigInteger, primary_key=True, index=True),
+    sqlite_with_rowid=False,
+)
+list_batches = sa.Table(
+    "list_batches",
+    metadata,
+    sa.Column("audience_id", sa.String(20), primary_key=True),
+    sa.Column("session_id", sa.String(20), primary_key=True),
+    sa.Column("batch_seq", sa.BigInteger, primary_key=True),
+    sa.Column("digest", sa.BigInteger, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False, index=True),
+)
 users = sa.Table(
     "users",
     metadata,

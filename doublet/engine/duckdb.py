@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 
 from doublet.engine import NOTHING
 from doublet.errors import CorruptError, LockedError, MemoryLimitError
@@ -126,12 +127,25 @@ class DuckDBEngine:
 
     def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
         """Rows of a SELECT as dicts. Raises MemoryLimitError when it needs too much memory."""
+        with self._answer(sql, parameters) as result:
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def arrays(
+        self, sql: str, parameters: Mapping[str, Any] = NOTHING
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        """Columns of a SELECT. Raises MemoryLimitError when it needs too much memory."""
+        with self._answer(sql, parameters) as result:
+            return dict(result.fetchnumpy())
+
+    @contextmanager
+    def _answer(
+        self, sql: str, parameters: Mapping[str, Any]
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         with self._door.inside():
             cursor = self.connection.cursor()
             try:
-                result = cursor.execute(sql, dict(parameters))
-                names = [column[0] for column in result.description or ()]
-                return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+                yield cursor.execute(sql, dict(parameters))
             except duckdb.OutOfMemoryException as error:
                 raise MemoryLimitError(
                     "The question needs more memory than the engine may use.",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from hashlib import md5
 
 import msgspec
 
 from doublet.catalog import Account
 from doublet.engine import Engine
+from doublet.normalize import identifier_key
 from doublet.reports import bounds, report_sql
 
 MERGES_MAX = 1000
@@ -102,17 +102,6 @@ class PersonTold(msgspec.Struct):
     person: PersonRow
     identifiers: list[Identifier]
     events: list[PersonEvent]
-
-
-def identifier_key(account_id: str, identifier: str) -> int:
-    """The key that the models give to an identifier (KEY=VALUE): 60 bits of MD5, as a name and no
-    more than that.
-
-    >>> identifier_key("act_1", "fbp=fb.1.2.3")
-    128009383436527199
-    """
-    digest = md5(f"{account_id}|{identifier}".encode(), usedforsecurity=False).hexdigest()
-    return int(digest[:15], 16)
 
 
 def find_persons(engine: Engine, account: Account, identifiers: Iterable[str]) -> PersonsFound:

@@ -11,8 +11,8 @@ import pytest
 
 from doublet.accept import Arrival, accept_events, accept_hit, read_request
 from doublet.accept.hits import read_hit
+from doublet.normalize import identifier_key
 from doublet.refusal import Refusal
-from doublet.reports.persons import identifier_key
 from tests.factories import ACCOUNT, NOON, PIXEL, SECOND, Pipeline, make_event, make_record
 from tests.persons.test_persons import decide
 from tests.persons.touching import em, fbp, make, make_touch, tables

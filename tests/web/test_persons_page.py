@@ -20,8 +20,8 @@ from starlette.middleware import Middleware
 
 from doublet.catalog import Account, Catalog, Role
 from doublet.deciding import unmerge
+from doublet.normalize import identifier_key
 from doublet.person import Wish, read_identifiers
-from doublet.reports.persons import identifier_key
 from doublet.rounds import Freshener
 from doublet.settings import Settings
 from doublet.web import refused
