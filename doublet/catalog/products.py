@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from doublet.catalog.database import Database
-from doublet.catalog.tables import products
+from doublet.catalog.tables import audiences, product_audiences, products
 from doublet.errors import OperatorError
 
 PRODUCTS_MAX = 1_000_000
@@ -167,6 +167,28 @@ class Products:
             for each in self.categories(account_id)
             if each.casefold() == wanted or each.casefold().startswith(f"{wanted} > ")
         ]
+
+    # --- audiences of products ----------------------------------------------------------------
+
+    def note_interest(self, audience_id: str, interest: str, rule: str) -> None:
+        """Remember which products (JSON) an audience is about, and the rule made of them."""
+        which = product_audiences.c.audience_id == audience_id
+        with self._database.write() as connection:
+            connection.execute(product_audiences.delete().where(which))
+            connection.execute(
+                product_audiences.insert().values(
+                    audience_id=audience_id, interest=interest, rule=rule
+                )
+            )
+
+    def interests(self, account_id: str) -> dict[str, str]:
+        """Of the audiences about products that still have the rule made of them: which products
+        (JSON), by audience."""
+        query = sa.select(product_audiences.c.audience_id, product_audiences.c.interest)
+        query = query.join(
+            audiences, audiences.c.audience_id == product_audiences.c.audience_id
+        ).where(audiences.c.account_id == account_id, audiences.c.rule == product_audiences.c.rule)
+        return dict(self._database.rows(query))
 
     def _query(self, account_id: str, chosen: Chosen, query: sa.Select[Any]) -> sa.Select[Any]:
         query = query.where(products.c.account_id == account_id)

@@ -262,6 +262,13 @@ products = sa.Table(
     sa.Column("image_link", sa.Text, nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
 )
+product_audiences = sa.Table(
+    "product_audiences",
+    metadata,
+    sa.Column("audience_id", sa.String(20), primary_key=True),
+    sa.Column("interest", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+)
 audience_shares = sa.Table(
     "audience_shares",
     metadata,

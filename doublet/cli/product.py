@@ -96,6 +96,7 @@ def product_import(
     from doublet.entries import check_currency
     from doublet.feeds.fields import Reading
     from doublet.feeds.read import read_feed
+    from doublet.products.audiences import renew
 
     chosen = read_kept_settings(data, pairs)
     catalog = open_catalog(chosen)
@@ -121,7 +122,13 @@ def product_import(
                     owner.account_id, read.products(), read.named, keeps_others=keep
                 )
                 record(catalog, "products.imported", found.name, owner.account_id, **done._asdict())
+    renewed = [] if done is None else list(renew(catalog, owner.account_id))
     _tell(found, read, done, as_json)
+    for each in renewed:
+        if each.problem:
+            err.print(f"Audience {literal(each.name)} stays as it was: {escape(each.problem)}")
+        elif each.is_changed:
+            err.print(f"Audience {literal(each.name)} follows the feed.")
     if is_refused:
         _refuse(found, read)
 

@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from doublet.cli.options import AccountOption, Data, open_catalog, out, read_kept_settings
+from doublet.cli.options import (
+    AccountOption,
+    Data,
+    literal,
+    not_empty,
+    open_catalog,
+    out,
+    read_kept_settings,
+    record,
+)
 
 Categories = Annotated[
     str, typer.Option("--category", help="Products of this one and those below it.")
@@ -26,6 +35,10 @@ Unless = Annotated[
 
 
 def product_audience(
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Make the audience of this name.", callback=not_empty),
+    ] = None,
     category: Categories = "",
     product: ProductIds = None,
     did: Did = "ViewContent",
@@ -34,12 +47,15 @@ def product_audience(
     account: AccountOption = None,
     data: Data = None,
 ) -> None:
-    """Print the rule of an audience by products.
+    """Make an audience by products; without a name, print its rule.
+
+    What a category holds is looked up in the feed, and again whenever a feed is imported.
 
     Example: doublet product audience --category "Shoes > Running" --did AddToCart --days 14
     """
+    from doublet.entries import check_name
     from doublet.products import clean_category
-    from doublet.products.audiences import Interest, ids_of, rule_of
+    from doublet.products.audiences import Interest, create, ids_of, rule_of
 
     if bool(category) == bool(product):
         raise typer.BadParameter("Give --category or --product.")
@@ -52,6 +68,11 @@ def product_audience(
         "" if unless == "nothing" else unless,
         days,
     )
+    if name is not None:
+        made = create(catalog, owner.account_id, check_name(name), interest)
+        record(catalog, "audience.created", made.name, owner.account_id)
+        out.print(f"Audience {made.audience_id}: {literal(made.name)}", soft_wrap=True)
+        return
     ids = ids_of(catalog.products, owner.account_id, interest)
     pixels = [pixel.pixel_id for pixel in catalog.pixels(owner.account_id)]
     out.print(rule_of(ids, interest, pixels), soft_wrap=True, markup=False)

@@ -7,12 +7,13 @@ and again whenever a feed is imported.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
+from doublet.catalog import Audience, Catalog
 from doublet.catalog.products import Chosen, Products
 from doublet.errors import SenderError
 
@@ -121,3 +122,54 @@ def _part(
         "filter": {"operator": "and", "filters": filters},
     }
     return {"operator": "or", "rules": [rule]}
+
+
+# --- in the catalog ----------------------------------------------------------------------------
+
+
+class Renewed(NamedTuple):
+    """An audience whose products were looked up anew: whether its rule changed, or why it could
+    not be made."""
+
+    name: str
+    is_changed: bool
+    problem: str = ""
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Interest).decode
+
+
+def create(catalog: Catalog, account_id: str, name: str, interest: Interest) -> Audience:
+    """Make the audience; each import of a feed looks its products up anew. Raises SenderError."""
+    rule = _made(catalog, account_id, interest)
+    wanted = Audience(
+        "", account_id, name, "WEBSITE", rule=rule, retention_days=interest.days, preset="products"
+    )
+    made = catalog.audiences.create(wanted)
+    catalog.products.note_interest(made.audience_id, _encode(interest).decode(), rule)
+    return made
+
+
+def renew(catalog: Catalog, account_id: str) -> Iterator[Renewed]:
+    """Look the products of all such audiences up anew, but of those whose rule somebody has
+    written himself since. One whose products the feed no longer knows stays as it is."""
+    for audience_id, text in sorted(catalog.products.interests(account_id).items()):
+        audience = catalog.audiences.find(account_id, audience_id)
+        if audience is None:
+            continue
+        try:
+            rule = _made(catalog, account_id, _decode(text))
+        except SenderError as error:
+            yield Renewed(audience.name, False, error.message)
+            continue
+        if rule != audience.rule:
+            # In this order a process that ends in between leaves one that is as if edited by hand.
+            catalog.products.note_interest(audience_id, text, rule)
+            catalog.audiences.save(msgspec.structs.replace(audience, rule=rule))
+        yield Renewed(audience.name, rule != audience.rule)
+
+
+def _made(catalog: Catalog, account_id: str, interest: Interest) -> str:
+    pixels = [pixel.pixel_id for pixel in catalog.pixels(account_id)]
+    return rule_of(ids_of(catalog.products, account_id, interest), interest, pixels)

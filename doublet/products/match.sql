@@ -23,7 +23,10 @@ told as (
 ),
 numbered as (
   select
-    *,
+    event_name,
+    ids,
+    names_groups,
+    events,
     row_number() over () as number
   from told
 ),

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from doublet.catalog import Catalog
@@ -127,3 +128,26 @@ def test_the_rule_of_a_category(folder: Path) -> None:
     unknown = run(folder, "product", "audience", "--product", "nothing", code=4)
     assert "no product or group 'nothing'" in unknown.stderr
     run(folder, "product", "audience", code=2)
+
+
+def test_an_audience_of_a_category_follows_the_feed(folder: Path) -> None:
+    run(folder, "product", "import", str(FEEDS / "merchant.xml"))
+    run(folder, "product", "audience", "--category", "Climbing", "--name", "Climbers")
+    run(folder, "product", "audience", "--product", "BH-1001", "--name", "By hand")
+    feed = folder / "feed.csv"
+    feed.write_text("id,product_type\nR-1,Climbing > Ropes\nR-2,climbing\n", "utf-8")
+    catalog = Catalog(Settings(data=folder).catalog_url)
+    first, other = catalog.audiences.all()
+    assert ("Climbers", "WEBSITE", 30) == (first.name, first.subtype, first.retention_days)
+    assert "BH-2000" in first.rule
+    done = run(folder, "product", "import", "feed.csv")
+    assert "Audience Climbers follows the feed" in done.stderr
+    assert "Audience By hand stays as it was: The feed has no product" in done.stderr
+    renewed, stays = catalog.audiences.all()
+    assert '["R-1","R-2"]' in renewed.rule
+    assert other == stays
+    # A rule that somebody wrote is his.
+    catalog.audiences.save(msgspec.structs.replace(renewed, rule=other.rule))
+    run(folder, "product", "import", str(FEEDS / "merchant.xml"))
+    assert other.rule == catalog.audiences.all()[0].rule
+    catalog.close()

@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add five tables."""
+    """Add six tables."""
     op.create_table(
         "products",
         _account(primary_key=True),
@@ -26,6 +26,12 @@ def upgrade() -> None:
         sa.Column("availability", sa.String(32), nullable=False),
         *(_text(name) for name in ("link", "image_link")),
         _number("updated_at"),
+    )
+    op.create_table(
+        "product_audiences",
+        sa.Column("audience_id", sa.String(20), primary_key=True),
+        _text("interest"),
+        _text("rule"),
     )
     op.create_table(
         "audience_shares",
