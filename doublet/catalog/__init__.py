@@ -16,6 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from doublet.catalog.access_tokens import Token, Tokens, insert_token, token_sha256
+from doublet.catalog.audience_webhooks import AudienceWebhook, AudienceWebhooks
 from doublet.catalog.audiences import Audiences
 from doublet.catalog.changes import Change, Changes
 from doublet.catalog.database import Database, check_version
@@ -43,6 +44,7 @@ from doublet.catalog.rows import (
     ShopSecret,
 )
 from doublet.catalog.setups import Setups
+from doublet.catalog.shares import Share, Shares
 from doublet.catalog.shops import Shops
 from doublet.catalog.tables import accounts, alerts, destinations, metadata, pixels, tokens
 from doublet.catalog.users import Session, User, Users
@@ -53,6 +55,7 @@ __all__ = [
     "Account",
     "AlertRow",
     "Audience",
+    "AudienceWebhook",
     "Catalog",
     "Change",
     "CustomConversion",
@@ -69,6 +72,7 @@ __all__ = [
     "Role",
     "Session",
     "Setup",
+    "Share",
     "Shop",
     "ShopRules",
     "ShopSecret",
@@ -104,6 +108,8 @@ class Catalog(Database):
         self.audiences = Audiences(self)
         self.lists = Lists(self)
         self.products = Products(self)
+        self.shares = Shares(self)
+        self.audience_webhooks = AudienceWebhooks(self)
         self.tokens = Tokens(self)
         self.users = Users(self)
         self.changes = Changes(self)

@@ -296,6 +296,7 @@ audience_given = sa.Table(
     sa.Column("share_id", sa.ForeignKey("audience_shares.share_id"), primary_key=True),
     sa.Column("person_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("keys", sa.Text, nullable=False),
+    sa.Column("is_sure", sa.Boolean, nullable=False),
 )
 audience_pushes = sa.Table(
     "audience_pushes",

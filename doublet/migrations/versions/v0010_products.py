@@ -54,6 +54,7 @@ def upgrade() -> None:
         _share(primary_key=True),
         sa.Column("person_id", sa.BigInteger, primary_key=True, autoincrement=False),
         _text("keys"),
+        sa.Column("is_sure", sa.Boolean, nullable=False),
     )
     op.create_table(
         "audience_pushes",
