@@ -42,12 +42,12 @@ def check_currency(code: str) -> str:
 _has_control = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
 
 
-def check_name(name: str) -> str:
-    """What people call an account or pixel. Raises OperatorError for nothing, for several lines
+def check_name(name: str, what: str = "an account or pixel") -> str:
+    """What people call something. Raises OperatorError for nothing, for several lines
     and for what is too long."""
     if not name.strip() or len(name) > NAME_LENGTH_MAX or _has_control(name):
         raise OperatorError(
-            "That is no name for an account or pixel.",
+            f"That is no name for {what}.",
             f"Use 1 to {NAME_LENGTH_MAX} characters in one line.",
         )
     return name.strip()

@@ -185,6 +185,62 @@ class Reason(Enum):
     PARAMETER_INVALID = _invalid(
         None, "Invalid parameter", "Correct the named parameter, or leave it out."
     )
+    AUDIENCE_RULE_INVALID = _invalid(
+        1713098,
+        "Invalid rule",
+        "Correct the named part of rule; docs/audiences.md has the language.",
+    )
+    AUDIENCE_RULE_UNSUPPORTED = Row(
+        400,
+        "OAuthException",
+        2654,
+        1713032,
+        "Unsupported operator or aggregation",
+        "Use one that docs/audiences.md names.",
+    )
+    AUDIENCE_NOT_CREATED = Row(
+        400,
+        "OAuthException",
+        2654,
+        None,
+        "Failed to create custom audience",
+        "Correct what is named.",
+    )
+    AUDIENCE_IS_ORIGIN = Row(
+        400,
+        "OAuthException",
+        2655,
+        None,
+        "Failed to delete custom audience",
+        "Delete the lookalikes that have it as origin first.",
+    )
+    SEED_TOO_SMALL = _invalid(
+        1713232, "Source audience too small", "Choose an audience with at least 100 people."
+    )
+    AUDIENCE_NOT_UPDATED = Row(
+        400,
+        "OAuthException",
+        2650,
+        None,
+        "Failed to update the custom audience",
+        "Correct what is named, and send it again.",
+    )
+    AUDIENCE_BUSY = Row(
+        400,
+        "OAuthException",
+        2650,
+        1870145,
+        "Audience update in progress",
+        "Finish the session that is replacing the list, or wait until it is over.",
+    )
+    LIST_SESSION_EXPIRED = Row(
+        400,
+        "OAuthException",
+        2650,
+        1870158,
+        "Session timed out",
+        "Send the whole list again in a new session; it may last 90 minutes.",
+    )
     METHOD_NOT_ALLOWED = Row(
         405,
         "GraphMethodException",
@@ -279,7 +335,11 @@ def graph_error(refusal: Refusal, trace_id: str = "") -> bytes:
     """The JSON body `{"error": {...}}` for a refusal (Graph API, *Handling errors*)."""
     row = refusal.reason.row
     error = GraphError(
-        message="Invalid parameter" if (row.subcode or 0) > 1_000_000 else refusal.message,
+        message=(
+            "Invalid parameter"
+            if row.code == 100 and (row.subcode or 0) > 1_000_000
+            else refusal.message
+        ),
         type=row.type,
         code=row.code,
         error_subcode=row.subcode,

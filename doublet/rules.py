@@ -9,7 +9,8 @@ It becomes a condition in SQL with named parameters: no word of a rule is ever p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -68,6 +69,8 @@ _ALIASES = {
     "is_not_any": "not_is_any",
 }
 _LISTS = ("is_any", "i_is_any")
+_HELD_BY_ALL = ("contains", "i_contains", "starts_with", "i_starts_with")
+"""With an empty text by whatever there is."""
 _NUMBERS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _TESTS: dict[str, str] = {
     "contains": "contains({v}, ${p})",
@@ -85,6 +88,28 @@ OPERATORS = (
     *("i_starts_with", "is_any", "is_not_any", "i_is_any", "i_is_not_any", "regex_match"),
 )
 """What a comparison may be; those with `not` hold also where the event has no such field."""
+
+
+class Fields(NamedTuple):
+    """How a table tells what events say: SQL over its alias, by field. Whatever is named in none of
+    these is a key of `custom_data` (SQL of JSON text); where that is a list, one of its entries has
+    to fit.
+
+    `texts` yield text; `numbers` yield finite numbers of fields that have a text too; `lists` yield
+    lists of texts; `keys` yield a key of custom_data as text, JSON where it is a list. Where
+    `is_canonical`, a key that custom_data has stands in it as it is written.
+    """
+
+    texts: Mapping[str, str]
+    custom_data: str
+    numbers: Mapping[str, str] = MappingProxyType({})
+    lists: Mapping[str, str] = MappingProxyType({})
+    keys: Mapping[str, str] = MappingProxyType({})
+    is_canonical: bool = False
+
+
+EVENTS = Fields(FIELDS, "events.custom_data")
+"""Of `events`, rows of events_deduplicated."""
 
 
 class Leaf(NamedTuple):
@@ -117,6 +142,11 @@ def parse_rule(text: str) -> Rule:
         raise SenderError(
             "The rule is no JSON.", 'Write it as {"and": [{"url": {"i_contains": "thanks"}}]}.'
         ) from None
+    return read_rule(read)
+
+
+def read_rule(read: Any) -> Rule:
+    """The rule that decoded JSON says. Raises SenderError as `parse_rule` does."""
     rule = _rule(read, 0)
     if sum(1 for _ in leaves(rule)) > LEAVES_MAX:
         raise SenderError(f"The rule has more than {LEAVES_MAX} comparisons.")
@@ -192,8 +222,8 @@ def _text(field: str, value: Any) -> str:
 # --- as SQL ----------------------------------------------------------------------------------
 
 
-def condition(rule: Rule, prefix: str) -> tuple[str, dict[str, Any]]:
-    """A rule as a condition on `events`, rows of events_deduplicated, and its parameters, all of
+def condition(rule: Rule, prefix: str, fields: Fields = EVENTS) -> tuple[str, dict[str, Any]]:
+    """A rule as a condition on rows of the table that `fields` tell of, and its parameters, all of
     whose names begin with `prefix`. It is never null."""
     parameters: dict[str, Any] = {}
 
@@ -202,30 +232,65 @@ def condition(rule: Rule, prefix: str) -> tuple[str, dict[str, Any]]:
         parameters[name] = value
         return name
 
-    return _sql(rule, keep), parameters
+    return _sql(rule, keep, fields), parameters
 
 
-def _sql(rule: Rule, keep: Callable[[Any], str]) -> str:
+def _sql(rule: Rule, keep: Callable[[Any], str], fields: Fields) -> str:
     if isinstance(rule, Branch):
-        return f"({f' {rule.operator} '.join(_sql(part, keep) for part in rule.parts)})"
-    if rule.field in FIELDS:
-        sql = _test(rule, f"({FIELDS[rule.field]})", keep)
-    else:
-        one, each = keep(f'$."{rule.field}"'), keep(f'$."{rule.field}"[*]')
-        entries = (
-            f"case json_type(events.custom_data, ${one}) when 'ARRAY' "
-            f"then json_extract_string(events.custom_data, ${each}) "
-            f"else [json_extract_string(events.custom_data, ${one})] end"
+        parts = (_sql(part, keep, fields) for part in rule.parts)
+        return f"({f' {rule.operator} '.join(parts)})"
+    if rule.field in fields.texts:
+        text, number = fields.texts[rule.field], fields.numbers.get(rule.field, "")
+        sql = _test(rule, f"({text})", keep, number)
+    elif rule.field in fields.lists:
+        sql = _any_entry(rule, fields.lists[rule.field], keep)
+    elif rule.field in fields.keys:
+        text = fields.keys[rule.field]
+        sql = (
+            f"case when starts_with({text}, '[') then {_custom(rule, keep, fields)} "
+            f"else {_test(rule, text, keep)} end"
         )
-        sql = f"len(list_filter({entries}, lambda entry: {_test(rule, 'entry', keep)})) > 0"
+    else:
+        sql = _custom(rule, keep, fields)
     return f"{'not ' if rule.negated else ''}coalesce({sql}, false)"
 
 
-def _test(leaf: Leaf, value: str, keep: Callable[[Any], str]) -> str:
-    number = f"(case when regexp_full_match({value}, '{_NUMBER}') then cast({value} as double) end)"
+def _custom(rule: Leaf, keep: Callable[[Any], str], fields: Fields) -> str:
+    """Of a key of custom_data."""
+    json, one, each = fields.custom_data, keep(f'$."{rule.field}"'), keep(f'$."{rule.field}"[*]')
+    text = f"json_extract_string({json}, ${one})"
+    entries = (
+        f"case json_type({json}, ${one}) when 'ARRAY' "
+        f"then json_extract_string({json}, ${each}) else [{text}] end"
+    )
+    sql = _any_entry(rule, entries, keep)
+    if not fields.is_canonical or not rule.field.isascii():
+        return sql
+    # Most events have no such key, which a look for it finds out faster than reading JSON; and
+    # few that have one have a list.
+    quoted = f'"{rule.field}"'
+    return (
+        f"case when contains({json}, ${keep(quoted)}) then "
+        f"case when starts_with({text}, '[') then {sql} else {_test(rule, text, keep)} end end"
+    )
+
+
+def _any_entry(rule: Leaf, entries: str, keep: Callable[[Any], str]) -> str:
+    return f"len(list_filter({entries}, lambda entry: {_test(rule, 'entry', keep)})) > 0"
+
+
+def number_sql(value: str, kind: str) -> str:
+    """A text as a number of an SQL type; null for what is none."""
+    return f"case when regexp_full_match({value}, '{_NUMBER}') then cast({value} as {kind}) end"
+
+
+def _test(leaf: Leaf, value: str, keep: Callable[[Any], str], number: str = "") -> str:
+    number = number or f"({number_sql(value, 'double')})"
     first = leaf.values[0] if leaf.values else ""
     if leaf.operator in _NUMBERS:
         return f"{number} {_NUMBERS[leaf.operator]} ${keep(float(first))}"
+    if leaf.operator in _HELD_BY_ALL and not first:
+        return f"{value} is not null"
     if leaf.operator == "is_any":
         return _TESTS["is_any"].format(v=value, p=keep(list(leaf.values)))
     if leaf.operator == "i_is_any":

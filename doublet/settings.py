@@ -128,6 +128,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 128
     engine_threads: Annotated[int, _meta("Threads that DuckDB may use.", ge=1)] = 2
 
+    audience_interval_s: Annotated[
+        float, _meta("Pause between two looks at who joins and leaves audiences.", gt=0)
+    ] = 1.0
+
     alert_interval_s: Annotated[
         float, _meta("Pause between two looks for what is unusual.", gt=0)
     ] = 300.0
@@ -204,6 +208,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def imports_file(self) -> Path:
         """What was imported from files, so that nothing gets in twice."""
         return self.data / "imports.sqlite"
+
+    @property
+    def audiences_folder(self) -> Path:
+        """The published snapshot of who is in which audience."""
+        return self.data / "audiences"
 
     @property
     def run_folder(self) -> Path:

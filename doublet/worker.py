@@ -29,6 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from doublet.alerting import Watch
+from doublet.audiencing import Audiencing
 from doublet.catalog import Catalog
 from doublet.deciding import unmerge
 from doublet.errands import Errands, Runner
@@ -52,6 +53,7 @@ from doublet.settings import Settings
 from doublet.web import create_app
 from doublet.web.access import Access
 from doublet.web.as_of import as_of_routes
+from doublet.web.audience_of import audience_of_routes
 from doublet.web.kept import Kept
 from doublet.web.live import live_routes
 from doublet.web.payload import payload_routes
@@ -175,6 +177,7 @@ def application(
         *persons_routes(door, catalog, freshener.engine, decide),
         *persons_page_routes(door, catalog, freshener.engine, decide, freshener),
         *graph_routes(catalog, freshener.engine, settings.url, settings.rates_folder),
+        *audience_of_routes(door, catalog, settings.audiences_folder),
         *live_routes(door, catalog, feed),
         *as_of_routes(
             door,
@@ -244,12 +247,16 @@ def run_worker(settings: Settings) -> None:
     rounds = Rounds(freshener, settings, filler.fill)
     watch = Watch(freshener.engine, settings)
     errands = Errands(Runner(settings, freshener))
+    audiencing = Audiencing(freshener.engine, settings)
+    freshener.when_erasing(audiencing.forget)
     rounds.start()
     watch.start()
     errands.start()
+    audiencing.start()
     try:
         asyncio.run(_serve(settings, freshener, filler))
     finally:
+        audiencing.stop()
         errands.stop()
         watch.stop()
         rounds.stop()

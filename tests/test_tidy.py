@@ -299,6 +299,7 @@ SQL = sorted(
         *(PACKAGE / "lift").glob("*.sql"),
         *(PACKAGE / "live").glob("*.sql"),
         *(PACKAGE / "relay").glob("*.sql"),
+        *(PACKAGE / "audiences").glob("*.sql"),
         *(PACKAGE / "products").glob("*.sql"),
     ]
 )

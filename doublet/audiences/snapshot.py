@@ -10,7 +10,6 @@ Written by one process, read by any: reading loads neither the engine nor the la
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Iterable
@@ -21,6 +20,7 @@ import msgspec
 import numpy as np
 
 from doublet.engine import Engine
+from doublet.normalize import identifier_key
 
 CURRENT = "current.json"
 _KEPT_S = 60.0
@@ -67,16 +67,6 @@ class Layer(NamedTuple):
         """The audiences of the person in a row."""
         found: list[int] = self.numbers[self.ends[row] : self.ends[row + 1]].tolist()
         return found
-
-
-def identifier_key(account_id: str, identifier: str) -> int:
-    """The digest of an identifier (`KEY=VALUE`) as the models make it.
-
-    >>> identifier_key("act_1", "fbp=fb.1.2.3")
-    128009383436527199
-    """
-    text = f"{account_id}|{identifier}".encode("utf-8", "surrogatepass")
-    return int(hashlib.md5(text, usedforsecurity=False).hexdigest()[:15], 16)
 
 
 class Snapshot:
@@ -198,14 +188,14 @@ class Publisher:
             numbered["only"] = sorted(only)
             whose = "select unnest($only) as person_id"
             theirs = "semi join (select unnest($only) as person_id) using (person_id)"
-        members = self._engine.arrays(
+        members = self._engine.columns(
             "select person_id, list_position($ids, audience_id) - 1 as number "
             f"from audience_members {theirs} where list_contains($ids, audience_id) "
             "order by person_id, number",
             numbered,
         )
         del numbered["ids"]
-        known = self._engine.arrays(
+        known = self._engine.columns(
             "select identifier_key, person_id from identifiers "
             f"semi join ({whose}) as theirs using (person_id) order by identifier_key",
             numbered,

@@ -116,17 +116,27 @@ def take_out(
     keys = sorted(
         {identifier_key(account_id, each) for entry in entries for each in entry.identifiers}
     )
-    found: set[int] = set()
-    for chunk in chunks(keys):
-        query = (
-            sa.select(list_keys.c.entry_id)
-            .join(list_entries, list_entries.c.entry_id == list_keys.c.entry_id)
-            .where(list_keys.c.identifier_key.in_(chunk), list_entries.c.list_id == list_id)
-        )
-        found.update(row[0] for row in connection.execute(query))
+    holders = holders_of(connection, keys)
+    found = {entry_id for entry_id, holder in holders.items() if holder == list_id}
     # Without an identifier, or with its marker: the row itself.
     found.update(entry_ids(connection, list_id, [each.row_key for each in entries]).values())
     delete(connection, sorted(found))
+
+
+def holders_of(connection: sa.Connection, keys: Sequence[int]) -> dict[int, int]:
+    """The list of each row that has one of these identifiers, by entry."""
+    found: set[int] = set()
+    for chunk in chunks(keys):
+        query = sa.select(list_keys.c.entry_id).where(list_keys.c.identifier_key.in_(chunk))
+        found.update(row[0] for row in connection.execute(query))
+    # Apart, and not narrowed to one list: joined, a database without statistics reads that list
+    # whole for each part.
+    holders: dict[int, int] = {}
+    for chunk in chunks(sorted(found)):
+        columns = (list_entries.c.entry_id, list_entries.c.list_id)
+        query = sa.select(*columns).where(list_entries.c.entry_id.in_(chunk))
+        holders.update((row[0], row[1]) for row in connection.execute(query))
+    return holders
 
 
 def delete(connection: sa.Connection, entries: Sequence[int]) -> int:

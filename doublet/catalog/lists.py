@@ -17,6 +17,7 @@ from doublet.catalog.list_rows import (
     EXTERNAL_ID,
     chunks,
     delete,
+    holders_of,
     put,
     split,
     take_out,
@@ -175,26 +176,18 @@ class Lists:
         """Take every row with one of these identifiers out of all lists of an account; how many it
         were. For persons who are erased."""
         keys = [identifier_key(account_id, each) for each in identifiers]
-        gone = 0
         with self._database.write() as connection:
-            for chunk in chunks(keys):
-                query = (
-                    sa.select(list_keys.c.entry_id, list_entries.c.list_id)
-                    .join(list_entries, list_entries.c.entry_id == list_keys.c.entry_id)
-                    .where(list_keys.c.identifier_key.in_(chunk))
-                    .distinct()
+            holders = holders_of(connection, keys)
+            gone = delete(connection, list(holders))
+            for chunk in chunks(sorted(set(holders.values()))):
+                touched = sa.select(customer_lists.c.audience_id).where(
+                    customer_lists.c.list_id.in_(chunk)
                 )
-                found = connection.execute(query).all()
-                gone += delete(connection, [entry_id for entry_id, _ in found])
-                for lists in chunks(sorted({list_id for _, list_id in found})):
-                    of_lists = sa.select(customer_lists.c.audience_id).where(
-                        customer_lists.c.list_id.in_(lists)
-                    )
-                    connection.execute(
-                        audiences.update()
-                        .where(audiences.c.audience_id.in_(of_lists))
-                        .values(list_version=audiences.c.list_version + 1)
-                    )
+                connection.execute(
+                    audiences.update()
+                    .where(audiences.c.audience_id.in_(touched))
+                    .values(list_version=audiences.c.list_version + 1)
+                )
         if gone:
             self._database.empty_journal()
         return gone

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-import numpy as np
-
 NOTHING: Mapping[str, Any] = {}
 
 
@@ -31,10 +29,9 @@ class Engine(Protocol):
     def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
         """Rows of a SELECT as dicts, over one consistent state of all tables. Thread-safe."""
 
-    def arrays(
-        self, sql: str, parameters: Mapping[str, Any] = NOTHING
-    ) -> dict[str, np.ndarray[Any, Any]]:
-        """Columns of a SELECT, for many rows of numbers; columns that have nulls are masked."""
+    def columns(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+        """The same rows as one numpy array for each column, for millions of them; no column may
+        hold null."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """A transaction: commits at the end, rolls back on an exception. One at a time."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 
 from doublet.engine import NOTHING
 from doublet.errors import CorruptError, LockedError, MemoryLimitError
@@ -127,21 +126,20 @@ class DuckDBEngine:
 
     def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
         """Rows of a SELECT as dicts. Raises MemoryLimitError when it needs too much memory."""
-        with self._answer(sql, parameters) as result:
+        with self._asked(sql, parameters) as result:
             names = [column[0] for column in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
-    def arrays(
-        self, sql: str, parameters: Mapping[str, Any] = NOTHING
-    ) -> dict[str, np.ndarray[Any, Any]]:
-        """Columns of a SELECT. Raises MemoryLimitError when it needs too much memory."""
-        with self._answer(sql, parameters) as result:
+    def columns(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+        """Its columns as numpy arrays. Raises MemoryLimitError likewise."""
+        with self._asked(sql, parameters) as result:
             return dict(result.fetchnumpy())
 
     @contextmanager
-    def _answer(
+    def _asked(
         self, sql: str, parameters: Mapping[str, Any]
     ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A question under way, on a cursor of its own."""
         with self._door.inside():
             cursor = self.connection.cursor()
             try:

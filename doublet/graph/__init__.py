@@ -39,6 +39,10 @@ class _Root(PathConvertor):
     regex = r"(?:v[0-9]{1,2}[.][0-9]+/?)?"
 
 
+_METHODS = ("GET", "POST", "DELETE")
+_PART_SIZE_BYTES_MAX = 1 << 30
+"""No limit of its own: collectors read a body whole, and refuse one that is too large."""
+
 register_url_convertor("graph", _Path())
 register_url_convertor("graph_root", _Root())
 
@@ -73,11 +77,16 @@ async def _answer(request: Request, read: Callable[[Call], Any]) -> Response:
 async def _call(request: Request) -> Call:
     kind, _, bearer = request.headers.get("authorization", "").partition(" ")
     scheme = request.headers.get("x-forwarded-proto", "http")
+    parameters = {**await _body(request), **request.query_params}
+    method = request.method
+    # Long lists do not fit into the address of a DELETE: POST may say what it stands for.
+    if method == "POST" and parameters.get("method", "").upper() in _METHODS:
+        method = parameters.pop("method").upper()
     return Call(
-        request.method,
+        method,
         f"{scheme}://{request.headers.get('host', '')}",
         request.url.path,
-        {**await _body(request), **request.query_params},
+        parameters,
         bearer.strip() if kind.lower() == "bearer" else "",
     )
 
@@ -96,7 +105,9 @@ async def _body(request: Request) -> dict[str, str]:
             for name, value in read.items()
         }
     try:
-        async with request.form(max_files=0, max_fields=100) as form:
+        async with request.form(
+            max_files=0, max_fields=100, max_part_size=_PART_SIZE_BYTES_MAX
+        ) as form:
             return {name: value for name, value in form.items() if isinstance(value, str)}
     except HTTPException as error:
         # The library's words: too many fields, a part that is too large, no boundary.

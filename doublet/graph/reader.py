@@ -9,10 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from doublet.catalog import Account, Catalog, ReportRun, is_proven
+from doublet.catalog import Account, Audience, Catalog, ReportRun, is_proven
 from doublet.engine import Engine
 from doublet.graph.ads import EDGES, SHAPES, find_ad_object, object_row, objects_edge
+from doublet.graph.audience_rows import AUDIENCE
+from doublet.graph.audience_users import AudienceUsers
 from doublet.graph.checks import da_checks
+from doublet.graph.custom_audiences import CustomAudiences
 from doublet.graph.custom_conversions import CUSTOM_CONVERSION, CustomConversions
 from doublet.graph.fields import Selection, Shape, check, parse_fields, pick
 from doublet.graph.insights import Insights, Target
@@ -58,6 +61,8 @@ class Reader:
         self._insights = Insights(catalog, engine, rates)
         self._runs = Runs(catalog, self._insights)
         self._customs = CustomConversions(catalog, engine)
+        self._audiences = CustomAudiences(catalog)
+        self._audience_users = AudienceUsers(catalog)
 
     def read(self, call: Call) -> Row:
         """What the call asks for. Raises Refused."""
@@ -87,6 +92,7 @@ class Reader:
     def _account_edges(self) -> dict[str, Edge]:
         return {
             "adspixels": self._pixels.edge,
+            "customaudiences": self._audiences.edge,
             "customconversions": self._customs.edge,
             "insights": lambda asked: self._insights.page(asked, Target()),
             **{name: self._listing(level) for name, level in EDGES.items()},
@@ -96,7 +102,7 @@ class Reader:
         return lambda asked: objects_edge(self._engine, asked, level, parent_id)
 
     def _object(self, question: Question, node: str, edge: str) -> Row:
-        """A node that has a number of its own: a pixel, a custom conversion, a report, an ad."""
+        """A node that has a number of its own: a pixel, an audience, a report, an ad."""
         if (pixel := self._pixels.find(question.account, node)) is not None:
             edges: dict[str, Edge] = {
                 "stats": lambda asked: stats(self._engine, asked, node),
@@ -106,6 +112,9 @@ class Reader:
         if (custom := self._customs.find(question, node)) is not None:
             custom_row = partial(self._customs.node, each=custom)
             return self._node(question, edge, CUSTOM_CONVERSION, {}, custom_row)
+        if (audience := self._audiences.find(question, node)) is not None:
+            audience_row = partial(self._audiences.node, audience=audience)
+            return self._node(question, edge, AUDIENCE, {}, audience_row)
         if (run := self._runs.find(question, node)) is not None:
             run = self._runs.resume(question, run, partial(self._asked_by, question))
             edges = {"insights": lambda asked: self._runs.page(asked, run)}
@@ -128,12 +137,35 @@ class Reader:
             return self._customs.create(question)
         if method == "POST" and edge == "insights":
             return self._runs.start(question, node, self._target(question, node))
+        if is_account and (method, edge) == ("POST", "customaudiences"):
+            return self._audiences.create(question)
+        if is_account and (method, edge) == ("DELETE", "usersofanyaudience"):
+            return self._audience_users.remove_everywhere(question)
+        if (audience := self._audiences.find(question, node)) is not None:
+            return self._write_audience(question, method, audience, edge)
         custom = None if edge else self._customs.find(question, node)
         if method == "POST" and custom is not None:
             return self._customs.update(question, custom)
         if method == "DELETE" and custom is not None:
             return self._customs.delete(question, custom)
         raise unknown_object(node, method)
+
+    def _write_audience(
+        self, question: Question, method: str, audience: Audience, edge: str
+    ) -> Row:
+        """What a call changes of an audience, or of the people in it. Raises Refused."""
+        match method, edge:
+            case "POST", "":
+                return self._audiences.update(question, audience)
+            case "DELETE", "":
+                return self._audiences.delete(question, audience)
+            case "POST", "users":
+                return self._audience_users.change(question, audience, "add")
+            case "DELETE", "users":
+                return self._audience_users.change(question, audience, "remove")
+            case "POST", "usersreplace":
+                return self._audience_users.change(question, audience, "replace")
+        raise unknown_object(audience.audience_id, method)
 
     def _target(self, question: Question, node: str) -> Target:
         """Whose insights a report is of. Raises Refused."""

@@ -47,6 +47,7 @@ from doublet.reports.orders import LatestOrderRow, OrderLedger, OrdersReport
 from doublet.reports.persons import DecisionRow, MergeRow, PersonsFound
 from doublet.reports.quality import QualityRow
 from doublet.reports.today import TodayRow
+from doublet.web.audience_of import AudiencesOf, WhoAsked
 from doublet.web.person import Ask
 from doublet.web.persons import Apart, Who
 from doublet.web.persons_page import PersonsKept
@@ -402,6 +403,14 @@ OPERATIONS: tuple[Operation, ...] = (
         when="The request is durable.",
         bodies={JSON: Ask},
         also={200: "With dry_run: what would be erased."},
+    ),
+    Operation(
+        "post",
+        "/v1/audiences/of",
+        "The audiences that a person is in (docs/audiences.md).",
+        answers={JSON: AudiencesOf},
+        refused=(400, 401, 404, 413, 503),
+        bodies={JSON: WhoAsked},
     ),
     Operation(
         "post",

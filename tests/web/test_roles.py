@@ -31,6 +31,7 @@ MAY: dict[str, Role | None] = {
     "/payload": Role.READ_ONLY,
     "/v1/check": Role.ANALYST,
     "/v1/reconcile": Role.ANALYST,
+    "/v1/audiences/of": Role.READ_ONLY,
     "/v1/refused/replay": Role.ANALYST,
     "/v1/person/show": Role.ANALYST,
     "/v1/person/unmerge": Role.OWNER,
