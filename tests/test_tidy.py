@@ -90,6 +90,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ask_persons",
         "ask_refused",
         "ask_products",
+        "ask_audiences",
+        "giving",
         "ask_attribution",
         "replay",
         "faults",
