@@ -24,6 +24,7 @@ from doublet.audiences.snapshot import Publisher
 from doublet.catalog import Audience, Catalog
 from doublet.engine import Engine
 from doublet.errors import SenderError
+from doublet.rounds import Freshener
 from doublet.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -57,10 +58,6 @@ class Audiencing:
         if self._thread.is_alive():
             self._thread.join()
         self._catalog.close()
-
-    def forget(self, account_id: str, _places: object, identifiers: Collection[str]) -> None:
-        """Take an erased person out of the lists; see Freshener.when_erasing."""
-        self._catalog.lists.forget(account_id, identifiers)
 
     def refresh(self, now: float | None = None) -> Moved:
         """Bring members and snapshot up to date."""
@@ -141,6 +138,15 @@ class Audiencing:
             except Exception:
                 # What failed is tried again in the next round; the tables stay as they were.
                 logger.exception("audiences-failed")
+
+
+def forget_in_lists(catalog: Catalog, freshener: Freshener) -> None:
+    """Have erased persons taken out of customer lists."""
+
+    def forget(account_id: str, _places: object, identifiers: Collection[str]) -> None:
+        catalog.lists.forget(account_id, identifiers)
+
+    freshener.when_erasing(forget)
 
 
 def rule_definition(each: Audience) -> Definition:

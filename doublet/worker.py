@@ -29,7 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from doublet.alerting import Watch
-from doublet.audiencing import Audiencing
+from doublet.audiencing import Audiencing, forget_in_lists
 from doublet.catalog import Catalog
 from doublet.deciding import unmerge
 from doublet.errands import Errands, Runner
@@ -246,12 +246,13 @@ def run_worker(settings: Settings) -> None:
     # It tells every address that the guide opens.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     freshener = Freshener(settings, wait_s=10.0)
-    filler = filler_of(settings, Catalog(settings.catalog_url), freshener)
+    catalog = Catalog(settings.catalog_url)
+    filler = filler_of(settings, catalog, freshener)
+    forget_in_lists(catalog, freshener)
     rounds = Rounds(freshener, settings, filler.fill)
     watch = Watch(freshener.engine, settings)
     errands = Errands(Runner(settings, freshener))
     audiencing = Audiencing(freshener.engine, settings)
-    freshener.when_erasing(audiencing.forget)
     rounds.start()
     watch.start()
     errands.start()

@@ -118,7 +118,7 @@ def test_a_customer_list_has_those_who_are_known_and_who_become_known(shop: Shop
     shop.audiencing.refresh(NOW + 1)
     assert {listed.audience_id} == shop.of(f"fbp={fbp(2)}")
     # Who is erased leaves the list for good.
-    shop.audiencing.forget(shop.account_id, (), [f"em={em('mary')[0]}"])
+    assert 1 == shop.catalog.lists.forget(shop.account_id, [f"em={em('mary')[0]}"])
     shop.audiencing.refresh(NOW + 2)
     assert set() == shop.of(f"fbp={fbp(1)}")
     assert 2 == len(list(shop.catalog.lists.entries(listed.audience_id)))

@@ -162,6 +162,19 @@ def test_lift_holds_the_truth() -> None:
         assert row["known lift, low"] < row["known lift"] < row["known lift, high"]
 
 
+def test_lookalikes_finds_tastes_in_the_market_and_measures_its_speed() -> None:
+    chosen = ("--only=market", "--settings=1", "--persons=1500", "--seeds=1", "--json")
+    rows = read_result_rows(run_bench("lookalikes.py", *chosen))
+    ways = [row["way"] for row in rows]
+    assert ["Doublet", "random", "popularity", "rfm", "neighbours", "logistic"] == ways[:6]
+    assert all(0 < row["found among"] < 1500 for row in rows)
+    gains = {row["way"]: row["gain"] for row in rows}
+    assert gains["random"] < gains["Doublet"]
+    result = read_result(run_bench("lookalikes.py", "--speed", "--behaviours=60000", "--json"))
+    assert result["members"] == pytest.approx(result["persons"] / 100, abs=1)
+    assert 0 < result["seconds"]
+
+
 def test_alerts_counts_what_is_found() -> None:
     rows = json.loads(run_bench("alerts.py", "--json", "--sites", "1", "--faults", "2").stdout)
     assert ["small", "medium", "large"] == [row["site"] for row in rows]

@@ -39,6 +39,7 @@ from doublet.demo.market import (
 from doublet.demo.market.parameters import Campaign
 from doublet.demo.market.story import DAY_US
 from doublet.demo.market.truth import NAMES, Count, EventRow
+from doublet.demo.products import PRODUCTS
 from doublet.reports import overview
 from doublet.reports.coverage import CoverageRow, coverage
 from tests.collector import Collector
@@ -221,6 +222,25 @@ def test_an_ad_without_effect_causes_only_what_its_clicks_bring(crowd: list[Life
         clicked = {touch.campaign for touch in life.story.touches if touch.kind == "click"}
         for visit in life.story.visits:
             assert "brand" not in visit.caused_by or "brand" in clicked
+
+
+def test_tastes_decide_who_buys_only_where_they_are_to() -> None:
+    eager = {product.slug for product in PRODUCTS[: len(PRODUCTS) // 2]}
+    changes: dict[str, Any] = {"campaigns": (), "purchase_share_max": 1.0, "repeat_share": 0.0}
+    people = told(3000, taste_effect=0.5, visits_per_day=0.6, **changes)
+    counted = {True: [0, 0], False: [0, 0]}
+    for life in people:
+        for visit in life.story.visits:
+            counted[life.person.taste in eager][0] += visit.buys
+            counted[life.person.taste in eager][1] += 1
+    (eager_buys, eager_visits), (other_buys, other_visits) = counted[True], counted[False]
+    ratio = (eager_buys / eager_visits) / (other_buys / other_visits)
+    # Propensities differ between persons, which widens the error of the ratio by about a third.
+    assert abs(ratio - 3) < 4 * 1.3 * ratio * sqrt(1 / eager_buys + 1 / other_buys) < 1.5
+    # Who has all visits to one product looks at nothing else.
+    for life in told(50, taste_share=1.0, visits_per_day=0.6):
+        seen = [event for event in life.story.events if event.event_name == "ViewContent"]
+        assert {life.person.taste} >= {event.lines[0].product.slug for event in seen}
 
 
 def test_all_is_accepted_and_nothing_is_flagged(crowd: list[Life]) -> None:

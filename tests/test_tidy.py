@@ -58,6 +58,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "attribution",
         "reports",
         "lift",
+        "lookalikes",
         "products",
         "consent",
         "explain",
@@ -201,10 +202,10 @@ def test_no_two_parts_import_each_other() -> None:
     ("module", "absent"),
     [
         ("doublet.collect.app", "duckdb deltalake pyarrow pyspark vl_convert jinja2 alembic typer"),
-        ("doublet.web", "scipy"),
+        ("doublet.web", "scipy sklearn"),
         ("doublet.accept", "sqlalchemy granian httpx duckdb"),
         ("doublet.client", "duckdb deltalake pyarrow granian starlette sqlalchemy jinja2 typer"),
-        ("doublet.cli", "duckdb deltalake granian starlette sqlalchemy vl_convert"),
+        ("doublet.cli", "duckdb deltalake granian starlette sqlalchemy vl_convert sklearn"),
     ],
 )
 def test_importing_loads_no_more_than_is_needed(module: str, absent: str) -> None:
@@ -299,6 +300,7 @@ SQL = sorted(
         *(PACKAGE / "models").glob("*.sql"),
         *(PACKAGE / "reports").glob("*.sql"),
         *(PACKAGE / "lift").glob("*.sql"),
+        *(PACKAGE / "lookalikes").glob("*.sql"),
         *(PACKAGE / "live").glob("*.sql"),
         *(PACKAGE / "relay").glob("*.sql"),
         *(PACKAGE / "audiences").glob("*.sql"),

@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Collection
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -265,10 +266,8 @@ def _pixel_type(value: Any, place: str) -> None:
 
 
 def _filter(read: Any, place: str) -> Rule:
-    if isinstance(read, dict) and read.get("filters") == []:
+    if not isinstance(read, dict) or not read or read.get("filters") == []:
         raise AudienceRuleError(f"{place} has no comparison.", _EVERYBODY)
-    if not isinstance(read, dict) or not read:
-        raise AudienceRuleError(f"{place} is missing.", _EVERYBODY)
     try:
         rule = read_rule(read)
     except SenderError as error:
@@ -278,7 +277,9 @@ def _filter(read: Any, place: str) -> Rule:
         ) from None
     for leaf in leaves(rule):
         _check(leaf)
-    _check_patterns(patterns(rule))
+    for pattern in patterns(rule):
+        if not _is_readable(pattern):
+            raise _no_pattern(pattern)
     return rule
 
 
@@ -296,18 +297,17 @@ def _check(leaf: Leaf) -> None:
         )
 
 
-def _check_patterns(found: list[str]) -> None:
-    if not found:
-        return
+@lru_cache(maxsize=1000)
+def _is_readable(pattern: str) -> bool:
     # Only for rules that have one: whoever reads others need not load the engine.
     import duckdb
 
     with duckdb.connect() as connection:
-        for pattern in found:
-            try:
-                connection.execute("select regexp_matches('', $pattern)", {"pattern": pattern})
-            except duckdb.Error:
-                raise _no_pattern(pattern) from None
+        try:
+            connection.execute("select regexp_matches('', $pattern)", {"pattern": pattern})
+        except duckdb.Error:
+            return False
+    return True
 
 
 def _no_pattern(pattern: str) -> AudienceRuleError:

@@ -115,6 +115,7 @@ class _Persons:
 
     def erase(self) -> dict[str, Any]:
         """Erase, and wait until it is done."""
+        from doublet.audiencing import forget_in_lists
         from doublet.relaying import filler_of
         from doublet.rounds import Freshener
         from doublet.web.person import shown
@@ -125,6 +126,7 @@ class _Persons:
         freshener = Freshener(self._chosen, keeps_rules=True)
         catalog = open_catalog(self._chosen)
         filler = filler_of(self._chosen, catalog, freshener)
+        forget_in_lists(catalog, freshener)
         try:
             erasure_id = freshener.ask_to_erase(self._wish).erasure_id
             record(catalog, "person.erased", erasure_id, self._wish.account_id)

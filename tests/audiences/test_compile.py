@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from doublet.audiences.compile import SKEW_S
+from doublet.audiences.compile import SKEW_S, evaluation
 from doublet.audiences.rule import parse_audience_rule
 from tests.audiences import made, reference
 from tests.audiences.behaviours import ACCOUNT, COLUMNS, evaluated, make_table, write
@@ -122,3 +122,127 @@ def test_one_rule_turns_at_the_very_second(
         assert due_s is not None
         later = reference.members(rule, known, due_s, account_id=ACCOUNT)
         assert is_in != (person_id in later)
+
+
+def of_purchases(**other: Any) -> dict[str, Any]:
+    """A rule of inclusions or exclusions."""
+    bought = {"field": "event", "operator": "eq", "value": "Purchase"}
+    return {
+        "event_sources": [{"id": made.PIXELS[0], "type": "pixel"}],
+        "retention_seconds": 100,
+        "filter": {"operator": "and", "filters": [bought]},
+        **other,
+    }
+
+
+def happened(event_name: str, *ages_s: int, person_id: int = 1, **told: Any) -> list[Any]:
+    """Events of one person so many seconds ago."""
+    known = {"account_id": ACCOUNT, "pixel_id": made.PIXELS[0], "person_id": person_id}
+    return [
+        {**known, "event_name": event_name, "event_time": NOW_S - age_s, **told} for age_s in ages_s
+    ]
+
+
+def viewers_not_buyers() -> dict[str, Any]:
+    """Viewed in 50 s, bought nothing in 100 s."""
+    viewed = {"field": "event", "operator": "eq", "value": "ViewContent"}
+    included = of_purchases(retention_seconds=50, filter={"operator": "and", "filters": [viewed]})
+    return {
+        "inclusions": {"operator": "or", "rules": [included]},
+        "exclusions": {"operator": "or", "rules": [of_purchases()]},
+    }
+
+
+def test_events_before_the_audience_do_not_include_but_still_exclude(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    events = [
+        *happened("ViewContent", 10, person_id=1),
+        *happened("ViewContent", 30, person_id=2),
+        *happened("ViewContent", 10, person_id=3),
+        *happened("Purchase", 55, person_id=3),
+    ]
+    found = check(connection, viewers_not_buyers(), events, since_s=NOW_S - 20)
+    assert {1: (True, NOW_S + 40)} == found
+
+
+def test_an_exclusion_that_expires_brings_a_person_back(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    events = [*happened("ViewContent", 10), *happened("Purchase", 70)]
+    assert {1: (False, NOW_S + 30)} == check(connection, viewers_not_buyers(), events)
+
+
+def test_an_exclusion_that_outlives_the_inclusion_needs_no_look(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    assert {} == check(
+        connection, viewers_not_buyers(), [*happened("ViewContent", 10), *happened("Purchase", 20)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "ages_s", "is_in", "turns_in_s"),
+    [
+        (">=", 3, (90, 60, 30, 5), True, 40),
+        (">=", 3, (60, 30), None, None),
+        ("<=", 2, (90, 60, 30, 5), False, 40),
+        ("<=", 2, (90, 60), True, 40),
+        ("=", 2, (90, 60, 30), False, 10),
+        ("=", 2, (60, 30), True, 40),
+        ("!=", 2, (90, 60, 30), True, 10),
+        ("!=", 2, (60, 30), False, 40),
+        ("!=", 1, (60,), None, None),
+        (">=", 25, tuple(range(25)), True, 76),
+    ],
+)
+def test_a_count_turns_when_the_event_expires_that_makes_it_up(
+    connection: duckdb.DuckDBPyConnection,
+    operator: str,
+    value: int,
+    ages_s: tuple[int, ...],
+    is_in: bool | None,
+    turns_in_s: int | None,
+) -> None:
+    asked = {"type": "count", "operator": operator, "value": value}
+    rule = {"inclusions": {"operator": "or", "rules": [of_purchases(aggregation=asked)]}}
+    found = check(connection, rule, happened("Purchase", *ages_s))
+    assert found == ({} if turns_in_s is None else {1: (is_in, NOW_S + turns_in_s)})
+
+
+def test_sums_are_exact(connection: duckdb.DuckDBPyConnection) -> None:
+    """A tenth is no sum of binary fractions."""
+    cents = happened("Purchase", *range(50), custom={"fee": 0.1})
+    for operator, value, is_in in (("=", "5", True), (">", "5", False), ("<=", "5.0", True)):
+        asked = {"type": "sum", "field": "fee", "operator": operator, "value": value}
+        rule = {"inclusions": {"operator": "or", "rules": [of_purchases(aggregation=asked)]}}
+        found = check(connection, rule, cents)
+        assert is_in == any(is_in for is_in, _ in found.values())
+
+
+def test_huge_numbers_are_compared_and_summed(connection: duckdb.DuckDBPyConnection) -> None:
+    huge = happened("Purchase", *range(20), custom={"fee": "999999999999999.999999999999999"})
+    for kind in ("sum", "avg", "min", "max"):
+        asked = {"type": kind, "field": "fee", "operator": ">", "value": "999999999999999"}
+        rule = {"inclusions": {"operator": "or", "rules": [of_purchases(aggregation=asked)]}}
+        assert [1] == list(check(connection, rule, huge))
+
+
+def test_an_event_ahead_of_our_clock_counts_within_a_day(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    rule = {"inclusions": {"operator": "or", "rules": [of_purchases()]}}
+    near, far = NOW_S + SKEW_S + 100, NOW_S + 10
+    assert {1: (True, near)} == check(connection, rule, happened("Purchase", -SKEW_S))
+    assert {1: (False, far)} == check(connection, rule, happened("Purchase", -SKEW_S - 10))
+
+
+def test_no_word_of_a_rule_is_part_of_the_query() -> None:
+    hostile = "x'; drop table behaviours; --"
+    for field in ("url", "value", "content_ids", "content_type", "plan"):
+        comparison = {"field": field, "operator": "eq", "value": hostile}
+        chosen = of_purchases(filter={"operator": "and", "filters": [comparison]})
+        rule = {"inclusions": {"operator": "or", "rules": [chosen]}}
+        sql, parameters = evaluation(parse_audience_rule(json.dumps(rule)))
+        assert "drop" not in sql
+        assert hostile in parameters.values()

@@ -37,6 +37,8 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     short_cookie_share: Share
     short_cookie_days: Amount
     hit_loss_share: Share
+    taste_share: Share
+    taste_effect: Share
     products_seen_max: Annotated[int, msgspec.Meta(ge=1, le=6)]
     step_s: Amount
     purchase_share: Share

@@ -23,7 +23,7 @@ SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US
 DAY_US = 24 * HOUR_US
 
-_TASTE_SHARE = 0.6
+_EAGER_TASTES = frozenset(product.slug for product in PRODUCTS[: len(PRODUCTS) // 2])
 _CLICK_ID = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 
@@ -135,6 +135,12 @@ def tell_story(
     return story
 
 
+def appeal(market: Market, person: Person) -> float:
+    """What a person's taste multiplies the chance of a purchase with."""
+    is_eager = person.taste in _EAGER_TASTES
+    return 1 + market.taste_effect if is_eager else 1 - market.taste_effect
+
+
 def _moments(chance: random.Random, per_day: float, begins_at: int, ends_at: int) -> Iterator[int]:
     """The times of a Poisson process."""
     if per_day <= 0:
@@ -233,7 +239,7 @@ def _decide(
     since = at - int(market.effect_days * DAY_US)
     seen = {t.campaign for t in touches if t.kind == "impression" and since <= t.happened_at < at}
     exposed = tuple(campaign for campaign in market.campaigns if campaign.name in seen)
-    base = market.purchase_share * person.propensity
+    base = market.purchase_share * person.propensity * appeal(market, person)
     factor = 1.0
     for campaign in exposed:
         factor *= campaign.effect
@@ -284,7 +290,7 @@ class _Path:
         self.step("PageView", ())
         chance = self._chance
         for _ in range(1 + int(chance.random() * self._market.products_seen_max)):
-            is_taste = chance.random() < _TASTE_SHARE
+            is_taste = chance.random() < self._market.taste_share
             product = self._taste if is_taste else chance.choice(PRODUCTS)
             self.step("ViewContent", (Line(product, 1),))
             self._cart = (Line(product, 1),)
