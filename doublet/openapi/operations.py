@@ -34,6 +34,7 @@ from doublet.openapi.insights import INSIGHTS
 from doublet.openapi.operation import CSV, JSON, SVG, Operation
 from doublet.openapi.parameters import TEXT
 from doublet.openapi.people import PEOPLE
+from doublet.products.match import Match
 from doublet.reconcile import Reconciliation
 from doublet.refused import Cause, RefusedRequest
 from doublet.refused.replay import Replay, Wish
@@ -270,6 +271,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *AUDIENCES,
     _report("/ads.json", "Names and sums of ads.", list[KnownAdRow], *_ORDERS),
     _report("/ads.csv", "The same.", None, *_ORDERS),
+    _report("/v1/products/match", "How events fit the product feed.", Match, *_ORDERS),
     _report("/lift.json", "What ads have caused (docs/lift.md).", LiftReport, *_ORDERS, *_LIFT),
     _report("/lift.csv", "The same, a row per outcome.", None, *_ORDERS, *_LIFT),
     _report("/latest_orders.json", "The newest orders.", list[LatestOrderRow], *_ORDERS),
@@ -403,6 +405,14 @@ OPERATIONS: tuple[Operation, ...] = (
         when="The request is durable.",
         bodies={JSON: Ask},
         also={200: "With dry_run: what would be erased."},
+    ),
+    Operation(
+        "get",
+        "/v1/audiences/export",
+        "The hashes of an audience's members, as a file (docs/audiences.md).",
+        ("audience_id", "file_format", "account"),
+        {CSV: None, "application/vnd.apache.parquet": None},
+        (400, 401, 403, 404, 503),
     ),
     Operation(
         "post",
