@@ -143,11 +143,9 @@ def test_nothing_is_found_when_the_seed_is_drawn_by_lot(shop: DuckDBEngine) -> N
     assert not listed.figures.is_better_than_chance
     for figures in (timed.figures, listed.figures):
         for candidate in figures.candidates:
-            if candidate.name in ("popularity", "rfm", "neighbours") and figures is timed.figures:
-                # These look at how long one has been known, and the lot falls on all alike.
-                continue
             lift = next(reached for reached in candidate.reached if reached.ratio == 0.1)
-            assert lift.lift_low - 0.25 < 1 < lift.lift_high + 0.25, candidate
+            # Of sixteen intervals of 95 % one may miss, though not by far.
+            assert lift.lift_low - 0.15 < 1 < lift.lift_high + 0.15, candidate
 
 
 def test_the_same_input_gives_the_same_people(shop: DuckDBEngine, lookalike: Lookalike) -> None:
