@@ -34,6 +34,7 @@ from doublet.catalog import Catalog
 from doublet.deciding import unmerge
 from doublet.errands import Errands, Runner
 from doublet.errors import OperatorError
+from doublet.giving import Giving
 from doublet.graph import routes as graph_routes
 from doublet.guiding import guide_of
 from doublet.health import health
@@ -54,6 +55,7 @@ from doublet.settings import Settings
 from doublet.web import create_app
 from doublet.web.access import Access
 from doublet.web.as_of import as_of_routes
+from doublet.web.audience_export import audience_export_routes
 from doublet.web.audience_of import audience_of_routes
 from doublet.web.kept import Kept
 from doublet.web.live import live_routes
@@ -61,6 +63,7 @@ from doublet.web.payload import payload_routes
 from doublet.web.person import person_routes
 from doublet.web.persons import persons_routes
 from doublet.web.persons_page import persons_page_routes
+from doublet.web.products import product_routes
 from doublet.web.reconcile import reconcile_page_routes
 from doublet.web.refusals import refusal_routes, replay_routes
 from doublet.web.refused import as_graph_error
@@ -173,6 +176,8 @@ def application(
     app.router.routes[:0] = [
         *_operator_routes(freshener, key),
         *person_routes(door, catalog, freshener),
+        *audience_export_routes(door, catalog, freshener.engine),
+        *product_routes(door, catalog, freshener.engine),
         *persons_routes(door, catalog, freshener.engine, decide),
         *persons_page_routes(door, catalog, freshener.engine, decide, freshener),
         *graph_routes(catalog, freshener.engine, settings.url, settings.rates_folder),
@@ -253,11 +258,14 @@ def run_worker(settings: Settings) -> None:
     rounds.start()
     watch.start()
     errands.start()
+    giving = Giving(freshener.engine, settings)
     audiencing.start()
     likening.start()
+    giving.start()
     try:
         asyncio.run(_serve(settings, freshener, filler))
     finally:
+        giving.stop()
         likening.stop()
         audiencing.stop()
         errands.stop()

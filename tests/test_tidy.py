@@ -59,6 +59,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "reports",
         "lift",
         "lookalikes",
+        "products",
         "consent",
         "explain",
         "audiences",
@@ -90,6 +91,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ask",
         "ask_persons",
         "ask_refused",
+        "ask_products",
+        "ask_audiences",
+        "giving",
         "ask_attribution",
         "replay",
         "faults",
@@ -97,6 +101,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "demo",
         "order_import",
         "imports",
+        "feeds",
         "ads",
         "cli",
         "__main__",
@@ -300,6 +305,7 @@ SQL = sorted(
         *(PACKAGE / "live").glob("*.sql"),
         *(PACKAGE / "relay").glob("*.sql"),
         *(PACKAGE / "audiences").glob("*.sql"),
+        *(PACKAGE / "products").glob("*.sql"),
     ]
 )
 """The texts that every engine must read alike; loading is the lake's own affair."""

@@ -16,10 +16,12 @@ import msgspec
 import sqlalchemy as sa
 
 from doublet.catalog.access_tokens import Token, Tokens, insert_token, token_sha256
+from doublet.catalog.audience_webhooks import AudienceWebhook, AudienceWebhooks
 from doublet.catalog.audiences import Audiences
 from doublet.catalog.changes import Change, Changes
 from doublet.catalog.database import Database, check_version
 from doublet.catalog.lists import Lists
+from doublet.catalog.products import Product, Products
 from doublet.catalog.reporting import Reporting
 from doublet.catalog.roles import Role
 from doublet.catalog.rows import (
@@ -42,6 +44,7 @@ from doublet.catalog.rows import (
     ShopSecret,
 )
 from doublet.catalog.setups import Setups
+from doublet.catalog.shares import Share, Shares
 from doublet.catalog.shops import Shops
 from doublet.catalog.tables import accounts, alerts, destinations, metadata, pixels, tokens
 from doublet.catalog.users import Session, User, Users
@@ -52,6 +55,7 @@ __all__ = [
     "Account",
     "AlertRow",
     "Audience",
+    "AudienceWebhook",
     "Catalog",
     "Change",
     "CustomConversion",
@@ -62,11 +66,13 @@ __all__ = [
     "ListEntry",
     "Pixel",
     "PixelRules",
+    "Product",
     "ReportRules",
     "ReportRun",
     "Role",
     "Session",
     "Setup",
+    "Share",
     "Shop",
     "ShopRules",
     "ShopSecret",
@@ -101,6 +107,9 @@ class Catalog(Database):
         self.reporting = Reporting(self)
         self.audiences = Audiences(self)
         self.lists = Lists(self)
+        self.products = Products(self)
+        self.shares = Shares(self)
+        self.audience_webhooks = AudienceWebhooks(self)
         self.tokens = Tokens(self)
         self.users = Users(self)
         self.changes = Changes(self)

@@ -19,6 +19,7 @@ from doublet.cli.ads import ads_app
 from doublet.cli.alerts import alerts
 from doublet.cli.attribution import ATTRIBUTION_COMMANDS
 from doublet.cli.audience import audience_app
+from doublet.cli.audience_out import AUDIENCE_OUT_COMMANDS, webhook_app
 from doublet.cli.audience_upload import audience_upload
 from doublet.cli.backup import backup, restore
 from doublet.cli.check import check
@@ -41,6 +42,8 @@ from doublet.cli.options import (
 from doublet.cli.orders import order_app, rates_app
 from doublet.cli.person import person_app
 from doublet.cli.persons import PERSONS_COMMANDS
+from doublet.cli.product import product_app
+from doublet.cli.product_audience import product_audience
 from doublet.cli.quality import report_diagnostics, report_quality
 from doublet.cli.recipe import recipe
 from doublet.cli.reconcile import reconcile
@@ -77,8 +80,13 @@ app.add_typer(order_app, name="order")
 app.add_typer(lead_app, name="lead")
 app.add_typer(ads_app, name="ads")
 app.add_typer(lift_app, name="lift")
-app.add_typer(shop_app, name="shop")
+product_app.command("audience")(product_audience)
 audience_app.command("upload")(audience_upload)
+for name, command in AUDIENCE_OUT_COMMANDS.items():
+    audience_app.command(name)(command)
+audience_app.add_typer(webhook_app, name="webhook")
+app.add_typer(product_app, name="product")
+app.add_typer(shop_app, name="shop")
 app.add_typer(audience_app, name="audience")
 app.add_typer(refused_app, name="refused")
 for name, command in RELAY_COMMANDS.items():

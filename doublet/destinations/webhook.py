@@ -56,10 +56,11 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
 def check(destination: Destination) -> None:
     """Raises SettingsError for what cannot be meant."""
     check_address("url", msgspec.convert(destination.target, Target).url)
-    _key(destination.secret)
+    signing_key(destination.secret)
 
 
-def _key(secret: str) -> bytes:
+def signing_key(secret: str) -> bytes:
+    """The key in a secret of Standard Webhooks. Raises SettingsError where it is none."""
     try:
         key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
     except (binascii.Error, ValueError):
@@ -91,7 +92,7 @@ def sign(destination: Destination, request: Request, now_s: int) -> Request:
     """The request with the time of this attempt and the signature, HMAC-SHA256 over
     `ID.TIMESTAMP.BODY` (Standard Webhooks, *Signature scheme*)."""
     signed = f"{request.headers['webhook-id']}.{now_s}.".encode() + request.body
-    digest = hmac.digest(_key(destination.secret), signed, "sha256")
+    digest = hmac.digest(signing_key(destination.secret), signed, "sha256")
     headers = {
         **request.headers,
         "webhook-timestamp": str(now_s),

@@ -163,10 +163,11 @@ def _check_columns(path: Path, columns: list[str]) -> None:
 def _csv_rows(source: FileSource, plain: BinaryIO) -> Rows:
     encoding = "utf-8-sig" if source.encoding.lower() in ("utf-8", "utf8") else source.encoding
     with io.TextIOWrapper(plain, encoding, newline="") as lines:
-        yield from _cells(lines)
+        yield from csv_rows(lines)
 
 
-def _cells(lines: TextIO) -> Rows:
+def csv_rows(lines: TextIO) -> Rows:
+    """The rows of an open CSV file; a fault `unreadable` is its end."""
     first = lines.readline()
     above = 0
     delimiter = max(",;\t|", key=first.count)

@@ -28,11 +28,13 @@ from doublet.openapi.answers import (
     TouchesReceived,
 )
 from doublet.openapi.attribution import ATTRIBUTION
+from doublet.openapi.audiences import AUDIENCES
 from doublet.openapi.custom_audiences import CUSTOM_AUDIENCES
 from doublet.openapi.insights import INSIGHTS
 from doublet.openapi.operation import CSV, JSON, SVG, Operation
 from doublet.openapi.parameters import TEXT
 from doublet.openapi.people import PEOPLE
+from doublet.products.match import Match
 from doublet.reconcile import Reconciliation
 from doublet.refused import Cause, RefusedRequest
 from doublet.refused.replay import Replay, Wish
@@ -47,7 +49,6 @@ from doublet.reports.orders import LatestOrderRow, OrderLedger, OrdersReport
 from doublet.reports.persons import DecisionRow, MergeRow, PersonsFound
 from doublet.reports.quality import QualityRow
 from doublet.reports.today import TodayRow
-from doublet.web.audience_of import AudiencesOf, WhoAsked
 from doublet.web.person import Ask
 from doublet.web.persons import Apart, Who
 from doublet.web.persons_page import PersonsKept
@@ -267,8 +268,10 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/orders.csv", "The same.", None, *_ORDERS),
     *ATTRIBUTION,
     *PEOPLE,
+    *AUDIENCES,
     _report("/ads.json", "Names and sums of ads.", list[KnownAdRow], *_ORDERS),
     _report("/ads.csv", "The same.", None, *_ORDERS),
+    _report("/v1/products/match", "How events fit the product feed.", Match, *_ORDERS),
     _report("/lift.json", "What ads have caused (docs/lift.md).", LiftReport, *_ORDERS, *_LIFT),
     _report("/lift.csv", "The same, a row per outcome.", None, *_ORDERS, *_LIFT),
     _report("/latest_orders.json", "The newest orders.", list[LatestOrderRow], *_ORDERS),
@@ -404,12 +407,12 @@ OPERATIONS: tuple[Operation, ...] = (
         also={200: "With dry_run: what would be erased."},
     ),
     Operation(
-        "post",
-        "/v1/audiences/of",
-        "The audiences that a person is in (docs/audiences.md).",
-        answers={JSON: AudiencesOf},
-        refused=(400, 401, 404, 413, 503),
-        bodies={JSON: WhoAsked},
+        "get",
+        "/v1/audiences/export",
+        "The hashes of an audience's members, as a file (docs/audiences.md).",
+        ("audience_id", "file_format", "account"),
+        {CSV: None, "application/vnd.apache.parquet": None},
+        (400, 401, 403, 404, 503),
     ),
     Operation(
         "post",
