@@ -19,11 +19,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """1,500 persons over 60 days, of whom those that look at shoes tend to buy."""
+    """2,000 persons over 60 days, of whom those that look at shoes tend to buy."""
     made = Shop(tmp_path_factory.mktemp("shop"))
     luck = random.Random(7)
     records = []
-    for person in range(1500):
+    for person in range(2000):
         likes_shoes = person % 3 == 0
         for visit in range(3):
             at = -luck.randrange(60 * DAY) * SECOND
@@ -65,7 +65,7 @@ def test_a_lookalike_is_made_judged_and_published(shop: Shop, likening: Likening
     figures = said["figures"]
     known = {candidate["name"] for candidate in figures["candidates"]}
     assert {"random", figures["model"]} <= known
-    members = [n for n in range(1500) if like.audience_id in shop.of(f"fbp={fbp(n)}")]
+    members = [n for n in range(2000) if like.audience_id in shop.of(f"fbp={fbp(n)}")]
     assert figures["members"] == len(members)
     # Who bought is left out, and shoes are what the others have in common.
     assert not any(buyers.audience_id in shop.of(f"fbp={fbp(n)}") for n in members)

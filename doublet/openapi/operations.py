@@ -28,6 +28,7 @@ from doublet.openapi.answers import (
     TouchesReceived,
 )
 from doublet.openapi.attribution import ATTRIBUTION
+from doublet.openapi.audiences import AUDIENCES
 from doublet.openapi.insights import INSIGHTS
 from doublet.openapi.operation import CSV, JSON, SVG, Operation
 from doublet.openapi.parameters import TEXT
@@ -46,7 +47,6 @@ from doublet.reports.orders import LatestOrderRow, OrderLedger, OrdersReport
 from doublet.reports.persons import DecisionRow, MergeRow, PersonsFound
 from doublet.reports.quality import QualityRow
 from doublet.reports.today import TodayRow
-from doublet.web.audience_of import AudiencesOf, WhoAsked
 from doublet.web.person import Ask
 from doublet.web.persons import Apart, Who
 from doublet.web.persons_page import PersonsKept
@@ -266,6 +266,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/orders.csv", "The same.", None, *_ORDERS),
     *ATTRIBUTION,
     *PEOPLE,
+    *AUDIENCES,
     _report("/ads.json", "Names and sums of ads.", list[KnownAdRow], *_ORDERS),
     _report("/ads.csv", "The same.", None, *_ORDERS),
     _report("/lift.json", "What ads have caused (docs/lift.md).", LiftReport, *_ORDERS, *_LIFT),
@@ -401,14 +402,6 @@ OPERATIONS: tuple[Operation, ...] = (
         when="The request is durable.",
         bodies={JSON: Ask},
         also={200: "With dry_run: what would be erased."},
-    ),
-    Operation(
-        "post",
-        "/v1/audiences/of",
-        "The audiences that a person is in (docs/audiences.md).",
-        answers={JSON: AudiencesOf},
-        refused=(400, 401, 404, 413, 503),
-        bodies={JSON: WhoAsked},
     ),
     Operation(
         "post",

@@ -82,6 +82,7 @@ PARAMETERS: dict[str, Any] = {
     "reason": _query("reason", "Only of this reason.", {"enum": [r.label for r in Reason]}),
     "refused": _query("id", "Only this request."),
     "erasure": _query("id", "Only this erasure."),
+    "audience": {**_query("id", "The audience."), "required": True},
     "fields": _query("fields", "Names, by commas."),
     "shop": _query("shop", "The shop that the orders are of, by id."),
     "is_whole": _query("is_whole", "1: so are all of a day before and a day after.", _FLAG),
