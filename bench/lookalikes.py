@@ -119,8 +119,8 @@ def shops(chosen: argparse.Namespace, folder: Path) -> Iterator[tuple[str, list[
         yield "CDNOW", [(cdnow(folder / "cdnow", chosen.lifetimes), 1)]
     if "ecom" in wanted:
         yield "e-commerce stream", [(ecom(folder / "ecom", chosen.retentioneering), 1)]
-    for n, changes in enumerate(GRID[: chosen.settings] if "market" in wanted else ()):
-        made = []
+    for n in chosen.settings if "market" in wanted else ():
+        changes, made = GRID[n], []
         for seed in chosen.seeds:
             made.append((market(folder / f"m{n}-{seed}", seed, chosen.persons, **changes), seed))
         yield made[0][0].name, made
@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--lifetimes", type=Path, help="its wheel, if it is already here")
     parser.add_argument("--retentioneering", type=Path, help="its wheel, likewise")
     parser.add_argument("--persons", type=int, default=10_000, help="of each market")
-    parser.add_argument("--settings", type=int, default=len(GRID), help="only the first ones")
+    parser.add_argument("--settings", type=int, nargs="+", default=[*range(len(GRID))])
     parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
     parser.add_argument("--speed", action="store_true", help="time and memory instead")
     parser.add_argument("--behaviours", type=int, default=10_000_000)

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _SIZES_EVERY_S = 900
 _MATCHED_EVERY_S = 60.0
+_SWEPT_EVERY_S = 3600.0
 
 
 class Audiencing:
@@ -44,6 +45,7 @@ class Audiencing:
         self._sizes: dict[str, int] = {}
         self._versions: dict[str, int] = {}
         self._matched_at = float("-inf")
+        self._swept_at = float("-inf")
         self._published = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audiences", daemon=True)
@@ -62,6 +64,9 @@ class Audiencing:
     def refresh(self, now: float | None = None) -> Moved:
         """Bring members and snapshot up to date."""
         at = time.time() if now is None else now
+        if at - self._swept_at >= _SWEPT_EVERY_S:
+            self._catalog.lists.sweep(int(at))
+            self._swept_at = at
         audiences = self._catalog.audiences.all()
         self._sync([each for each in audiences if each.subtype == "CUSTOM"])
         definitions = [made for each in audiences if (made := self._define(each)) is not None]
@@ -151,14 +156,16 @@ def forget_in_lists(catalog: Catalog, freshener: Freshener) -> None:
 
 def rule_definition(each: Audience) -> Definition:
     """Members by a rule. Raises SenderError for a rule that cannot be read."""
-    rule = parse_audience_rule(each.rule, retention_days=each.retention_days or 30)
+    pixel_ids = {each.pixel_id} if each.pixel_id else None
+    days = each.retention_days or 30
+    rule = parse_audience_rule(each.rule, retention_days=days, pixel_ids=pixel_ids)
     since_s = 0 if each.prefill else each.created_at
 
     def sql(events: str) -> tuple[str, dict[str, Any]]:
         select, parameters = evaluation(rule, events)
         return select, {**parameters, "since_s": since_s}
 
-    fingerprint = f"{each.rule}|{each.retention_days}|{since_s}"
+    fingerprint = f"{each.rule}|{each.retention_days}|{since_s}|{each.pixel_id}"
     return Definition(each.account_id, each.audience_id, fingerprint, sql)
 
 

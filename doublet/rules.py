@@ -29,6 +29,9 @@ _is_key = re.compile(r"[\w.$: -]{1,100}").fullmatch
 _NUMBER = r"-?[0-9]{1,15}([.][0-9]{1,15})?"
 _is_number = re.compile(_NUMBER, re.ASCII).fullmatch
 
+# Of signs that JSON never writes in another way; no number begins so.
+_is_word = re.compile(r"[A-Za-z_-]*[A-Za-z][\w-]*", re.ASCII).fullmatch
+
 _HOST = "lower(regexp_extract(events.event_source_url, '^[a-zA-Z]+://([^/?#:]+)', 1))"
 _DEVICE = """case
   when regexp_matches(events.user_data.client_user_agent, 'iPhone|iPod') then 'mobile_iphone'
@@ -97,7 +100,7 @@ class Fields(NamedTuple):
 
     `texts` yield text; `numbers` yield finite numbers of fields that have a text too; `lists` yield
     lists of texts; `keys` yield a key of custom_data as text, JSON where it is a list. Where
-    `is_canonical`, a key that custom_data has stands in it as it is written.
+    `is_canonical`, keys and values of custom_data stand in it as they are written.
     """
 
     texts: Mapping[str, str]
@@ -266,11 +269,14 @@ def _custom(rule: Leaf, keep: Callable[[Any], str], fields: Fields) -> str:
     sql = _any_entry(rule, entries, keep)
     if not fields.is_canonical or not rule.field.isascii():
         return sql
-    # Most events have no such key, which a look for it finds out faster than reading JSON; and
-    # few that have one have a list.
-    quoted = f'"{rule.field}"'
+    # Most events have no such key or value, which a look for it finds out faster than reading
+    # JSON; and few that have one have a list.
+    sought = [f'"{rule.field}"']
+    if rule.operator in ("eq", "starts_with") and _is_word(rule.values[0]):
+        sought.append(rule.values[0])
+    holds_them = " and ".join(f"contains({json}, ${keep(each)})" for each in sought)
     return (
-        f"case when contains({json}, ${keep(quoted)}) then "
+        f"case when {holds_them} then "
         f"case when starts_with({text}, '[') then {sql} else {_test(rule, text, keep)} end end"
     )
 

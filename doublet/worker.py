@@ -38,6 +38,7 @@ from doublet.giving import Giving
 from doublet.graph import routes as graph_routes
 from doublet.guiding import guide_of
 from doublet.health import health
+from doublet.likening import Likening
 from doublet.live.feed import Feed
 from doublet.live.statuses import statuses
 from doublet.openapi import document
@@ -253,16 +254,19 @@ def run_worker(settings: Settings) -> None:
     watch = Watch(freshener.engine, settings)
     errands = Errands(Runner(settings, freshener))
     audiencing = Audiencing(freshener.engine, settings)
+    likening = Likening(freshener.engine, settings)
     rounds.start()
     watch.start()
     errands.start()
     giving = Giving(freshener.engine, settings)
     audiencing.start()
+    likening.start()
     giving.start()
     try:
         asyncio.run(_serve(settings, freshener, filler))
     finally:
         giving.stop()
+        likening.stop()
         audiencing.stop()
         errands.stop()
         watch.stop()

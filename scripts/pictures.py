@@ -76,7 +76,7 @@ def _picture(
     ) as context:
         page = context.new_page()
         page.goto(f"{stage.url}/overview?access_token={stage.token}")
-        page.goto(f"{stage.url}{path}")
+        page.goto(stage.address(path))
         if path == "/overview":
             expect(page.locator("#chart svg").first).to_be_visible()
         page.wait_for_timeout(_READY_MS)

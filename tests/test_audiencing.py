@@ -12,7 +12,7 @@ from doublet.catalog import Audience, Catalog, ListEntry
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.settings import Settings
 from tests.audiences.members import NOW
-from tests.factories import SECOND, Pipeline
+from tests.factories import SECOND, Pipeline, sha256
 from tests.persons.touching import em, fbp, make
 
 
@@ -37,13 +37,20 @@ class Shop:
         more = {"account_id": self.account_id, "pixel_id": self.pixel_id}
         return make(name, at, number, more=more, **user_data)
 
-    def rule(self, name: str, but_not: str = "") -> str:
-        """Persons with an event of the last 30 days, and none of another name."""
+    def make_with(
+        self, name: str, at: int, number: int, person: int, fields: dict[str, object]
+    ) -> bytes:
+        """The same of a numbered person, with more fields of an event."""
+        more = {"account_id": self.account_id, "pixel_id": self.pixel_id, **fields}
+        return make(name, at, number, more=more, fbp=fbp(person))
+
+    def rule(self, name: str, but_not: str = "", days: int = 30) -> str:
+        """Persons with an event of the last days, and none of another name."""
 
         def one(event: str) -> dict[str, object]:
             chosen = {
                 "event_sources": [{"id": self.pixel_id, "type": "pixel"}],
-                "retention_seconds": 30 * 86_400,
+                "retention_seconds": days * 86_400,
                 "filter": {
                     "operator": "and",
                     "filters": [{"field": "event", "operator": "eq", "value": event}],
@@ -151,3 +158,28 @@ def test_a_round_without_news_writes_nothing(shop: Shop) -> None:
     before = shop.pipeline.engine.changes
     shop.audiencing.refresh(NOW + 1)
     assert before == shop.pipeline.engine.changes
+
+
+def test_a_rule_in_the_old_form_is_of_the_pixel_of_its_audience(shop: Shop) -> None:
+    rule = json.dumps({"event": {"eq": "AddToCart"}})
+    ours = shop.create(rule=rule, retention_days=30, pixel_id=shop.pixel_id)
+    other = shop.create(rule=rule, retention_days=30, pixel_id="1000000000000009")
+    every = shop.create(rule=rule, retention_days=30)
+    shop.load(shop.make("AddToCart", fbp=fbp(1)))
+    shop.audiencing.refresh(NOW)
+    assert {ours.audience_id, every.audience_id} == shop.of(f"fbp={fbp(1)}")
+    assert "ready" == shop.catalog.audiences.state(other.audience_id)["state"]
+
+
+def test_ids_of_a_list_that_were_not_sent_for_long_are_forgotten_by_the_worker(shop: Shop) -> None:
+    listed = shop.create("CUSTOM")
+    shop.load(shop.make("ViewContent", fbp=fbp(1), external_id=[sha256("7")]))
+    entry = ListEntry(1, (f"external_id={sha256('7')}",))
+    shop.catalog.lists.add(listed, [entry], NOW)
+    shop.audiencing.refresh(NOW + 90 * 86_400)
+    assert {listed.audience_id} == shop.of(f"fbp={fbp(1)}")
+    shop.audiencing.refresh(NOW + 90 * 86_400 + 3599)
+    assert 1 == shop.catalog.lists.count(listed.audience_id)
+    shop.audiencing.refresh(NOW + 90 * 86_400 + 3600)
+    assert set() == shop.of(f"fbp={fbp(1)}")
+    assert 0 == shop.catalog.lists.count(listed.audience_id)

@@ -163,7 +163,7 @@ def test_lift_holds_the_truth() -> None:
 
 
 def test_lookalikes_finds_tastes_in_the_market_and_measures_its_speed() -> None:
-    chosen = ("--only=market", "--settings=1", "--persons=1500", "--seeds=1", "--json")
+    chosen = ("--only=market", "--settings=0", "--persons=1500", "--seeds=1", "--json")
     rows = read_result_rows(run_bench("lookalikes.py", *chosen))
     ways = [row["way"] for row in rows]
     assert ["Doublet", "random", "popularity", "rfm", "neighbours", "logistic"] == ways[:6]

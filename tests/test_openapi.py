@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from starlette.routing import Route
 
-from doublet.catalog import Catalog
+from doublet.catalog import Audience, Catalog
 from doublet.openapi import document
 from doublet.openapi.operations import OPERATIONS, STREAM
 from doublet.relaying import filler_of
@@ -75,6 +75,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         assert 200 == answer.status_code, answer.text
         catalog = Catalog(running.settings.catalog_url)
         catalog.shops.create(running.account_id, running.pixel_id, "shopify", "Shop")
+        catalog.audiences.create(Audience("", running.account_id, "Customers", "CUSTOM"))
         catalog.close()
         running.wait_until(lambda: "Lead" in running.overview(), what="the events are modelled")
         yield running
@@ -146,6 +147,14 @@ def shop_of(server: RunningServer) -> str:
     return shop.shop_id
 
 
+def audience_of(server: RunningServer) -> str:
+    """The id of the server's customer list."""
+    catalog = Catalog(server.settings.catalog_url)
+    audience = catalog.audiences.one("Customers")
+    catalog.close()
+    return audience.audience_id
+
+
 def description_of(server: RunningServer) -> Any:
     """The served description, in which ids are those of the server, or of nobody."""
     described = httpx.get(f"{server.url}/openapi.json").json()
@@ -153,11 +162,13 @@ def description_of(server: RunningServer) -> Any:
     for name in ("pixel_id", "id", "dataset_id", "pixel"):
         places[name]["schema"] = {"enum": [server.pixel_id, "123456789012345"]}
     places["shop_id"]["schema"] = {"enum": [shop_of(server), "shp_123456789012"]}
+    places["audience_id"]["schema"] = {"enum": [audience_of(server), "123456789012345"]}
     for name in ("account_id", "account"):
         places[name]["schema"] = {"enum": [server.account_id, "act_123456789012345"]}
     return schemathesis.openapi.from_dict(described)
 
 
+PEOPLE = '{"schema": "EMAIL", "data": ["mary@example.com"]}'
 GOOD: dict[str, dict[str, Any]] = {
     "post /{version}/{pixel_id}/events": {"body": {"data": [purchase()]}},
     "post /{pixel_id}/events": {"body": {"data": [purchase()], "partner_agent": "shop-1.0"}},
@@ -208,6 +219,21 @@ GOOD: dict[str, dict[str, Any]] = {
             "site_url": "http://localhost:8080/",
         }
     },
+    "post /{version}/{account_id}/customaudiences": {
+        "body": {
+            "name": "Buyers",
+            "subtype": "WEBSITE",
+            "rule": '{"event": {"eq": "Purchase"}}',
+            "retention_days": 30,
+        }
+    },
+    "get /{version}/{account_id}/customaudiences": {"query": {"fields": "name,rule"}},
+    "post /{version}/{audience_id}/users": {"body": {"payload": PEOPLE}},
+    "delete /{version}/{audience_id}/users": {"body": {"payload": PEOPLE}},
+    "post /{version}/{audience_id}/usersreplace": {
+        "body": {"payload": PEOPLE, "session": '{"session_id": 1, "last_batch_flag": true}'}
+    },
+    "delete /{version}/{account_id}/usersofanyaudience": {"body": {"payload": PEOPLE}},
     "get /order.json": {"query": {"order_id": "1001"}},
     "get /explain.json": {"query": {"event_id": "Purchase"}},
     "get /{version}/dataset_quality": {"query": {"dataset_id": ""}},
@@ -221,7 +247,13 @@ def test_a_good_request_is_answered_as_described(server: RunningServer, wanted: 
     good = dict(GOOD[wanted])
     if "dataset_id" in good.get("query", {}):
         good["query"] = {"dataset_id": server.pixel_id}
-    known = {"version": "v25.0", "pixel_id": server.pixel_id, "shop_id": shop_of(server)}
+    known = {
+        "version": "v25.0",
+        "pixel_id": server.pixel_id,
+        "shop_id": shop_of(server),
+        "account_id": server.account_id,
+        "audience_id": audience_of(server),
+    }
     places = {name: value for name, value in known.items() if f"{{{name}}}" in path}
     operation = description_of(server)[path][method.upper()]
     media = {"media_type": "application/json"} if "body" in good else {}

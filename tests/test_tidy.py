@@ -78,6 +78,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "alerting",
         "audiencing",
+        "likening",
         "guiding",
         "relaying",
         "deposit",

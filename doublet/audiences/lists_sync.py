@@ -33,7 +33,8 @@ class ListMatch(msgspec.Struct, frozen=True):
     """How the rows of a list match: whoever has one of a row's identifiers is in the audience.
     Rows that match nobody are counted by the reason: `limited` (their use was), `no_key` (only
     names, places or dates), `opted_out` (the person withdrew consent), `shared` (by too many to be
-    one person's), `unknown` (seen in no event). `persons` are those who are matched."""
+    one person's), `unknown` (seen in no event). `persons` are those who are matched, `version` is
+    that of the list (`Lists.version`)."""
 
     rows: int
     matched: int
@@ -43,6 +44,7 @@ class ListMatch(msgspec.Struct, frozen=True):
     shared: int
     unknown: int
     persons: int
+    version: int = 0
     kinds: tuple[KindMatch, ...] = ()
 
     @property
@@ -124,5 +126,10 @@ def match(engine: Engine, account_id: str, audience_id: str) -> ListMatch:
     asked = {"account_id": account_id, "audience_id": audience_id}
     rows = engine.query(audience_sql("matching"), asked)
     kinds = engine.query(audience_sql("matching_kinds"), asked)
-    found = rows[0] if rows else dict.fromkeys(ListMatch.__struct_fields__[:-1], 0)
-    return ListMatch(**found, kinds=tuple(KindMatch(**each) for each in kinds))
+    found = rows[0] if rows else dict.fromkeys(ListMatch.__struct_fields__[:-2], 0)
+    versions = engine.query(
+        "select version from list_syncs where audience_id = $audience_id",
+        {"audience_id": audience_id},
+    )
+    version = versions[0]["version"] if versions else 0
+    return ListMatch(**found, version=version, kinds=tuple(KindMatch(**each) for each in kinds))

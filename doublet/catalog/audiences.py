@@ -18,7 +18,7 @@ from doublet.catalog.tables import (
     customer_lists,
     list_batches,
 )
-from doublet.errors import SenderError
+from doublet.errors import OperatorError, SenderError
 
 AUDIENCES_MAX = {"WEBSITE": 10_000, "CUSTOM": 500, "LOOKALIKE": 500}
 """So many of each subtype an account may have at a time (Marketing API, *Custom audiences*)."""
@@ -111,6 +111,17 @@ class Audiences:
         if account_id is not None:
             query = query.where(audiences.c.account_id == account_id)
         return [Audience(*row) for row in self._database.rows(query)]
+
+    def one(self, which: str, account_id: str | None = None) -> Audience:
+        """The audience with this id or name. Raises OperatorError when there is none, or more than
+        one."""
+        found = [each for each in self.all(account_id) if which in (each.audience_id, each.name)]
+        if len(found) == 1:
+            return found[0]
+        problem = "More than one audience is called" if found else "There is no audience"
+        raise OperatorError(
+            f"{problem} {which!r}.", "`doublet audience list` shows them with their ids."
+        )
 
     # --- sizes --------------------------------------------------------------------------------
 

@@ -18,7 +18,9 @@ from doublet.cli.accounts import account_app, pixel_app
 from doublet.cli.ads import ads_app
 from doublet.cli.alerts import alerts
 from doublet.cli.attribution import ATTRIBUTION_COMMANDS
+from doublet.cli.audience import audience_app
 from doublet.cli.audience_out import AUDIENCE_OUT_COMMANDS, webhook_app
+from doublet.cli.audience_upload import audience_upload
 from doublet.cli.backup import backup, restore
 from doublet.cli.check import check
 from doublet.cli.destination import destination_app
@@ -79,13 +81,13 @@ app.add_typer(lead_app, name="lead")
 app.add_typer(ads_app, name="ads")
 app.add_typer(lift_app, name="lift")
 product_app.command("audience")(product_audience)
-audience_app = typer.Typer(help="Audiences.", no_args_is_help=True)
+audience_app.command("upload")(audience_upload)
 for name, command in AUDIENCE_OUT_COMMANDS.items():
     audience_app.command(name)(command)
 audience_app.add_typer(webhook_app, name="webhook")
-app.add_typer(audience_app, name="audience")
 app.add_typer(product_app, name="product")
 app.add_typer(shop_app, name="shop")
+app.add_typer(audience_app, name="audience")
 app.add_typer(refused_app, name="refused")
 for name, command in RELAY_COMMANDS.items():
     destination_app.command(name)(command)

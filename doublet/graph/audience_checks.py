@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
-from typing import Any
 
-from doublet.graph.refused import Refused
+from doublet.audiences.making import kept_retention_days
+from doublet.audiences.rule import AudienceRuleError
+from doublet.graph.refused import Refused, invalid
+from doublet.lookalikes import LookalikeSpecError, parse_spec
 from doublet.refusal import Reason, Refusal
+
+_REASONS: dict[tuple[int, int | None], Reason] = {
+    (100, 1713098): Reason.AUDIENCE_RULE_INVALID,
+    (2654, 1713032): Reason.AUDIENCE_RULE_UNSUPPORTED,
+}
 
 
 def read_rule(text: str, retention_days: int | None, pixel_ids: Collection[str]) -> int:
     """The retention_days to be kept with a rule: those with which it means the same when it is read
-    again, and of no rule that can do without the longest of its own. Raises Refused."""
-    read = _object(text, Reason.AUDIENCE_RULE_INVALID, "rule")
-    assert pixel_ids is not None
-    rules = read.get("inclusions", {}).get("rules", [])
-    spans = [int(each.get("retention_seconds", 0)) for each in rules]
-    return -(-max(spans, default=0) // 86_400) or retention_days or 30
+    again, and where it can do without, the longest of its own. Raises Refused."""
+    try:
+        return kept_retention_days(text, retention_days, pixel_ids)
+    except AudienceRuleError as error:
+        numbers = error.graph_code, error.graph_subcode
+        reason = _REASONS.get(numbers, Reason.AUDIENCE_NOT_CREATED)
+        raise Refused(Refusal(reason, str(error), "rule")) from None
 
 
 def read_spec(text: str) -> tuple[str, ...]:
     """The audiences that a spec names as its origin, if any. Raises Refused."""
-    read = _object(text, Reason.PARAMETER_INVALID, "lookalike_spec")
-    return tuple(str(each["id"]) for each in read.get("origin", []))
-
-
-def _object(text: str, reason: Reason, name: str) -> dict[str, Any]:
     try:
-        read = json.loads(text)
-    except (ValueError, RecursionError):
-        read = None
-    if not isinstance(read, dict):
-        raise Refused(Refusal(reason, f"{name} is no JSON object", name))
-    return read
+        return parse_spec(text).origin_audience_ids
+    except LookalikeSpecError as error:
+        raise invalid("lookalike_spec", f"(#100) {error}") from None

@@ -20,12 +20,10 @@ from doublet.graph.audience_checks import read_rule, read_spec
 from doublet.graph.audience_rows import AUDIENCE, Standing, audience_row
 from doublet.graph.question import Question, Row, page, rows_after
 from doublet.graph.refused import Refused, invalid
+from doublet.lookalikes.make import SEED_MIN
 from doublet.refusal import Reason, Refusal
 
 FILE_SOURCES = (*("USER_PROVIDED_ONLY", "PARTNER_PROVIDED_ONLY", "BOTH_USER_AND_PARTNER_PROVIDED"),)
-SEED_MIN = 100
-"""A lookalike needs so many people to be like."""
-
 RETENTION_DAYS_MAX = 180
 _DESCRIPTION_LENGTH_MAX = 2000
 _ELSEWHERE = ("rule", "origin_audience_id", "lookalike_spec")

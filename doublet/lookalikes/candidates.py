@@ -79,12 +79,14 @@ def _fit_rfm(lesson: Lesson) -> Scorer:
 
 
 class _Scale:
-    """Numbers made comparable: logarithms, centred and scaled as in the lesson. `rfm` comes on
-    top, on a larger scale, so that a regression that has little to go by goes by it."""
+    """Numbers made comparable: logarithms, centred and scaled as in the lesson. `rfm` and
+    `popularity` come on top, as ranks on a larger scale, so that a regression that has little to
+    go by goes by them."""
 
     def __init__(self, lesson: Lesson) -> None:
         known = lesson.known
         self._rfm = _fit_rfm(lesson)
+        self._popularity = np.sort(known.column("events"))
         logs = self._logs(known)
         self._centre = logs.mean(axis=0)
         spread = logs.std(axis=0)
@@ -96,7 +98,8 @@ class _Scale:
 
     def __call__(self, known: Known) -> Numbers:
         scaled = np.clip((self._logs(known) - self._centre) / self._spread, -5, 5)
-        return np.column_stack([scaled, 10 * (self._rfm(known) - 0.5)])
+        place = np.searchsorted(self._popularity, known.column("events")) / len(self._popularity)
+        return np.column_stack([scaled, 10 * (self._rfm(known) - 0.5), 10 * (place - 0.5)])
 
 
 class _Interest:
@@ -133,7 +136,7 @@ def _fit_tastes(lesson: Lesson) -> Scorer:
     return lambda known: np.asarray(model.decision_function(seen(known)))
 
 
-def _regression(seen: Any, lesson: Lesson, strength: float = 0.03) -> Any:
+def _regression(seen: Any, lesson: Lesson, strength: float = 0.01) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     with _calm():

@@ -36,20 +36,11 @@ def text(name: str) -> str:
     return files("doublet.lookalikes").joinpath(f"{name}.sql").read_text("utf-8")
 
 
-def sampling_parts(persons: int) -> int:
-    """Into how many parts persons are divided so that one of them has about `SAMPLE_PERSONS`. A
-    prime number above 3, as what persons do may go by even numbers or threes of their ids.
-
-    >>> sampling_parts(80_000), sampling_parts(500_000)
-    (1, 11)
-    """
-    parts = persons // SAMPLE_PERSONS
-    if parts < 2:
-        return 1
-    parts = max(parts, 5)
-    while any(parts % number == 0 for number in range(2, int(parts**0.5) + 1)):
-        parts += 1
-    return parts
+def spread(ids: Ids, most: int) -> Ids:
+    """About `most` of them, by lot; the same ones for the same ids."""
+    if len(ids) <= most:
+        return ids
+    return np.sort(np.random.default_rng(1).choice(ids, most, replace=False))
 
 
 class People(NamedTuple):
@@ -85,42 +76,32 @@ class Reader(NamedTuple):
             is_in &= (places > 0) | ~found["is_elsewhere"]
         return People(found["person_id"], found["first_s"], places, is_in)
 
-    def items(self, until_s: int, persons: int) -> list[str]:
-        """The things by which tastes are told apart, sorted by name; of many persons a tenth or
-        so is asked."""
-        parts = sampling_parts(persons)
-        found = self.ask(
-            "items",
-            until_s,
-            part=0,
-            parts=parts,
-            persons_min=ITEM_PERSONS_MIN,
-            items_max=ITEMS_MAX,
-        )
+    def items(self, until_s: int, people: Ids) -> list[str]:
+        """The things by which tastes are told apart, sorted by name; some of the people tell."""
+        asked = spread(people, SAMPLE_PERSONS).tolist()
+        more = {"persons_min": ITEM_PERSONS_MIN, "items_max": ITEMS_MAX}
+        found = self.ask("items", until_s, persons=asked, **more)
         return sorted(found["item"].tolist())
 
     def known(
-        self, until_s: int, people: int, items: Sequence[str]
+        self, until_s: int, people: Ids, items: Sequence[str]
     ) -> Iterator[tuple[Known, float]]:
-        """Of everyone, in parts of bounded size, each with the share that is done by then."""
-        parts = -(-people // PERSONS_PER_PART) or 1
-        for part in range(parts):
-            yield self.part(until_s, part, parts, items), (part + 1) / parts
+        """What is known of these people, in parts of bounded size, each with the share that is
+        done by then. Who has done nothing up to that moment is left out."""
+        parts = -(-len(people) // PERSONS_PER_PART) or 1
+        for number, part in enumerate(np.array_split(people, parts), 1):
+            found = self.ask("features", until_s, persons=part.tolist())
+            ids = found.pop("person_id")
+            dense = np.column_stack(list(found.values())).astype(np.float32, copy=False)
+            tastes = self._tastes(until_s, ids, items)
+            yield Known(ids, dense, tastes, tuple(found)), number / parts
 
-    def part(self, until_s: int, part: int, parts: int, items: Sequence[str]) -> Known:
-        """Of the persons whose id leaves `part` when divided by `parts`."""
-        found = self.ask("features", until_s, part=part, parts=parts)
-        ids = found.pop("person_id")
-        dense = np.column_stack(list(found.values())).astype(np.float32, copy=False)
-        tastes = self._tastes(until_s, part, parts, ids, items)
-        return Known(ids, dense, tastes, tuple(found))
-
-    def _tastes(self, until_s: int, part: int, parts: int, ids: Ids, items: Sequence[str]) -> Any:
+    def _tastes(self, until_s: int, ids: Ids, items: Sequence[str]) -> Any:
         from scipy.sparse import csr_matrix
 
-        if not items:
-            return csr_matrix((len(ids), 0), dtype=np.float32)
-        found = self.ask("tastes", until_s, part=part, parts=parts, items=list(items))
+        if not items or not len(ids):
+            return csr_matrix((len(ids), len(items)), dtype=np.float32)
+        found = self.ask("tastes", until_s, persons=ids.tolist(), items=list(items))
         rows = np.searchsorted(ids, found["person_id"])
         shape = (len(ids), len(items))
         tastes = csr_matrix((found["times"], (rows, found["place"])), shape=shape)

@@ -1,8 +1,8 @@
--- One row per person with what the person did in the $lookback_s seconds up to $until_s: recency,
--- frequency, money, kinds of events by window, days, hours, devices, prices. Later events are not
--- looked at. Source: behaviours. Parameters besides: $account_id, $part and $parts: only persons
--- whose id leaves $part when divided by $parts. Ages are in days; who never did a thing has the
--- whole lookback as its age; `view_price` is 0 where no price was seen.
+-- One row per person of $persons with what the person did in the $lookback_s seconds up to $until_s:
+-- recency, frequency, money, kinds of events by window, days, hours, devices, prices. Later events are
+-- not looked at, and who has none is not there. Source: behaviours. Other parameter: $account_id. Ages
+-- are in days; who never did a thing has the whole lookback as its age; `view_price` is 0 where no
+-- price was seen.
 with
 done as (
   select
@@ -31,8 +31,7 @@ done as (
     action_source
   from behaviours
   where account_id = $account_id
-    and person_id is not null
-    and ((person_id % $parts) + $parts) % $parts = $part
+    and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
 )

@@ -1,14 +1,13 @@
--- One row per thing that at least $persons_min of some persons have shown interest in, the best
--- known first, at most $items_max: products, categories, pages (where no product is named) and
--- events of the shop's own. Source: behaviours. Parameters: $account_id, $until_s, $lookback_s,
--- $part and $parts: only persons whose id leaves $part when divided by $parts. `item` is the kind
--- and the name.
+-- One row per thing that at least $persons_min of $persons have shown interest in, the best known
+-- first, at most $items_max: products, categories, pages (where no product is named) and events of the
+-- shop's own. Source: behaviours. Other parameters: $account_id, $until_s, $lookback_s. `item` is the
+-- kind and the name.
 with
 named as (
   select person_id, 'product ' as kind, unnest(content_ids) as name
   from behaviours
   where account_id = $account_id
-    and ((person_id % $parts) + $parts) % $parts = $part
+    and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
     and content_ids is not null
@@ -16,7 +15,7 @@ named as (
   select person_id, 'category ' as kind, content_category as name
   from behaviours
   where account_id = $account_id
-    and ((person_id % $parts) + $parts) % $parts = $part
+    and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
     and content_category is not null
@@ -24,7 +23,7 @@ named as (
   select person_id, 'page ' as kind, path as name
   from behaviours
   where account_id = $account_id
-    and ((person_id % $parts) + $parts) % $parts = $part
+    and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
     and content_ids is null
@@ -33,7 +32,7 @@ named as (
   select person_id, 'event ' as kind, event_name as name
   from behaviours
   where account_id = $account_id
-    and ((person_id % $parts) + $parts) % $parts = $part
+    and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
     and event_name not in (

@@ -3,7 +3,7 @@
 The candidates learn from one moment and are judged on a later one (`moments`). A seed that has no
 moments (a list whose persons have no event in common) is judged by thirds of it, left out in turn,
 and what marks it is blanked. A rich candidate is taken only if it is better than the best simple
-one by more than the error of that difference.
+one by more than the 95 % error of that difference.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from doublet.engine import Engine
 from doublet.lookalikes.candidates import ALL, RICH, SIMPLE, Lesson, fit, one_thread
-from doublet.lookalikes.features import Ids, Known, People, Reader, sampling_parts, stack
+from doublet.lookalikes.features import SAMPLE_PERSONS, Ids, Known, People, Reader, spread, stack
 from doublet.lookalikes.measure import Candidate, Difference, depths, difference, measure
 from doublet.lookalikes.moments import (
     JOINED_MIN,
@@ -226,14 +226,14 @@ class _Making:
         seen = self._usable(people, seed)
         self._values = _value_weights(values, seen)
         marks = find_marks(self._reader, people, seen, self._now_s)
-        items = self._reader.items(self._now_s, len(people.ids))
+        items = self._reader.items(self._now_s, people.ids)
         if seed_at is None and marks.event_names:
             seed_at = inferred(self._reader, seed, marks.event_names[0], self._now_s)
         found = split(people, seen, self._now_s, seed_at) if seed_at is not None else None
         if found is None:
             return self._by_thirds(people, seen, marks, items), seen
         lessons = [
-            self._lesson(moment, people, items, 0.05 + 0.3 * n / len(found.moments))
+            self._lesson(moment, items, 0.05 + 0.3 * n / len(found.moments))
             for n, moment in enumerate(found.moments)
         ]
         exams = [
@@ -296,7 +296,7 @@ class _Making:
     # --- what to learn from ------------------------------------------------------------------
 
     def _lesson(
-        self, moment: Moment, people: People, items: list[str], done: float
+        self, moment: Moment, items: list[str], done: float
     ) -> tuple[Lesson, NDArray[np.float64]]:
         """What was known at a moment of those who joined then and of some others, with how many
         persons each row stands for."""
@@ -304,10 +304,9 @@ class _Making:
         joined = self._some(moment.joined, SEED_LEARNED_MAX)
         most = min(max(OTHERS_MIN, OTHERS_PER_SEED * len(joined)), OTHERS_MAX)
         others = self._some(moment.others, most)
-        wanted = np.union1d(joined, others)
         parts = []
-        for known, share in self._reader.known(moment.at_s, len(people.ids), items):
-            parts.append(known.rows(np.flatnonzero(np.isin(known.ids, wanted))))
+        for part, share in self._reader.known(moment.at_s, np.union1d(joined, others), items):
+            parts.append(part)
             self._tell("Reading what people did", done + 0.1 * share)
         known = stack(parts)
         is_seed = np.isin(known.ids, joined)
@@ -323,7 +322,7 @@ class _Making:
 
     def _by_thirds(self, people: People, seen: Ids, marks: Marks, items: list[str]) -> _Study:
         others = np.setdiff1d(people.ids[people.is_in], seen, assume_unique=True)
-        lesson, stands_for = self._lesson(Moment(self._now_s, others, seen), people, items, 0.1)
+        lesson, stands_for = self._lesson(Moment(self._now_s, others, seen), items, 0.1)
         blanked = (marks.columns, marking_items(lesson.known, seen))
         known = lesson.known.without(*blanked)
         whole = Lesson(known, lesson.is_seed, lesson.weights)
@@ -360,16 +359,14 @@ class _Making:
         candidates; and a sample of what is known of the population."""
         self._tell("Learning from all", 0.6)
         scorers = fit(study.whole, self._chance, names)
-        people = study.people
-        inside = people.ids[people.is_in]
+        inside = study.people.ids[study.people.is_in]
+        sampled = spread(inside, SAMPLE_PERSONS)
         samples: list[Known] = []
-        ids: list[Ids] = [np.empty(0, np.int64)]
-        scores: dict[str, list[NDArray[np.float64]]] = {name: [np.empty(0)] for name in names}
-        per_sample = sampling_parts(len(people.ids))
-        for known, share in self._reader.known(self._now_s, len(people.ids), study.items):
-            here = known.rows(np.flatnonzero(np.isin(known.ids, inside)))
-            samples.append(here.rows(np.arange(0, len(here.ids), per_sample)))
-            asked = here.rows(np.flatnonzero(~np.isin(here.ids, seed))).without(*study.blanked)
+        ids: list[Ids] = []
+        scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
+        for known, share in self._reader.known(self._now_s, inside, study.items):
+            samples.append(known.rows(np.flatnonzero(np.isin(known.ids, sampled))))
+            asked = known.rows(np.flatnonzero(~np.isin(known.ids, seed))).without(*study.blanked)
             if len(asked.ids):
                 ids.append(asked.ids)
                 for name, score in scorers.items():
@@ -399,7 +396,8 @@ class _Chosen(NamedTuple):
 def choose(
     found: Mapping[str, NDArray[np.float64]], values: NDArray[np.float64], ratio: float
 ) -> _Chosen:
-    """The best rich candidate if it is better than the best simple one by more than the error."""
+    """The best rich candidate if it is better than the best simple one by more than the
+    95 % error."""
 
     def best(names: Sequence[str]) -> str:
         nothing = np.ones(len(values))

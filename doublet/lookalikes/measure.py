@@ -56,8 +56,8 @@ class Difference(NamedTuple):
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is more than its error."""
-        return self.gain > self.error
+        """Whether zero is below its 95 % interval."""
+        return self.gain > 1.96 * self.error
 
 
 def depths(

@@ -76,7 +76,9 @@ def split(people: People, seed: Ids, now_s: int, seed_at: SeedAt) -> Split | Non
         for place in range(1, MOMENTS_MAX + 1):
             at_s = now_s - place * days * _DAY_S
             enough = sum(len(moment.joined) for moment in found) >= JOINED_PLENTY
-            if at_s - days * _DAY_S // 2 < first_s or (place > MOMENTS_MIN and enough):
+            # With much less history than there is now, people would look otherwise than they do.
+            least_s = days * _DAY_S // 2 if place <= MOMENTS_MIN else (now_s - first_s) // 2
+            if at_s - least_s < first_s or (place > MOMENTS_MIN and enough):
                 break
             then = as_ids(seed_at(at_s))
             moment = _moment(at_s, ids[known_since <= at_s], then, later)

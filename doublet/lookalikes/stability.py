@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from doublet.engine import Engine
-from doublet.lookalikes.features import Known, Reader, sampling_parts
+from doublet.lookalikes.features import SAMPLE_PERSONS, Known, Reader, spread, stack
 from doublet.lookalikes.spec import LookalikeSpec
 
 DRIFT_MAX = 0.25
@@ -83,8 +83,8 @@ def drift(
     `reference` and `trained_at`)."""
     reader = Reader(engine, account_id)
     people = reader.people(now_s, spec)
-    known = reader.part(now_s, 0, sampling_parts(len(people.ids)), ())
-    known = known.rows(np.flatnonzero(np.isin(known.ids, people.ids[people.is_in])))
+    asked = spread(people.ids[people.is_in], SAMPLE_PERSONS)
+    known = stack([part for part, _ in reader.known(now_s, asked, ())])
     by_name = {}
     for name, bins in then.items():
         if name in known.names and len(known.ids):

@@ -10,7 +10,7 @@ named as (
   select person_id, 'product ' as kind, unnest(content_ids) as name
   from behaviours
   where account_id = $account_id
-    and ((person_id % $parts) + $parts) % $parts = $part
+    and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
     and content_ids is not null
@@ -18,7 +18,7 @@ named as (
   select person_id, 'category ' as kind, content_category as name
   from behaviours
   where account_id = $account_id
-    and ((person_id % $parts) + $parts) % $parts = $part
+    and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
     and content_category is not null
@@ -26,7 +26,7 @@ named as (
   select person_id, 'page ' as kind, path as name
   from behaviours
   where account_id = $account_id
-    and ((person_id % $parts) + $parts) % $parts = $part
+    and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
     and content_ids is null
@@ -35,7 +35,7 @@ named as (
   select person_id, 'event ' as kind, event_name as name
   from behaviours
   where account_id = $account_id
-    and ((person_id % $parts) + $parts) % $parts = $part
+    and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
     and event_name not in (

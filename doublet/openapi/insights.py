@@ -118,7 +118,7 @@ INSIGHTS: tuple[Operation, ...] = (
     Operation(
         "post",
         "/{version}/{pixel_id}",
-        "Change a custom conversion, whose id stands in the place of a pixel's.",
+        "Change a custom conversion or an audience, whose id stands in the place of a pixel's.",
         (),
         {JSON: Done},
         when="Changed.",
@@ -127,7 +127,7 @@ INSIGHTS: tuple[Operation, ...] = (
     Operation(
         "delete",
         "/{version}/{pixel_id}",
-        "Delete a custom conversion, whose id stands in the place of a pixel's.",
+        "Delete a custom conversion or an audience, whose id stands in the place of a pixel's.",
         (),
         {JSON: Done},
         when="Deleted; its events stay.",

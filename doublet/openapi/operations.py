@@ -28,6 +28,8 @@ from doublet.openapi.answers import (
     TouchesReceived,
 )
 from doublet.openapi.attribution import ATTRIBUTION
+from doublet.openapi.audiences import AUDIENCES
+from doublet.openapi.custom_audiences import CUSTOM_AUDIENCES
 from doublet.openapi.insights import INSIGHTS
 from doublet.openapi.operation import CSV, JSON, SVG, Operation
 from doublet.openapi.parameters import TEXT
@@ -47,7 +49,6 @@ from doublet.reports.orders import LatestOrderRow, OrderLedger, OrdersReport
 from doublet.reports.persons import DecisionRow, MergeRow, PersonsFound
 from doublet.reports.quality import QualityRow
 from doublet.reports.today import TodayRow
-from doublet.web.audience_of import AudiencesOf, WhoAsked
 from doublet.web.person import Ask
 from doublet.web.persons import Apart, Who
 from doublet.web.persons_page import PersonsKept
@@ -267,6 +268,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _report("/orders.csv", "The same.", None, *_ORDERS),
     *ATTRIBUTION,
     *PEOPLE,
+    *AUDIENCES,
     _report("/ads.json", "Names and sums of ads.", list[KnownAdRow], *_ORDERS),
     _report("/ads.csv", "The same.", None, *_ORDERS),
     _report("/v1/products/match", "How events fit the product feed.", Match, *_ORDERS),
@@ -414,14 +416,6 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "post",
-        "/v1/audiences/of",
-        "The audiences that a person is in (docs/audiences.md).",
-        answers={JSON: AudiencesOf},
-        refused=(400, 401, 404, 413, 503),
-        bodies={JSON: WhoAsked},
-    ),
-    Operation(
-        "post",
         "/v1/person/show",
         "Who has an identifier, and why it is one person.",
         answers={JSON: PersonsFound},
@@ -459,6 +453,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _graph("/{version}/{account_id}/adspixels", "Pixels of an account.", Page),
     _graph("/{version}/me/adspixels", "Pixels of the token's account.", Page),
     *INSIGHTS,
+    *CUSTOM_AUDIENCES,
     Operation(
         "post",
         "/{version}",

@@ -8,6 +8,7 @@ from typing import Any
 from doublet.accept.postbacks import POSTBACK_PARAMETERS
 from doublet.lift.report import WINDOW_DAYS_MAX
 from doublet.openapi.attribution import ATTRIBUTION_PARAMETERS
+from doublet.openapi.custom_audiences import AUDIENCE_PARAMETERS
 from doublet.openapi.insights import INSIGHTS_PARAMETERS
 from doublet.reconcile import LIMIT_MAX
 from doublet.refusal import Reason
@@ -82,6 +83,7 @@ PARAMETERS: dict[str, Any] = {
     "reason": _query("reason", "Only of this reason.", {"enum": [r.label for r in Reason]}),
     "refused": _query("id", "Only this request."),
     "erasure": _query("id", "Only this erasure."),
+    "audience": {**_query("id", "The audience."), "required": True},
     "fields": _query("fields", "Names, by commas."),
     "shop": _query("shop", "The shop that the orders are of, by id."),
     "is_whole": _query("is_whole", "1: so are all of a day before and a day after.", _FLAG),
@@ -90,6 +92,7 @@ PARAMETERS: dict[str, Any] = {
     ),
     **ATTRIBUTION_PARAMETERS,
     **INSIGHTS_PARAMETERS,
+    **AUDIENCE_PARAMETERS,
     "audience_id": {**_query("audience_id", "The audience."), "required": True},
     "file_format": _query("format", "What the file is.", {"enum": ["csv", "parquet"]}),
     "experiment": _query("experiment", "Only this experiment."),

@@ -51,6 +51,10 @@ PAGES: tuple[tuple[str, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        "Advertising",
+        (Page("/audiences", "Audiences", "audiences"),),
+    ),
+    (
         "Connections",
         (
             Page("/relay", "Relay", "relay"),
@@ -80,7 +84,7 @@ ATTRIBUTION: tuple[tuple[str, str], ...] = (
 PATHS: frozenset[str] = frozenset(
     {
         *("/", "/login", "/logout", "/welcome", "/profile"),
-        *("/event", "/payload", "/order", "/reconcile", "/campaigns"),
+        *("/event", "/audience", "/payload", "/order", "/reconcile", "/campaigns"),
         *(each.path for _, pages in PAGES for each in pages),
         *(path for path, _ in ATTRIBUTION),
     }

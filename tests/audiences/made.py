@@ -21,7 +21,7 @@ URLS = (
 )
 HOSTILE = ("'; drop table behaviours; --", "%", "_", "a'b", '"', "\\", "$reach_s", "[", "[1]", "ß")
 PATTERNS = ("^https?://shop", "order=[0-9]+", "[Ss]hoes$", "é|É", "^$", "a{2}", r"\bde\b")
-SECONDS = st.integers(1, 40)
+SECONDS = st.sampled_from([25, 40, 20, 12, 7, 1]) | st.integers(1, 40)
 
 texts = st.one_of(
     st.sampled_from(["a", "ab", "A", "10", "10.0", "-3", "1e3", "", "Shoes", "EUR", *HOSTILE]),
@@ -118,10 +118,10 @@ def aggregations(draw: st.DrawFn) -> dict[str, Any]:
         asked["method"] = "absolute"
     if kind == "count":
         least = {"<": 2, "lt": 2, ">": 0, "gt": 0}.get(operator, 1)
-        number: Any = draw(st.integers(least, 4) | st.sampled_from([21, 30]))
+        number: Any = draw(st.integers(least, 6) | st.sampled_from([2, 3, 21]))
     else:
         asked["field"] = draw(st.sampled_from(["value", "value", "seats", "größe"]))
-        number = draw(st.integers(-20, 60) | st.sampled_from(["7.25", 10.5, "0"]))
+        number = draw(st.integers(-5, 40) | st.sampled_from(["7.25", 10.5, "0", "2.5", "10"]))
     asked["value"] = str(number) if draw(st.booleans()) else number
     return asked
 
@@ -137,7 +137,7 @@ def choices(
         "retention_seconds": draw(SECONDS),
         "filter": draw(which),
     }
-    if is_about_many and draw(st.integers(0, 3)):
+    if is_about_many and draw(st.sampled_from([True, True, True, False])):
         rule["aggregation"] = draw(aggregations())
     return rule
 
@@ -179,14 +179,16 @@ counted_events = st.lists(
             "pixel_id": st.sampled_from([PIXELS[0], *PIXELS]),
             "person_id": st.sampled_from([1, 1, 1, 2]),
             "event_name": st.sampled_from([EVENT_NAMES[0], *EVENT_NAMES]),
-            "event_time": st.integers(NOW_S - 30, NOW_S)
-            | st.integers(NOW_S + DAY_S - 2, NOW_S + DAY_S + 10),
+            "event_time": st.sampled_from(range(NOW_S - 30, NOW_S))
+            | st.sampled_from(range(NOW_S - 9, NOW_S))
+            | st.sampled_from(range(NOW_S + DAY_S - 2, NOW_S + DAY_S + 10)),
             "value": st.sampled_from([None, *map(Decimal, ("-3", "0", "2.5", "7.25", "10"))]),
             "custom": st.sampled_from(
                 [None, *({"seats": each} for each in (0, 2, 10.5, "-1", "many", [3]))]
             ),
         }
     ),
+    min_size=5,
     max_size=14,
 )
 """Many of one person."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def check(
     return found
 
 
-many = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @many
@@ -208,6 +209,82 @@ def test_a_count_turns_when_the_event_expires_that_makes_it_up(
     rule = {"inclusions": {"operator": "or", "rules": [of_purchases(aggregation=asked)]}}
     found = check(connection, rule, happened("Purchase", *ages_s))
     assert found == ({} if turns_in_s is None else {1: (is_in, NOW_S + turns_in_s)})
+
+
+@pytest.mark.parametrize(
+    ("kind", "operator", "value", "amounts", "is_in", "turns_in_s"),
+    [
+        ("min", ">=", "10", {90: "5", 60: "20"}, False, 10),
+        ("min", ">=", "10", {90: "20", 60: "5"}, None, None),
+        ("min", ">=", "10", {61: "5", 60: "20"}, False, 39),
+        ("min", ">=", "5", {90: "5", 60: "20"}, True, 40),
+        ("min", "<", "10", {90: "5", 60: "20"}, True, 10),
+        ("min", "=", "5", {90: "5", 60: "20"}, True, 10),
+        ("max", "<=", "10", {90: "50", 60: "1"}, False, 10),
+        ("max", "<=", "10", {90: "1", 60: "50"}, None, None),
+        ("max", ">", "10", {90: "20", 60: "5"}, True, 10),
+        ("max", "!=", "20", {90: "20", 60: "5"}, False, 10),
+        ("sum", "<=", "10", {90: "8", 60: "5"}, False, 10),
+        ("sum", "<=", "20", {90: "8", 60: "5"}, True, 40),
+        ("sum", "<=", "20", {90: "-8", 60: "25"}, True, 10),
+        ("sum", ">=", "10", {90: "8", 60: "5"}, True, 10),
+        ("sum", ">=", "20", {90: "8", 60: "5"}, None, None),
+        ("sum", ">=", "6", {90: "-3", 60: "7"}, False, 10),
+        ("sum", ">=", "6", {95: None, 90: "6", 60: None}, True, 10),
+        ("avg", ">", "6", {95: None, 90: "8", 60: "5"}, True, 10),
+        ("avg", "<", "6", {90: "8", 60: "5"}, False, 10),
+        ("avg", ">", "0", {90: None}, None, None),
+    ],
+)
+def test_amounts_turn_when_events_expire(
+    connection: duckdb.DuckDBPyConnection,
+    kind: str,
+    operator: str,
+    value: str,
+    amounts: dict[int, str | None],
+    is_in: bool | None,
+    turns_in_s: int | None,
+) -> None:
+    asked = {"type": kind, "field": "value", "operator": operator, "value": value}
+    rule = {"inclusions": {"operator": "or", "rules": [of_purchases(aggregation=asked)]}}
+    events = [
+        event
+        for age_s, amount in amounts.items()
+        for event in happened("Purchase", age_s, value=amount and Decimal(amount))
+    ]
+    found = check(connection, rule, events)
+    assert found == ({} if turns_in_s is None else {1: (is_in, NOW_S + turns_in_s)})
+
+
+def test_one_of_two_inclusions_is_enough_to_come_back(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """The first ends before the exclusion does, the second after."""
+    carted = {"field": "event", "operator": "eq", "value": "AddToCart"}
+    other = of_purchases(filter={"operator": "and", "filters": [carted]})
+    rule = viewers_not_buyers()
+    rule["inclusions"]["rules"].append(other)
+    events = [*happened("ViewContent", 40), *happened("AddToCart", 10), *happened("Purchase", 70)]
+    assert {1: (False, NOW_S + 30)} == check(connection, rule, events)
+    rule["inclusions"]["operator"] = "and"
+    assert {} == check(connection, rule, events)
+
+
+@pytest.mark.parametrize("key", ["content_category", "content_ids", "plan"])
+def test_of_a_list_one_entry_has_to_fit(connection: duckdb.DuckDBPyConnection, key: str) -> None:
+    told = [["shoes", "men"], "shoes", '["shoes"]', ["boots"], [["shoes"]], None]
+    events = [
+        event
+        for person_id, each in enumerate(told)
+        for event in happened("Purchase", 1, person_id=person_id, custom={key: each})
+    ]
+    fits = {"field": key, "operator": "eq", "value": "shoes"}
+    chosen = of_purchases(filter={"operator": "and", "filters": [fits]})
+    found = check(connection, {"inclusions": {"operator": "or", "rules": [chosen]}}, events)
+    assert {0, 1} == set(found)
+    fits["operator"] = "neq"
+    found = check(connection, {"inclusions": {"operator": "or", "rules": [chosen]}}, events)
+    assert {2, 3, 4, 5} == set(found)
 
 
 def test_sums_are_exact(connection: duckdb.DuckDBPyConnection) -> None:

@@ -91,7 +91,7 @@ class World:
     def match(self) -> dict[str, int]:
         """The figures that are not zero."""
         found = match(self.engine, self.audience.account_id, self.audience.audience_id)
-        figures = {name: getattr(found, name) for name in found.__struct_fields__[:-1]}
+        figures = {name: getattr(found, name) for name in found.__struct_fields__[:-2]}
         return {name: number for name, number in figures.items() if number}
 
     def close(self) -> None:
@@ -123,6 +123,7 @@ def test_whoever_has_an_identifier_of_a_row_is_in(world: World) -> None:
     assert {"rows": 5, "matched": 3, "no_key": 1, "unknown": 1, "persons": 2} == world.match()
     found = match(world.engine, world.audience.account_id, world.audience.audience_id)
     assert 0.6 == found.match_rate
+    assert found.version == world.catalog.lists.version(world.audience.audience_id)
     assert (KindMatch("em", 3, 2), KindMatch("ph", 2, 1)) == found.kinds
 
 

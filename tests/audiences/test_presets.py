@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -136,3 +137,13 @@ def test_what_a_preset_cannot_use_is_refused(
 def test_a_preset_needs_a_pixel() -> None:
     with pytest.raises(PresetError, match="at least one pixel"):
         PRESETS[0].make([])
+
+
+def test_the_documentation_tells_every_preset_as_it_is() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs/audiences.md").read_text("utf-8")
+    for each in PRESETS:
+        wanted = {None: "`{}`", "": "`{}` (optional)"}
+        parameters = ", ".join(
+            wanted.get(p.default, f"`{{}}` = {p.default}").format(p.name) for p in each.parameters
+        )
+        assert f"| `{each.name}` | {each.words} | {parameters} |\n" in page

@@ -3,13 +3,15 @@ relay with a dead letter, refused requests, alerts, users; in words that a test 
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from doublet.catalog import AlertRow, Catalog, DestinationRules
+from doublet.audiences.presets import preset
+from doublet.catalog import AlertRow, Audience, Catalog, DestinationRules
 from doublet.settings import Settings
 from tests.running_demo import SHOPPERS, RunningDemo
 from tests.server import wait_for
@@ -38,6 +40,7 @@ class Stage:
         self._refused()
         self._relay()
         self._alert()
+        self.audience_id = self._audiences()
         try:
             self.until(lambda: not self._missing(), what="everything is modelled")
         except AssertionError:
@@ -145,6 +148,29 @@ class Stage:
         own = {"value": 30, "currency": "USD", "order_id": "S-2"}
         self.send({"event_id": "relayed", "custom_data": own})
 
+    def _audiences(self) -> str:
+        """One audience for each way to gather people; the id of the one that has some."""
+
+        def create(name: str, subtype: Any = "WEBSITE", **fields: Any) -> str:
+            wanted = Audience(
+                *("", self.account.account_id, f"{name} {self.words}".strip(), subtype),
+                description=f"Made by hand {self.words}",
+                **fields,
+            )
+            return self.catalog.audiences.create(wanted).audience_id
+
+        pixels = [self.pixel.pixel_id]
+        visitors = create("Visitors", rule=preset("visitors").make(pixels), preset="visitors")
+        create("Buyers", rule=rule_of("Purchase", self.words, pixels[0]), retention_days=30)
+        create("Customers", "CUSTOM")
+        spec = '{"ratio": 0.01, "allow_international_seeds": true}'
+        create("Alike", "LOOKALIKE", origin_audience_id=visitors, lookalike_spec=spec)
+        return visitors
+
+    def address(self, path: str) -> str:
+        """A path of this server; AUDIENCE stands for the id of an audience."""
+        return f"{self.url}{path.replace('AUDIENCE', self.audience_id)}"
+
     def _alert(self) -> None:
         row = AlertRow(
             0,
@@ -173,6 +199,21 @@ class Stage:
             "a dead letter": relay["failed"],
             "a lead": self.get("/leads.json").json()["leads"],
             "a refused request": self.get("/refused.json").json(),
+            "a member": self.get(f"/audience.json?id={self.audience_id}").json()["reach"],
             "a path": self.get("/paths.json").json()["rows"],
         }
         return [name for name, found in there.items() if not found]
+
+
+def rule_of(event_name: str, words: str, pixel_id: str) -> str:
+    """Persons with such an event at an address without these words."""
+    filters = [
+        {"field": "event", "operator": "eq", "value": event_name},
+        {"field": "url", "operator": "not_contains", "value": words or "nothing"},
+    ]
+    rule = {
+        "event_sources": [{"id": pixel_id, "type": "pixel"}],
+        "retention_seconds": 30 * DAY_S,
+        "filter": {"operator": "and", "filters": filters},
+    }
+    return json.dumps({"inclusions": {"operator": "or", "rules": [rule]}})

@@ -160,7 +160,9 @@ def _pages(stage: Stage) -> list[str]:
     by_name: dict[str, str] = {row["event_name"]: row["copy"] for row in found}
     odd = [row["copy"] for row in found if row["flags"] or row["conflicts"]][:5]
     orders = [row["order_id"] for row in stage.get("/latest_orders.json").json()]
+    audiences = [row["audience_id"] for row in stage.get("/audiences.json").json()]
     return [
+        *(f"/audience?id={audience_id}" for audience_id in audiences),
         *(each.path for _, pages in PAGES for each in pages),
         *(path for path, _ in ATTRIBUTION[1:]),
         *(f"/attribution?level={level}" for level in ("campaign", "adset", "ad", "channel")),

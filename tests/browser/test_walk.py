@@ -18,7 +18,10 @@ from tests.browser.stage import Stage
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 AXE = Path(__file__).parents[2] / ".venv" / "node" / "node_modules" / "axe-core" / "axe.min.js"
-NOT_IN_THE_NAVIGATION = ("/order?order_id=S-1", "/event?event_id=relayed", "/payload", "/reconcile")
+NOT_IN_THE_NAVIGATION = (
+    *("/order?order_id=S-1", "/event?event_id=relayed", "/audience?id=AUDIENCE"),
+    *("/payload", "/reconcile"),
+)
 WALK = (
     *(each.path for _, pages in PAGES for each in pages),
     *(path for path, _ in ATTRIBUTION[1:]),
@@ -205,6 +208,25 @@ def _persons(page: Page, stage: Stage) -> None:
         assert row["restated_conversions"] == _number(cells[4])
 
 
+def _audiences(page: Page, stage: Stage) -> None:
+    rows = stage.get("/audiences.json").json()
+    shown = {cells[0].split("\n")[0]: cells for cells in _rows(page, "Audiences")}
+    assert {row["name"] for row in rows} == set(shown)
+    for row in rows:
+        assert row["members"] == _number(shown[row["name"]][1])
+    assert "current" in page.locator("main").inner_text()
+
+
+def _audience(page: Page, stage: Stage) -> None:
+    story = stage.get(f"/audience.json?id={stage.audience_id}").json()
+    members = story["audience"]["members"]
+    assert members == _number(page.locator(".figure").first.inner_text())
+    shown = [[cells[0], _number(cells[1])] for cells in _rows(page, "Reach")]
+    assert [[each["kind"], each["members"]] for each in story["reach"]] == shown
+    shown = [[cells[0], _number(cells[2])] for cells in _rows(page, "Overlap")]
+    assert [[each["name"], each["shared"]] for each in story["overlap"]] == shown
+
+
 def _settings(page: Page, stage: Stage) -> None:
     main = page.locator("main").inner_text()
     for pixel in stage.catalog.pixels():
@@ -239,6 +261,8 @@ FIGURES: dict[str, Callable[[Page, Stage], None]] = {
     "/differences": _words_of("/differences"),
     "/persons": _persons,
     "/setup": _words_of("/setup"),
+    "/audiences": _audiences,
+    "/audience": _audience,
     "/settings": _settings,
     "/changes": _changes,
 }
@@ -260,7 +284,7 @@ def test_a_page_shows_what_its_twin_says(stage: Stage, signed_in: Page, path: st
     said: list[str] = []
     signed_in.on("console", lambda message: said.append(message.text))
     signed_in.on("pageerror", lambda error: said.append(str(error)))
-    answer = signed_in.goto(f"{stage.url}{path}")
+    answer = signed_in.goto(stage.address(path))
     assert answer is not None
     assert 200 == answer.status
     assert name in FIGURES or name in WITHOUT_TWIN, "say here how its figures are compared"
@@ -276,7 +300,7 @@ def test_axe_finds_no_serious_fault(stage: Stage, browser: Browser, path: str, s
         pytest.fail("axe-core is not installed: make node")
     with browser.new_context(color_scheme=scheme) as context:
         page = context.new_page() if path == "/login-page" else _sign_in(context, stage)
-        page.goto(f"{stage.url}{'/overview' if path == '/login-page' else path}")
+        page.goto(stage.address("/overview" if path == "/login-page" else path))
         page.evaluate(AXE.read_text("utf-8"))
         found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         grave = [
@@ -294,7 +318,7 @@ def test_a_page_fits_a_phone_and_works_without_scripts(
     phone: dict[str, Any] = {"viewport": {"width": 360, "height": 740}}
     with browser.new_context(**phone, java_script_enabled=False) as context:
         page = _sign_in(context, stage)
-        answer = page.goto(f"{stage.url}{path}")
+        answer = page.goto(stage.address(path))
         assert answer is not None
         assert 200 == answer.status
         name = path.partition("?")[0]
@@ -305,7 +329,7 @@ def test_a_page_fits_a_phone_and_works_without_scripts(
         assert page.url.startswith(f"{stage.url}/overview")
     with browser.new_context(**phone) as context:
         page = _sign_in(context, stage)
-        page.goto(f"{stage.url}{path}")
+        page.goto(stage.address(path))
         assert 360 == page.evaluate("document.documentElement.scrollWidth")
 
 

@@ -43,6 +43,7 @@ MAY: dict[str, Role | None] = {
     "/persons/erase": Role.OWNER,
     "/persons/apart": Role.OWNER,
     "/reconcile": Role.ANALYST,
+    **{f"/audiences/{act}": Role.ANALYST for act in ("preset", "rule", "like", "rename", "delete")},
     "/relay/replay": Role.ANALYST,
     "/relay/pause": Role.OWNER,
     "/setup": Role.OWNER,
