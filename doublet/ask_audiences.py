@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from doublet.ask import ROUND_TIMEOUT_S, ask_for_round, ask_worker
 from doublet.ask_refused import own_freshener
 from doublet.audiences.export import Format, export_audience
-from doublet.audiences.push import Pusher, client_of
+from doublet.audiences.push import WANTED, Pusher, client_of
 from doublet.audiencing import Audiencing
 from doublet.catalog import Account, Catalog
 from doublet.catalog.changes import COMMAND_LINE
@@ -50,7 +50,7 @@ def push_now(settings: Settings, catalog: Catalog, share: Share) -> Push | None:
         with _own_engine(settings) as engine, closing(client_of()) as client:
             return Pusher(catalog, engine, client).push(share)
     before = catalog.shares.pushes(share.share_id, 1)
-    catalog.shares.change(share.share_id, due_at=-1)
+    catalog.shares.change(share.share_id, due_at=WANTED)
     give_up_at = time.monotonic() + _PUSH_S
     while time.monotonic() < give_up_at:
         time.sleep(_LOOK_S)

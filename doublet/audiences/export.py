@@ -7,8 +7,10 @@ import io
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from doublet.audiences.keys import SCHEMA, member_rows
+from doublet.audiences.keys import BESIDE, NAMING, member_rows
 from doublet.engine import Engine
+
+SCHEMA = [*NAMING.values(), *BESIDE.values()]
 
 Format = Literal["csv", "parquet"]
 

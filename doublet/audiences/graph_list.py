@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from doublet.audiences.keys import SCHEMA
+from doublet.audiences.keys import NAMING
 from doublet.catalog.shares import Share
 from doublet.destinations.answers import judge
 from doublet.destinations.contract import Outcome, Response, Verdict
@@ -81,7 +81,7 @@ class GraphList:
 
     def send(self, method: str, rows: Sequence[Sequence[str]], session: dict[str, Any]) -> None:
         """One batch: POST puts rows in, DELETE takes them out. Raises StoppedError."""
-        body = {"payload": {"schema": SCHEMA, "data": rows}, "session": session}
+        body = {"payload": {"schema": [*NAMING.values()], "data": rows}, "session": session}
         found = self._ask(method, f"{self._share.remote_audience_id}/users", body=body)
         if "num_received" not in found:
             # Some other server's, such as a proxy's sign-in page.

@@ -7,17 +7,17 @@ of birth are left out: they are hashed as a whole, and lists want year, month an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from itertools import zip_longest
+from typing import Any
 
+from doublet.audiences.members import audience_sql
 from doublet.engine import Engine
 
-COLUMNS = {
-    "em": "EMAIL",
-    "ph": "PHONE",
-    "external_id": "EXTERN_ID",
-    "madid": "MADID",
+NAMING = {"em": "EMAIL", "ph": "PHONE", "external_id": "EXTERN_ID", "madid": "MADID"}
+"""The column of each key of user_data that names one person; a row without any is of no use
+(Marketing API, *Custom audiences: hashing and schema*)."""
+
+BESIDE = {
     "fn": "FN",
     "ln": "LN",
     "ge": "GEN",
@@ -26,75 +26,59 @@ COLUMNS = {
     "zp": "ZIP",
     "country": "COUNTRY",
 }
-"""The column of each key of user_data (Marketing API, *Custom audiences: hashing and schema*)."""
-
-SCHEMA = list(COLUMNS.values())
-
-STRONG = ("em", "ph", "external_id", "madid")
-"""Those that name one person; a row without any is of no use to anybody."""
+"""The same of what many persons have in common."""
 
 Keys = Mapping[str, Sequence[str]]
 
-_PERSONS_AT_ONCE = 50_000
-
-
-@cache
-def _text() -> str:
-    return files("doublet.audiences").joinpath("member_keys.sql").read_text("utf-8")
+_PERSONS_AT_ONCE = 100_000
 
 
 def keys_of(
     engine: Engine, account_id: str, persons: Sequence[int]
 ) -> dict[int, dict[str, list[str]]]:
-    """The hashes of persons by the key of user_data, each list in order; who has none that names
-    one person is missing."""
-    found: dict[int, dict[str, list[str]]] = {}
-    for start in range(0, len(persons), _PERSONS_AT_ONCE):
-        given = {
-            "account_id": account_id,
-            "persons": [int(each) for each in persons[start : start + _PERSONS_AT_ONCE]],
-        }
-        for row in engine.query(_text(), given):
-            keys: dict[str, list[str]] = {}
+    """What names each person and nobody else now, by the key of user_data, each list in order; who
+    has nothing of it is missing."""
+    found: dict[int, dict[str, set[str]]] = {}
+    for some in _parts(persons):
+        given = {"account_id": account_id, "persons": some}
+        for row in engine.query(audience_sql("member_keys"), given):
+            keys = found.setdefault(row["person_id"], {})
             for identifier in row["own"]:
                 kind, _, value = identifier.partition("=")
-                keys.setdefault(kind, []).append(value)
-            for name in COLUMNS:
-                if name not in STRONG and row[name]:
-                    keys[name] = [row[name]]
-            found[row["person_id"]] = keys
-    return found
+                keys.setdefault(kind, set()).add(value)
+    return {
+        person: {name: sorted(keys[name]) for name in NAMING if name in keys}
+        for person, keys in found.items()
+    }
+
+
+def _parts(persons: Sequence[int]) -> Iterator[list[int]]:
+    for start in range(0, len(persons), _PERSONS_AT_ONCE):
+        yield [int(each) for each in persons[start : start + _PERSONS_AT_ONCE]]
 
 
 def rows_of(keys: Keys) -> list[list[str]]:
-    """A person in the columns of SCHEMA: as many rows as the longest list needs, each with name and
-    place.
+    """A person in the columns of NAMING: as many rows as the longest list needs.
 
-    >>> [row[:2] for row in rows_of({"em": ["a", "b"], "ph": ["c"]})]
-    [['a', 'c'], ['b', '']]
+    >>> rows_of({"em": ["a", "b"], "ph": ["c"]})
+    [['a', 'c', '', ''], ['b', '', '', '']]
     """
-    beside = [next(iter(keys.get(name, ())), "") for name in COLUMNS if name not in STRONG]
-    strong = zip_longest(*(keys.get(name, ()) for name in STRONG), fillvalue="")
-    return [[*row, *beside] for row in strong]
+    columns = (keys.get(name, ()) for name in NAMING)
+    return [list(row) for row in zip_longest(*columns, fillvalue="")]
 
 
 def identifiers_of(keys: Keys) -> set[str]:
-    """Those that name one person, as KEY=VALUE."""
-    return {f"{name}={value}" for name in STRONG for value in keys.get(name, ())}
+    """The same as KEY=VALUE."""
+    return {f"{name}={value}" for name, values in keys.items() for value in values}
 
 
 def united(one: Keys, other: Keys) -> dict[str, list[str]]:
     """What is in either."""
     return {
         name: sorted({*one.get(name, ()), *other.get(name, ())})
-        for name in COLUMNS
+        for name in NAMING
         if one.get(name) or other.get(name)
     }
-
-
-def strong_of(keys: Keys) -> dict[str, Sequence[str]]:
-    """What names one person."""
-    return {name: keys[name] for name in STRONG if keys.get(name)}
 
 
 def minus(keys: Keys, others: Keys) -> dict[str, list[str]]:
@@ -109,18 +93,23 @@ def minus(keys: Keys, others: Keys) -> dict[str, list[str]]:
 def member_rows(
     engine: Engine, account_id: str, audience_id: str
 ) -> Iterator[tuple[int, list[list[str]]]]:
-    """The members of an audience in parts: how many of a part have no hash that could be given, and
-    the rows of the others."""
+    """The members of an audience in parts: how many of a part nothing names, and the rows of the
+    others, in the columns of NAMING and BESIDE."""
     members = engine.query(
         "select person_id from audience_members where account_id = $account_id "
         "and audience_id = $audience_id order by person_id",
         {"account_id": account_id, "audience_id": audience_id},
     )
-    persons = [row["person_id"] for row in members]
-    for start in range(0, len(persons), _PERSONS_AT_ONCE):
-        some = persons[start : start + _PERSONS_AT_ONCE]
+    for some in _parts([row["person_id"] for row in members]):
         keys = keys_of(engine, account_id, some)
-        yield len(some) - len(keys), [row for each in keys.values() for row in rows_of(each)]
+        given = {"account_id": account_id, "persons": list(keys)}
+        names = {row["person_id"]: row for row in engine.query(audience_sql("member_names"), given)}
+        rows = []
+        for person in sorted(keys):
+            known: dict[str, Any] = names.get(person, {})
+            beside = [known.get(name) or "" for name in BESIDE]
+            rows += [[*row, *beside] for row in rows_of(keys[person])]
+        yield len(some) - len(keys), rows
 
 
 def owners_of(

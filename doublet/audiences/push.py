@@ -29,7 +29,6 @@ from doublet.audiences.keys import (
     minus,
     owners_of,
     rows_of,
-    strong_of,
     united,
 )
 from doublet.catalog import Catalog
@@ -43,6 +42,11 @@ logger = logging.getLogger(__name__)
 
 PUSH_EVERY_S = 60.0
 """So often it is looked whether anything changed."""
+
+WANTED = -1
+"""When a share is due that is wanted at once."""
+
+_HEARD = -2
 
 COMPARE_EVERY_S = 86_400
 """So often all members are compared with all that was given, whatever is known of changes."""
@@ -102,11 +106,15 @@ class Pusher:
         requests = 0
         for share in self._catalog.shares.all():
             now = self._now()
-            # One that is wanted at once is due at -1.
+            # One that is wanted at once is due at WANTED.
             look_at = self._look_at.get(share.share_id, 0) if share.due_at >= 0 else 0
             if max(share.due_at, look_at) > now:
                 continue
             self._look_at[share.share_id] = now + PUSH_EVERY_S
+            if share.due_at == WANTED:
+                # Who wants it once more from here on is heard.
+                self._catalog.shares.change(share.share_id, due_at=_HEARD)
+                share = msgspec.structs.replace(share, due_at=_HEARD)
             try:
                 done = self.push(share)
             except Exception:
@@ -254,7 +262,7 @@ class Pusher:
             wanted = self._wanted(share, look, [person for person in some if person in given])
             for person, each in given.items():
                 keys = wanted.get(person, {})
-                stale = minus(strong_of(each.keys), keys)
+                stale = minus(each.keys, keys)
                 if not stale:
                     continue
                 is_all = not identifiers_of(keys)
@@ -339,18 +347,18 @@ class Pusher:
         changes: dict[str, int] = {}
         if look.is_full:
             changes["compared_at"] = began
-        if share.failures or share.due_at:
-            changes |= {"failures": 0, "due_at": 0}
         if changes or look.persons or look.change_id != share.change_id:
             changes |= {"change_id": look.change_id, "looked_at": began}
             self._catalog.shares.change(share.share_id, **changes)
+        if share.failures or share.due_at:
+            self._catalog.shares.move(share, 0, 0)
 
     def _wait(self, share: Share, outcome: Outcome) -> None:
         failures = share.failures + 1
         is_later = outcome.verdict is Verdict.LATER
         wait_s = seconds_until(failures, _LATER if is_later else _BLOCKED)
         due_at = int(self._now() + max(wait_s, outcome.retry_after_s or 0.0)) + 1
-        self._catalog.shares.change(share.share_id, failures=failures, due_at=due_at)
+        self._catalog.shares.move(share, due_at, failures)
         logger.warning(
             "push-waits share=%s verdict=%s code=%s failures=%d",
             *(share.share_id, outcome.verdict.value, outcome.code, failures),

@@ -130,6 +130,15 @@ class Shares:
         with self._database.write() as connection:
             connection.execute(audience_shares.update().where(which).values(**changes))
 
+    def move(self, share: Share, due_at: int, failures: int) -> None:
+        """Say when it is its turn again, unless somebody has said so meanwhile."""
+        which = audience_shares.c.share_id == share.share_id
+        table = audience_shares
+        with self._database.write() as connection:
+            connection.execute(table.update().where(which).values(failures=failures))
+            same = which & (table.c.due_at == share.due_at)
+            connection.execute(table.update().where(same).values(due_at=due_at))
+
     def remove(self, share_id: str) -> None:
         """Forget a share and what was given by it."""
         with self._database.write() as connection:

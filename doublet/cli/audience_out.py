@@ -128,13 +128,15 @@ def audience_unshare(
 
     Example: doublet audience unshare shr_123456789012
     """
+    from doublet.audiences.push import WANTED
+
     catalog = open_catalog(read_kept_settings(data, None))
     owner = catalog.account(account)
     found = catalog.shares.one(share, owner.account_id)
     if keep:
         catalog.shares.remove(found.share_id)
     else:
-        catalog.shares.change(found.share_id, is_ending=True, due_at=-1)
+        catalog.shares.change(found.share_id, is_ending=True, due_at=WANTED)
     record(catalog, "audience.unshared", found.share_id, owner.account_id, keep=keep)
     count = catalog.shares.count_given(found.share_id)
     said = "forgotten" if keep else f"ending; {count:,} persons are taken out there first"

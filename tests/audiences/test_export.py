@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from doublet.audiences.export import export_audience
-from doublet.audiences.keys import SCHEMA, keys_of
+from doublet.audiences.export import SCHEMA, export_audience
+from doublet.audiences.keys import keys_of
 from doublet.audiences.members import refresh
 from tests.audiences.members import EVER, NOW, having
 from tests.audiences.test_push import look

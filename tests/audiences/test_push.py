@@ -113,7 +113,7 @@ def hashes(*who: str) -> set[str]:
 
 
 def test_members_are_put_into_a_list_that_is_made_once(place: Place) -> None:
-    place.tell(look("a", fn="ann"), look("b", ph=sha256("1")), look("", fbp="fb.1.2.3"))
+    place.tell(look("a"), look("b", ph=sha256("1")), look("", fbp="fb.1.2.3"))
     done = place.push()
     assert done is not None
     assert ("done", 2, 0, 1, 0) == (
