@@ -79,6 +79,7 @@ class Likening:
             figures.reference,
             figures.trained_at,
             now_s,
+            figures.ignored,
         )
         told = {"largest": round(found.largest, 4), "name": found.name}
         self._note(each, {"watched_at": now_s, "drift": told})

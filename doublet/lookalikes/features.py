@@ -54,14 +54,19 @@ class People(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """Reads an account's behaviours through an engine."""
+    """Reads an account's behaviours through an engine; what persons did is known without events of
+    the names that are `ignored`."""
 
     engine: Engine
     account_id: str
+    ignored: tuple[str, ...] = ()
 
     def ask(self, name: str, until_s: int, **more: Any) -> dict[str, Any]:
         """The columns of one of the texts."""
         known = {"account_id": self.account_id, "until_s": until_s, "lookback_s": LOOKBACK_S}
+        if "$ignored" in text(name):
+            # DuckDB wants lists to hold something: no event is without a name.
+            more["ignored"] = list(self.ignored) or [""]
         return self.engine.columns(text(name), {**known, **more})
 
     def people(self, until_s: int, spec: LookalikeSpec) -> People:

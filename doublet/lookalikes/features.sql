@@ -34,6 +34,7 @@ done as (
     and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
+    and not list_contains($ignored, event_name)
 )
 select
   cast(person_id as bigint) as person_id,

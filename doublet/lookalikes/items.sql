@@ -10,6 +10,7 @@ named as (
     and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
+    and not list_contains($ignored, event_name)
     and content_ids is not null
   union all
   select person_id, 'category ' as kind, content_category as name
@@ -18,6 +19,7 @@ named as (
     and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
+    and not list_contains($ignored, event_name)
     and content_category is not null
   union all
   select person_id, 'page ' as kind, path as name
@@ -26,6 +28,7 @@ named as (
     and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
+    and not list_contains($ignored, event_name)
     and content_ids is null
     and path is not null
   union all
@@ -35,6 +38,7 @@ named as (
     and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
+    and not list_contains($ignored, event_name)
     and event_name not in (
       'PageView', 'ViewContent', 'ViewCategory', 'Search', 'AddToWishlist', 'AddToCart',
       'InitiateCheckout', 'AddPaymentInfo', 'Purchase', 'Lead', 'CompleteRegistration', 'Subscribe'

@@ -52,8 +52,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     `judged_by`: "joined_later", persons who joined the seed in the `horizon_days` after the moment
     of what is known of them, or "left_out", thirds of the seed. `marks` are event names that mark
-    the seed, blanked where it is "left_out". `difference` is the best rich candidate's gain minus
-    the best simple one's, with its standard error. `reference` is for `drift`.
+    the seed; those that are `ignored` were not looked at. `difference` is the best rich
+    candidate's gain minus the best simple one's, with its standard error. `reference` is for
+    `drift`.
     """
 
     members: int
@@ -65,6 +66,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     learned_from: int
     judged_on: int
     marks: tuple[str, ...]
+    ignored: tuple[str, ...]
     is_value_based: bool
     model: str
     best_simple: str
@@ -118,6 +120,7 @@ class _Study(NamedTuple):
     items: list[str]
     marks: Marks
     blanked: tuple[list[str], list[int]]
+    reader: Reader
 
 
 def make_lookalike(
@@ -213,6 +216,7 @@ class _Making:
                 learned_from=int(study.whole.is_seed.sum()),
                 judged_on=sum(int(exam.is_held_out.sum()) for exam in study.exams),
                 marks=study.marks.event_names,
+                ignored=study.reader.ignored,
                 is_value_based=self._values is not None,
                 model=chosen.name,
                 best_simple=chosen.best_simple,
@@ -244,7 +248,7 @@ class _Making:
         if found is None:
             return self._by_thirds(people, seen, marks, items), seen
         lessons = [
-            self._lesson(moment, items, 0.05 + 0.3 * n / len(found.moments))
+            self._lesson(self._reader, moment, items, 0.05 + 0.3 * n / len(found.moments))
             for n, moment in enumerate(found.moments)
         ]
         exams = [
@@ -257,7 +261,11 @@ class _Making:
         ]
         whole = _together([lesson for lesson, _ in lessons])
         days = found.horizon_days
-        return _Study("joined_later", days, exams, whole, people, items, marks, ([], [])), seen
+        nothing: tuple[list[str], list[int]] = ([], [])
+        study = _Study(
+            *("joined_later", days, exams, whole, people, items, marks, nothing, self._reader)
+        )
+        return study, seen
 
     # --- who is there ------------------------------------------------------------------------
 
@@ -307,7 +315,7 @@ class _Making:
     # --- what to learn from ------------------------------------------------------------------
 
     def _lesson(
-        self, moment: Moment, items: list[str], done: float
+        self, reader: Reader, moment: Moment, items: list[str], done: float
     ) -> tuple[Lesson, NDArray[np.float64]]:
         """What was known at a moment of those who joined then and of some others, with how many
         persons each row stands for."""
@@ -316,7 +324,7 @@ class _Making:
         most = min(max(OTHERS_MIN, OTHERS_PER_SEED * len(joined)), OTHERS_MAX)
         others = self._some(moment.others, most)
         parts = []
-        for part, share in self._reader.known(moment.at_s, np.union1d(joined, others), items):
+        for part, share in reader.known(moment.at_s, np.union1d(joined, others), items):
             parts.append(part)
             self._tell("Reading what people did", done + 0.1 * share)
         known = stack(parts)
@@ -333,7 +341,14 @@ class _Making:
 
     def _by_thirds(self, people: People, seen: Ids, marks: Marks, items: list[str]) -> _Study:
         others = np.setdiff1d(people.ids[people.is_in], seen, assume_unique=True)
-        lesson, stands_for = self._lesson(Moment(self._now_s, others, seen), items, 0.1)
+        moment = Moment(self._now_s, others, seen)
+        # What marks the seed tells who is in it, by every number that it adds to: so it is not
+        # looked at, unless the seed has done little else.
+        reader = self._reader._replace(ignored=marks.event_names)
+        lesson, stands_for = self._lesson(reader, moment, items, 0.1)
+        if lesson.is_seed.sum() < JOINED_MIN or lesson.is_seed.all():
+            reader = self._reader
+            lesson, stands_for = self._lesson(reader, moment, items, 0.1)
         blanked = (marks.columns, marking_items(lesson.known, seen))
         known = lesson.known.without(*blanked)
         whole = Lesson(known, lesson.is_seed, lesson.weights)
@@ -344,7 +359,7 @@ class _Making:
             part = Lesson(known.rows(inside), whole.is_seed[inside], whole.weights[inside])
             asked = (whole.is_seed[outside], whole.weights[outside], stands_for[outside])
             exams.append(_Exam(part, known.rows(outside), *asked))
-        return _Study("left_out", None, exams, whole, people, items, marks, blanked)
+        return _Study("left_out", None, exams, whole, people, items, marks, blanked, reader)
 
     # --- judging -----------------------------------------------------------------------------
 
@@ -375,7 +390,7 @@ class _Making:
         samples: list[Known] = []
         ids: list[Ids] = []
         scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
-        for known, share in self._reader.known(self._now_s, inside, study.items):
+        for known, share in study.reader.known(self._now_s, inside, study.items):
             samples.append(known.rows(np.flatnonzero(np.isin(known.ids, sampled))))
             asked = known.rows(np.flatnonzero(~np.isin(known.ids, seed))).without(*study.blanked)
             if len(asked.ids):

@@ -78,10 +78,11 @@ def drift(
     then: dict[str, Bins],
     trained_at: int,
     now_s: int,
+    ignored: tuple[str, ...] = (),
 ) -> Drift:
     """Compare the population of now with the one that a lookalike was made of (its `figures`'
-    `reference` and `trained_at`)."""
-    reader = Reader(engine, account_id)
+    `reference`, `trained_at` and `ignored`)."""
+    reader = Reader(engine, account_id, ignored)
     people = reader.people(now_s, spec)
     asked = spread(people.ids[people.is_in], SAMPLE_PERSONS)
     known = stack([part for part, _ in reader.known(now_s, asked, ())])

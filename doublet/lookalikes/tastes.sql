@@ -13,6 +13,7 @@ named as (
     and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
+    and not list_contains($ignored, event_name)
     and content_ids is not null
   union all
   select person_id, 'category ' as kind, content_category as name
@@ -21,6 +22,7 @@ named as (
     and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
+    and not list_contains($ignored, event_name)
     and content_category is not null
   union all
   select person_id, 'page ' as kind, path as name
@@ -29,6 +31,7 @@ named as (
     and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
+    and not list_contains($ignored, event_name)
     and content_ids is null
     and path is not null
   union all
@@ -38,6 +41,7 @@ named as (
     and person_id in (select unnest($persons))
     and event_time > $until_s - $lookback_s
     and event_time <= $until_s
+    and not list_contains($ignored, event_name)
     and event_name not in (
       'PageView', 'ViewContent', 'ViewCategory', 'Search', 'AddToWishlist', 'AddToCart',
       'InitiateCheckout', 'AddPaymentInfo', 'Purchase', 'Lead', 'CompleteRegistration', 'Subscribe'
