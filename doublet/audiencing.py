@@ -66,6 +66,7 @@ class Audiencing:
         at = time.time() if now is None else now
         if at - self._swept_at >= _SWEPT_EVERY_S:
             self._catalog.lists.sweep(int(at))
+            self._catalog.audiences.thin(int(at))
             self._swept_at = at
         audiences = self._catalog.audiences.all()
         self._sync([each for each in audiences if each.subtype == "CUSTOM"])

@@ -41,6 +41,7 @@ FOR_PEOPLE = PATHS | {
     "/relay/pause",
     "/profile/password",
     "/profile/session",
+    *(f"/audiences/{form}" for form in ("preset", "rule", "like", "rename", "delete")),
     *(f"/settings/{form}" for form in ("account", "pixels", "tokens", "users")),
 }
 """Pages and what belongs to them: nothing that programs use."""

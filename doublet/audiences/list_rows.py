@@ -118,9 +118,7 @@ class RowReader:
             elif column == OPTIONS:
                 is_limited = "LDU" in (cell if isinstance(cell, list) else str(cell).upper())
             elif column in KEYS:
-                key = KEYS[column]
-                known = user_data.get(key)
-                user_data[key] = cell if known is None else [known, cell]
+                _add(user_data, KEYS[column], cell)
         return self._entry(user_data, value, is_limited)
 
     def _entry(
@@ -149,6 +147,14 @@ class RowReader:
             # Events have it as the device writes it: Apple's in capitals, Google's not.
             identifiers.add(f"madid={cleaned['madid'].upper()}")
         return ListEntry(_row_key(cleaned), tuple(sorted(identifiers)), value, is_limited)
+
+
+def _add(user_data: dict[str, Any], key: str, cell: object) -> None:
+    known = user_data.get(key)
+    if known is None:
+        user_data[key] = cell
+    else:
+        user_data[key] = [*(known if isinstance(known, list) else [known]), cell]
 
 
 def column_of(name: str) -> str:

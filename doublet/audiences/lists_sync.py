@@ -8,16 +8,19 @@ tells which version of each list that is.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import msgspec
 
 from doublet.audiences.members import audience_sql
 from doublet.catalog import Audience, Catalog
+from doublet.catalog.lists import StoredEntry
 from doublet.engine import Engine, Transaction
 from doublet.normalize import identifier_key
 
 _PART = 20_000
+
+_Row = tuple[int, str | None, int | None, bool, float | None]
+_Mark = tuple[int, int, bool, float | None]
 
 
 class KindMatch(msgspec.Struct, frozen=True):
@@ -70,24 +73,62 @@ def sync(tx: Transaction, catalog: Catalog, audience: Audience) -> bool:
     synced = tx.run("select version from list_syncs where audience_id = $audience_id", parameters)
     if [(version,)] == synced:
         return False
-    _forget(tx, audience.audience_id)
-    part: list[tuple[int, str | None, int | None, bool, float | None]] = []
+    # Reading a list anew costs little beside writing all of it, and most of it stays.
+    known = _known(tx, audience.audience_id)
+    tx.run("create or replace temp table fresh_identifiers as from list_identifiers limit 0")
+    part: list[_Row] = []
     for entry in catalog.lists.entries(audience.audience_id):
-        for identifier in entry.identifiers or (None,):
-            kind = key = None
-            if identifier is not None:
-                kind = identifier.partition("=")[0]
-                key = identifier_key(audience.account_id, identifier)
-            part.append((entry.entry_id, kind, key, entry.is_limited, entry.value))
+        rows = _rows(audience.account_id, entry)
+        if known.get(entry.entry_id) == _mark(rows):
+            del known[entry.entry_id]
+            continue
+        part += rows
         if len(part) >= _PART:
             _insert(tx, audience, part)
             part = []
     if part:
         _insert(tx, audience, part)
+    # Those that went, and those that are not what they were.
+    tx.run(
+        "delete from list_identifiers where audience_id = $audience_id "
+        "and entry_id in (select unnest($gone::bigint[]))",
+        {**parameters, "gone": list(known)},
+    )
+    tx.run("insert into list_identifiers from fresh_identifiers")
+    tx.run("delete from list_syncs where audience_id = $audience_id", parameters)
     tx.run(
         "insert into list_syncs values ($audience_id, $version)", {**parameters, "version": version}
     )
     return True
+
+
+def _rows(account_id: str, entry: StoredEntry) -> list[_Row]:
+    rows: list[_Row] = []
+    for identifier in entry.identifiers or (None,):
+        kind = key = None
+        if identifier is not None:
+            kind = identifier.partition("=")[0]
+            key = identifier_key(account_id, identifier)
+        rows.append((entry.entry_id, kind, key, entry.is_limited, entry.value))
+    return rows
+
+
+def _mark(rows: list[_Row]) -> _Mark:
+    """What tells the rows of one entry from what they were; numbers of entries are given again."""
+    keys = 0
+    for _, _, key, _, _ in rows:
+        keys ^= key or 0
+    return len(rows), keys, rows[0][3], rows[0][4]
+
+
+def _known(tx: Transaction, audience_id: str) -> dict[int, _Mark]:
+    found = tx.run(
+        "select entry_id, count(*), bit_xor(coalesce(identifier_key, 0)), "
+        "any_value(is_limited), any_value(value) from list_identifiers "
+        "where audience_id = $audience_id group by entry_id",
+        {"audience_id": audience_id},
+    )
+    return {row[0]: (row[1], row[2], row[3], row[4]) for row in found}
 
 
 def forget_others(tx: Transaction, audience_ids: Collection[str]) -> None:
@@ -102,10 +143,10 @@ def _forget(tx: Transaction, audience_id: str) -> None:
         tx.run(f"delete from {table} where audience_id = $id", {"id": audience_id})
 
 
-def _insert(tx: Transaction, audience: Audience, part: list[tuple[Any, ...]]) -> None:
+def _insert(tx: Transaction, audience: Audience, part: list[_Row]) -> None:
     entry_ids, kinds, keys, limited, values = (list(column) for column in zip(*part, strict=True))
     tx.run(
-        "insert into list_identifiers select $account_id, $audience_id, "
+        "insert into fresh_identifiers select $account_id, $audience_id, "
         "unnest($entry_ids::bigint[]), "
         "unnest($kinds::varchar[]), unnest($keys::bigint[]), unnest($limited::boolean[]), "
         "unnest($values::double[])",

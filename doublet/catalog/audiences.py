@@ -23,6 +23,9 @@ from doublet.errors import OperatorError, SenderError
 AUDIENCES_MAX = {"WEBSITE": 10_000, "CUSTOM": 500, "LOOKALIKE": 500}
 """So many of each subtype an account may have at a time (Marketing API, *Custom audiences*)."""
 
+_DAY_S = 86_400
+_ALL_SIZES_KEPT_S = 7 * _DAY_S
+_SIZES_KEPT_S = 400 * _DAY_S
 _columns = [audiences.c[name] for name in Audience.__struct_fields__]
 _decode_status = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -145,22 +148,42 @@ class Audiences:
 
     def latest_sizes(self, account_id: str | None = None) -> dict[str, tuple[int, int]]:
         """(moment, members) that was noted last, by audience; without those never counted."""
-        newest = (
-            sa.select(audience_sizes.c.audience_id, sa.func.max(audience_sizes.c.at).label("at"))
-            .join(audiences, audiences.c.audience_id == audience_sizes.c.audience_id)
-            .group_by(audience_sizes.c.audience_id)
+        all_sizes = audience_sizes.alias()
+        last = (
+            sa.select(sa.func.max(all_sizes.c.at))
+            .where(all_sizes.c.audience_id == audiences.c.audience_id)
+            .correlate(audiences)
+            .scalar_subquery()
+        )
+        query = sa.select(
+            audiences.c.audience_id, audience_sizes.c.at, audience_sizes.c.members
+        ).where(
+            audience_sizes.c.audience_id == audiences.c.audience_id,
+            audience_sizes.c.at == last,
         )
         if account_id is not None:
-            newest = newest.where(audiences.c.account_id == account_id)
-        last = newest.subquery()
-        query = sa.select(
-            audience_sizes.c.audience_id, audience_sizes.c.at, audience_sizes.c.members
-        ).join(
-            last,
-            (last.c.audience_id == audience_sizes.c.audience_id)
-            & (last.c.at == audience_sizes.c.at),
-        )
+            query = query.where(audiences.c.account_id == account_id)
         return {each: (at, members) for each, at, members in self._database.rows(query)}
+
+    def thin(self, now_s: int) -> None:
+        """Of days (UTC) that are older than a week keep the last number, for 400 days; to be called
+        now and then."""
+        later = audience_sizes.alias()
+        day = audience_sizes.c.at - audience_sizes.c.at % _DAY_S
+        has_later = sa.exists().where(
+            later.c.audience_id == audience_sizes.c.audience_id,
+            later.c.at > audience_sizes.c.at,
+            later.c.at < day + _DAY_S,
+        )
+        # Whole days only: the last number of a day is not known before its end.
+        week = now_s - now_s % _DAY_S - _ALL_SIZES_KEPT_S
+        with self._database.write() as connection:
+            connection.execute(
+                audience_sizes.delete().where(
+                    (audience_sizes.c.at < now_s - _SIZES_KEPT_S)
+                    | ((audience_sizes.c.at < week) & has_later)
+                )
+            )
 
     # --- states -------------------------------------------------------------------------------
 

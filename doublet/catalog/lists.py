@@ -208,6 +208,12 @@ class Lists:
                 )
                 .values(state="old")
             )
+            # Of an audience that went while somebody was filling it.
+            connection.execute(
+                customer_lists.update()
+                .where(customer_lists.c.audience_id.not_in(sa.select(audiences.c.audience_id)))
+                .values(state="old")
+            )
         gone = 0
         old = sa.select(customer_lists.c.list_id).where(customer_lists.c.state == "old")
         for (list_id,) in self._database.rows(old):

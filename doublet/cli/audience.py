@@ -121,6 +121,8 @@ def audience_show(
     if found.subtype == "CUSTOM":
         for line in match_lines(catalog, found):
             out.print(literal(line), soft_wrap=True)
+    if "figures" in state:
+        _print_likeness(state["figures"])
     _print_history(catalog, found, sizes)
 
 
@@ -134,6 +136,24 @@ def _print_makings(catalog: Catalog, found: Audience) -> None:
         origin = catalog.audiences.find(found.account_id, found.origin_audience_id)
         name = origin.name if origin else found.origin_audience_id
         out.print(f"Like {literal(name)}: {literal(found.lookalike_spec)}", soft_wrap=True)
+
+
+def _print_likeness(figures: dict[str, Any]) -> None:
+    """How well each way finds people that it has not seen, and which was taken."""
+    out.print(
+        f"Learned from {figures['learned_from']:,} people, judged on {figures['judged_on']:,}; "
+        f"taken: {literal(figures['model'])}."
+    )
+    rows = []
+    for each in figures["candidates"]:
+        row = {"way": each["name"] + " *" * (each["name"] == figures["model"])}
+        for at in each["reached"]:
+            row[f"recall at {at['ratio']:.0%}"] = (
+                f"{at['recall']:.1%} ({at['recall_low']:.1%} to {at['recall_high']:.1%})"
+            )
+            row[f"lift at {at['ratio']:.0%}"] = f"{at['lift']:.1f}"
+        rows.append(row)
+    print_rows(rows, False)
 
 
 def _print_history(catalog: Catalog, found: Audience, sizes: list[tuple[int, int]]) -> None:

@@ -22,6 +22,7 @@ from doublet.catalog.lists import (
 from doublet.normalize import sha256_hex
 
 NOW_S = 1_780_000_000
+DAY_S = 86_400
 
 
 @pytest.fixture
@@ -148,6 +149,23 @@ def test_sizes_make_a_history_and_the_newest_is_found_for_all(
     )
 
 
+def test_of_days_that_are_long_ago_the_last_size_is_kept(
+    catalog: Catalog, audience: Audience
+) -> None:
+    midnight = NOW_S - NOW_S % DAY_S
+    other = catalog.audiences.create(Audience("", audience.account_id, "B", "WEBSITE"))
+    ages = (401, 30, 8, 7, 1, 0)
+    for each in (audience, other):
+        for days in ages:
+            for hour in (1, 2, 23):
+                at = midnight - days * DAY_S + hour * 3600
+                catalog.audiences.note_size(each.audience_id, at, days * 100 + hour)
+    catalog.audiences.thin(NOW_S)
+    expected = [3023, 823, *(days * 100 + hour for days in (7, 1, 0) for hour in (1, 2, 23))]
+    for each in (audience, other):
+        assert expected == [members for _, members in catalog.audiences.sizes(each.audience_id)]
+
+
 def test_the_last_word_of_the_worker_is_kept(catalog: Catalog, audience: Audience) -> None:
     assert {} == catalog.audiences.state(audience.audience_id)
     for status in ({"state": "building"}, {"state": "ready", "matched": 3}):
@@ -210,6 +228,14 @@ def test_who_limits_the_use_in_one_row_is_out_of_all_of_them(
     # The same row again, and now it may be used.
     catalog.lists.add(audience, [row(3, "ph=b")], NOW_S)
     assert [("em=c",), ("ph=b",)] == kept(catalog, audience)
+
+
+def test_a_list_of_an_audience_that_went_meanwhile_goes_too(
+    catalog: Catalog, audience: Audience
+) -> None:
+    catalog.audiences.remove(audience.audience_id)
+    catalog.lists.add(audience, [row(1, "em=a")], NOW_S)
+    assert (1, []) == (catalog.lists.sweep(NOW_S), kept(catalog, audience))
 
 
 # --- replacing -------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ def test_a_rule_of_one_s_own_is_read_from_a_file_or_from_what_is_piped(
     file.write_text(rule)
     run(tmp_path, "create", "A", "--rule", str(file), "--no-prefill", "--retention-days", "9")
     run(tmp_path, "create", "B", "--rule", "-", given=rule)
-    a, b = catalog.audiences.all(account.account_id)
+    a, b = (catalog.audiences.one(name, account.account_id) for name in ("A", "B"))
     assert (rule, 9, False) == (a.rule, a.retention_days, a.prefill)
     assert (rule, 30, True) == (b.rule, b.retention_days, b.prefill)
 
@@ -129,7 +129,9 @@ def test_a_lookalike_names_its_origin(tmp_path: Path, catalog: Catalog, account:
         *(tmp_path, "create", "Alike", "--like", "Customers", "--ratio", "0.05"),
         *("--starting-ratio", "0.01", "--country", "de", "--country", "AT"),
     )
-    origin, alike = catalog.audiences.all(account.account_id)
+    origin, alike = (
+        catalog.audiences.one(name, account.account_id) for name in ("Customers", "Alike")
+    )
     assert made["origin_audience_id"] == origin.audience_id == alike.origin_audience_id
     assert alike.is_value_based
     assert {
@@ -203,6 +205,28 @@ def test_an_audience_is_shown_with_its_history_and_why_it_failed(
     assert "State: failed: No [b]room." in plain
     assert "People: 1,200" in plain
     assert "1,100" in plain
+
+
+def test_a_lookalike_is_shown_with_how_it_was_chosen(
+    tmp_path: Path, catalog: Catalog, account: Account
+) -> None:
+    run(tmp_path, "create", "Customers", "--list")
+    run(tmp_path, "create", "Alike", "--like", "Customers")
+    reached = [
+        {
+            **{"ratio": 0.01, "recall": 0.125, "recall_low": 0.1, "recall_high": 0.15},
+            **{"lift": 12.5, "lift_low": 10.0, "lift_high": 15.0},
+        }
+    ]
+    ways = [{"name": name, "reached": reached} for name in ("random", "boosting")]
+    figures = {"learned_from": 2000, "judged_on": 150, "model": "boosting", "candidates": ways}
+    alike = catalog.audiences.one("Alike", account.account_id)
+    catalog.audiences.note_state(alike.audience_id, {"state": "ready", "figures": figures})
+    shown = run(tmp_path, "show", "Alike")
+    assert "Learned from 2,000 people, judged on 150; taken: boosting." in shown
+    assert "boosting *" in shown
+    assert "12.5% (10.0% to 15.0%)" in shown
+    assert figures == told(tmp_path, "show", "Alike")["status"]["figures"]
 
 
 def test_an_audience_is_deleted_when_somebody_says_so(

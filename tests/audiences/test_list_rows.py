@@ -95,6 +95,9 @@ def test_several_addresses_of_one_person_are_one_row() -> None:
     entry = read(["EMAIL", "EMAIL"], EMAIL, other)
     assert {f"em={EMAIL}", f"em={other}"} == set(entry.identifiers)
     assert (f"em={other}",) == read(["EMAIL", "EMAIL"], "", other).identifiers
+    third = sha256_hex("anna@club.example")
+    entry = read(["EMAIL", "EMAIL", "EMAIL"], EMAIL, other, third)
+    assert sorted(f"em={each}" for each in (EMAIL, other, third)) == list(entry.identifiers)
 
 
 def test_a_device_is_found_however_its_id_is_written() -> None:

@@ -158,6 +158,28 @@ def test_a_list_is_read_again_when_it_changed_and_forgotten_when_it_went(world: 
     assert world.sync()
 
 
+def test_only_what_changed_of_a_list_is_written_again(world: World) -> None:
+    def listed() -> list[tuple[str, float | None]]:
+        rows = world.engine.query(
+            "select kind, value, identifier_key from list_identifiers order by all"
+        )
+        keys = {identifier_key(world.audience.account_id, f"em={sha256(n)}"): n for n in names}
+        return sorted((keys[row["identifier_key"]], row["value"]) for row in rows)
+
+    names = ("ada@example.com", "bob@example.com", "eve@example.com", "kim@example.com")
+    ada, bob, eve, kim = names
+    world.add([ada, "", "", 1], [bob, "", "", 2], [eve, "", "", 3])
+    world.sync()
+    assert [(ada, 1.0), (bob, 2.0), (eve, 3.0)] == listed()
+    # One is worth more, one leaves, and another one gets the number of its row.
+    world.catalog.lists.remove(
+        world.audience, read_rows(RowReader(["EMAIL"]), [[eve]]).entries, NOW_S
+    )
+    world.add([bob, "", "", 20], [kim, "", "", 3])
+    world.sync()
+    assert [(ada, 1.0), (bob, 20.0), (kim, 3.0)] == listed()
+
+
 def test_who_limits_or_denies_the_use_matches_nobody(world: World) -> None:
     world.see(em="ada@example.com")
     world.see(em="bob@example.com")
