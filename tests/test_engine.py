@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from doublet.engine.duckdb import DuckDBEngine
+from doublet.errors import MemoryLimitError
 
 
 @pytest.mark.parametrize("round", range(10))
@@ -39,3 +40,18 @@ def test_closing_waits_for_readers_and_writers(tmp_path: Path, round: int) -> No
     for thread in threads:
         thread.join()
     assert [] == failures
+
+
+def test_columns_are_the_rows_of_a_query_as_arrays(tmp_path: Path) -> None:
+    engine = DuckDBEngine(tmp_path / "some.duckdb", tmp_path / "scratch")
+    sql = "select cast(range as bigint) as n, cast(range as float) / 2 as half from range($rows)"
+    rows = engine.query(sql, {"rows": 5000})
+    columns = engine.columns(sql, {"rows": 5000})
+    assert [row["n"] for row in rows] == columns["n"].tolist()
+    assert [row["half"] for row in rows] == columns["half"].tolist()
+    engine.close()
+    small = DuckDBEngine(tmp_path / "small.duckdb", tmp_path / "scratch", memory_limit_mib=8)
+    wide = "select range as n, repeat('x', 1000) || range as text from range(200000) order by text"
+    with pytest.raises(MemoryLimitError, match="engine_memory_limit_mib"):
+        small.columns(wide)
+    small.close()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from doublet.engine import Engine
 from doublet.lookalikes.candidates import ALL, RICH, SIMPLE, Lesson, fit, one_thread
 from doublet.lookalikes.features import SAMPLE_PERSONS, Ids, Known, People, Reader, spread, stack
-from doublet.lookalikes.measure import Candidate, Difference, depths, difference, measure
+from doublet.lookalikes.measure import RATIOS, Candidate, Difference, depths, difference, measure
 from doublet.lookalikes.moments import (
     JOINED_MIN,
     OTHERS_LEAST,
@@ -77,6 +77,17 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     trained_at: int
     seconds: float
     reference: dict[str, Bins]
+
+    @property
+    def is_better_than_chance(self) -> bool:
+        """Whether the model finds more than a draw would: 1 is below the interval of its lift at a
+        tenth. Otherwise the seed is like everybody else, as far as can be seen."""
+        return any(
+            reached.ratio == RATIOS[-1] and reached.lift_low > 1
+            for candidate in self.candidates
+            if candidate.name == self.model
+            for reached in candidate.reached
+        )
 
 
 class Lookalike(NamedTuple):
