@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+import msgspec
+
 from doublet.ask import ROUND_TIMEOUT_S, ask_for_round, ask_worker
 from doublet.ask_refused import own_freshener
 from doublet.audiences.export import Format, export_audience
@@ -25,7 +27,13 @@ _LOOK_S = 0.2
 def read_export(settings: Settings, account: Account, audience_id: str, form: Format) -> bytes:
     """The hashes of an audience's members as a file. Raises OperatorError."""
     asked = {"account": account.account_id, "audience_id": audience_id, "format": form}
-    answer = ask_worker(settings, "GET", "/v1/audiences/export", asked, ROUND_TIMEOUT_S)
+    answer = ask_worker(
+        settings,
+        "POST",
+        "/v1/audiences/export",
+        timeout_s=ROUND_TIMEOUT_S,
+        body=msgspec.json.encode(asked),
+    )
     if answer is not None:
         return answer
     with _own_engine(settings) as engine, closing(Catalog(settings.catalog_url)) as catalog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from doublet.openapi.operation import CSV, JSON, Operation
+from doublet.web.audience_export import ExportAsked
 from doublet.web.audience_of import AudiencesOf, WhoAsked
 from doublet.web.audiences import AudienceRow, AudienceStory
 
@@ -30,6 +31,14 @@ AUDIENCES: tuple[Operation, ...] = (
         ("account", "audience"),
         {CSV: None},
         (400, 401, 404, 503),
+    ),
+    Operation(
+        "post",
+        "/v1/audiences/export",
+        "The hashes of an audience's members, as a file (docs/audiences.md).",
+        answers={CSV: None, "application/vnd.apache.parquet": None},
+        refused=(400, 401, 403, 404, 413, 503),
+        bodies={JSON: ExportAsked},
     ),
     Operation(
         "post",

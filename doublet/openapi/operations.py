@@ -407,14 +407,6 @@ OPERATIONS: tuple[Operation, ...] = (
         also={200: "With dry_run: what would be erased."},
     ),
     Operation(
-        "get",
-        "/v1/audiences/export",
-        "The hashes of an audience's members, as a file (docs/audiences.md).",
-        ("audience_id", "file_format", "account"),
-        {CSV: None, "application/vnd.apache.parquet": None},
-        (400, 401, 403, 404, 503),
-    ),
-    Operation(
         "post",
         "/v1/person/show",
         "Who has an identifier, and why it is one person.",

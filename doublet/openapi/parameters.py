@@ -93,8 +93,6 @@ PARAMETERS: dict[str, Any] = {
     **ATTRIBUTION_PARAMETERS,
     **INSIGHTS_PARAMETERS,
     **AUDIENCE_PARAMETERS,
-    "audience_id": {**_query("audience_id", "The audience."), "required": True},
-    "file_format": _query("format", "What the file is.", {"enum": ["csv", "parquet"]}),
     "experiment": _query("experiment", "Only this experiment."),
     "campaign_id": _query("campaign_id", "Only this campaign."),
     "lift_level": _query("level", "What a row is about.", {"enum": ["campaign", "experiment"]}),

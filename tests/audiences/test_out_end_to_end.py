@@ -3,6 +3,8 @@ webhook beside it, all by the worker itself."""
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +82,12 @@ def test_members_get_into_a_list_of_another_doublet_and_out_again(
             here.wait_until(is_so, what=f"{who} are there")
 
         expect("a", "b", "c")
+        asked = {"audience_id": audience.audience_id}
+        answer = httpx.post(f"{here.url}/v1/audiences/export", headers=here.headers, json=asked)
+        assert 200 == answer.status_code, answer.text
+        assert {sha256(each) for each in "abc"} == {
+            row["EMAIL"] for row in csv.DictReader(io.StringIO(answer.text))
+        }
         send(here, event("a", "Purchase"), event("d", "AddToCart"))
         moved = {(sha256("a"), False), (sha256("d"), True)}
 

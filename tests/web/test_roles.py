@@ -32,6 +32,7 @@ MAY: dict[str, Role | None] = {
     "/v1/check": Role.ANALYST,
     "/v1/reconcile": Role.ANALYST,
     "/v1/audiences/of": Role.READ_ONLY,
+    "/v1/audiences/export": Role.OWNER,
     "/v1/refused/replay": Role.ANALYST,
     "/v1/person/show": Role.ANALYST,
     "/v1/person/unmerge": Role.OWNER,
@@ -101,6 +102,7 @@ def prepared(whole: Whole) -> dict[str, str]:
 
 PERSON = {"user_data": {"em": "a@example.com"}}
 BODIES: dict[str, dict[str, Any]] = {
+    "/v1/audiences/export": {"audience_id": "1"},
     "/v1/person/show": PERSON,
     "/v1/person/export": PERSON,
     "/v1/person/erase": PERSON,
