@@ -22,9 +22,10 @@ HORIZONS_DAYS = (14, 30, 7, 60)
 JOINED_ENOUGH = 500
 JOINED_MIN = 50
 """With fewer who have joined after a moment there is nothing to learn from moments."""
-JOINED_PLENTY = 2000
+JOINED_FEW, JOINED_PLENTY = 200, 2000
 MOMENTS_MIN, MOMENTS_MAX = 2, 5
-"""Until plenty have joined, more moments are looked at."""
+"""Until plenty have joined, more moments are looked at; while few have, even such with little
+history before them."""
 OTHERS_LEAST = 100
 """With fewer who are not in the seed there is nobody to tell it from."""
 MARK_SHARE_MIN = 0.8
@@ -75,10 +76,11 @@ def split(people: People, seed: Ids, now_s: int, seed_at: SeedAt) -> Split | Non
         later = seed
         for place in range(1, MOMENTS_MAX + 1):
             at_s = now_s - place * days * _DAY_S
-            enough = sum(len(moment.joined) for moment in found) >= JOINED_PLENTY
+            joined = sum(len(moment.joined) for moment in found)
+            is_wanted = place <= MOMENTS_MIN or joined < JOINED_FEW
             # With much less history than there is now, people would look otherwise than they do.
-            least_s = days * _DAY_S // 2 if place <= MOMENTS_MIN else (now_s - first_s) // 2
-            if at_s - least_s < first_s or (place > MOMENTS_MIN and enough):
+            least_s = days * _DAY_S // 2 if is_wanted else (now_s - first_s) // 2
+            if at_s - least_s < first_s or (place > MOMENTS_MIN and joined >= JOINED_PLENTY):
                 break
             then = as_ids(seed_at(at_s))
             moment = _moment(at_s, ids[known_since <= at_s], then, later)
