@@ -33,6 +33,8 @@ SUBTYPES = {"WEBSITE": "Rule", "CUSTOM": "Customer list", "LOOKALIKE": "Lookalik
 """What makes people of an audience, in the words of pages."""
 
 _HISTORY_S = 90 * 86_400
+_FORM_SIZE_BYTES_MAX = 640 << 10
+"""Of a rule as a browser sends it, in which JSON is up to three times as long."""
 
 
 class AudienceRow(msgspec.Struct, frozen=True):
@@ -166,7 +168,9 @@ class _Audiences:
         """The endpoint of a form, which leads to the audience that it made or changed."""
 
         async def endpoint(request: Request) -> Response:
-            asked = await self._door.admit_to_change(request, Role.ANALYST)
+            asked = await self._door.admit_to_change(
+                request, Role.ANALYST, size_bytes_max=_FORM_SIZE_BYTES_MAX
+            )
             try:
                 made = await run_in_threadpool(act, self._catalog, asked)
             except DoubletError as error:

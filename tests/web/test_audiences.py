@@ -11,7 +11,7 @@ import pytest
 
 from doublet.audiences.presets import PRESETS
 from doublet.audiencing import Audiencing
-from doublet.catalog import Audience, Role
+from doublet.catalog import Audience, ListEntry, Role
 from doublet.settings import Settings
 from tests.dashboard import HOSTILE, Browser, Site
 from tests.factories import NOON, SECOND, make_record
@@ -158,3 +158,27 @@ def test_the_form_of_another_account_changes_nothing(site: Site) -> None:
     answer = browser.post("/audiences/rule", account=account_id, name="X", rule="{}")
     assert answer.status_code in (400, 403)
     assert [] == site.catalog.audiences.all(account_id)
+
+
+def test_a_list_shows_how_its_rows_match(site: Site, tmp_path: Path) -> None:
+    wanted = Audience("", site.ours.account.account_id, "Customers", "CUSTOM")
+    listed = site.catalog.audiences.create(wanted)
+    entries = [ListEntry(n, (f"em={em(f'person{n}')[0]}",)) for n in (1, 2, 3)]
+    site.catalog.lists.add(listed, entries, NOON // SECOND)
+    site.pipeline.append([visit(site, "PageView", 1)])
+    refresh(site, tmp_path)
+    text = site.get(f"/audience?id={listed.audience_id}", site.ours).text
+    assert "How the rows of the list match" in text
+    assert "Seen in no event yet" in text
+    assert "66.7 %" in text
+
+
+def test_a_long_rule_gets_through_its_form(site: Site) -> None:
+    (chosen,) = (each for each in PRESETS if any(p.unit == "ids" for p in each.parameters))
+    (name,) = (each.name for each in chosen.parameters if each.unit == "ids")
+    ids = ",".join(f"product-{n:06}-{'x' * 40}" for n in range(1000))
+    browser = owner(site)
+    answer = browser.post("/audiences/preset", preset=chosen.name, **{name: ids})
+    assert 303 == answer.status_code, answer.text
+    (made,) = site.catalog.audiences.all(site.ours.account.account_id)
+    assert "product-000999" in made.rule
