@@ -6,8 +6,8 @@ ground      errors, settings, event, normalize, variants, phone, redact, countri
 in          accept (request → records), collect (HTTP), pixel/ (the browser script)
 substrate   log/ (durable buffer), lake (log → Delta tables), engine/ (SQL), catalog (accounts)
 models      models/ (events → events_deduplicated, by changed keys)
-use         reports/ (one SQL file per report), live/ (what has just arrived), refused/ (what was
-            not accepted, and its replay), alerts/, person/, recipes/, guide/
+use         reports/ (one SQL file per report), audiences/, lookalikes/, products/, live/ (what has
+            just arrived), refused/ (what was not accepted, and its replay), alerts/, person/
 shops       shops/ (webhooks → events, order messages), deliveries/, errands, recipes/ (code for
             sites), guide/ and probe/ (set-up and its checks), reconcile/, imports/
 faces       worker (keeps tables fresh, serves readers), web/, graph/ (Meta's API for reading),
