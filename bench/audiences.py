@@ -172,7 +172,7 @@ def run(folder: Path, events: int) -> dict[str, Any]:
     figures["build_s"] = round(seconds, 1)
     figures["build_peak_mib"] = peak_bytes() // MIB
     figures["members"] = sum(sizes(engine).values())
-    say("  the audiences are made")
+    say(f"  the audiences are made: {figures}")
     publisher = Publisher(engine, folder / "published")
     names = [(each.account_id, each.audience_id) for each in definitions]
     seconds, _ = timed(lambda: publisher.publish(names, now_s))
@@ -195,6 +195,7 @@ def run(folder: Path, events: int) -> dict[str, Any]:
         figures[f"refresh_{name}_max_s"] = round(max(column), 2)
     figures["persons_looked_at"] = moved.persons
     figures["lookup_us"] = round(look_up(engine, folder / "published", len(definitions)), 1)
+    say(f"  they follow the events: {figures}")
     seed = engine.columns(
         "select distinct person_id from behaviours where event_name = 'Purchase' "
         "and person_id is not null order by hash(person_id) limit 5000"

@@ -15,7 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from doublet.lookalikes.features import COLUMNS_BY_EVENT, Ids, Known, People, Reader
+from doublet.lookalikes.features import (
+    COLUMNS_BY_EVENT,
+    SAMPLE_PERSONS,
+    Ids,
+    Known,
+    People,
+    Reader,
+    spread,
+)
 
 HORIZONS_DAYS = (14, 30, 7, 60)
 """How long after a moment joining counts; the first one with enough who join is taken."""
@@ -33,7 +41,6 @@ MARK_LIFT_MIN = 2.0
 """An event (or item) marks a seed if so large a share of it, and so many times more than of all
 persons, have done it."""
 _DAY_S = 86_400
-_SEED_ASKED_MAX = 50_000
 
 SeedAt = Callable[[int], Collection[int]]
 """The person ids that were the seed at a moment (Unix seconds)."""
@@ -122,13 +129,13 @@ class Marks(NamedTuple):
 
 def find_marks(reader: Reader, people: People, seed: Ids, now_s: int) -> Marks:
     """Which events do; `seed` are those of it who are known."""
-    rng = np.random.default_rng(1)
-    asked = seed if len(seed) <= _SEED_ASKED_MAX else rng.choice(seed, _SEED_ASKED_MAX, False)
-    found = reader.ask("marks", now_s, seed=asked.tolist())
+    asked = spread(seed, SAMPLE_PERSONS)
+    some = spread(people.ids, SAMPLE_PERSONS)
+    found = reader.ask("marks", now_s, seed=asked.tolist(), persons=some.tolist())
     names: list[tuple[int, str]] = []
     columns = (found[column].tolist() for column in ("event_name", "persons", "seed_persons"))
     for name, persons, seed_persons in zip(*columns, strict=True):
-        share, usual = seed_persons / len(asked), persons / len(people.ids)
+        share, usual = seed_persons / len(asked), persons / len(some)
         if share >= MARK_SHARE_MIN and share >= MARK_LIFT_MIN * usual:
             names.append((persons, name))
     return Marks(tuple(name for _, name in sorted(names)))
