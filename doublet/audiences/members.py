@@ -98,10 +98,12 @@ def refresh(engine: Engine, definitions: Sequence[Definition], now_s: int) -> Mo
             moved = _look_again(tx, old, now_s)
         # Who is stirred from here on is a candidate of the next refresh.
         tx.run("delete from stirred")
+        _clear(tx)
     anew = [each for each in definitions if built.get(each.audience_id) != each.fingerprint]
     for each in anew:
         with engine.transaction() as tx:
             joined, left = _build(tx, each, now_s, is_first=each.audience_id not in built)
+            _clear(tx)
         moved = (moved[0] + joined, moved[1] + left)
     return Moved(persons, *moved, tuple(each.audience_id for each in anew))
 
@@ -298,6 +300,12 @@ def _store(
         "select count(*) filter (is_join), count(*) filter (not is_join) from moves"
     )
     return int(joined), int(left)
+
+
+def _clear(tx: Transaction) -> None:
+    """Give back the memory that tables of a step hold."""
+    for name in (*("candidates", "denials", "evaluated", "present", "wanted", "moves"), _LOOKED_AT):
+        tx.run(f"drop table if exists temp.{name}")
 
 
 def _tell(tx: Transaction, now_s: int) -> None:
