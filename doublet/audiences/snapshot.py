@@ -134,6 +134,7 @@ class Publisher:
         self._folder = folder
         self._current: Current | None = None
         self._changed: set[int] = set()
+        self._is_written = True
         self._base_persons = 0
         self._written_at: dict[str, float] = {}
 
@@ -141,10 +142,10 @@ class Publisher:
         """Make what the tables hold now the newest version; `audiences` are pairs of account and
         audience id."""
         wanted = tuple(audiences)
-        moved: set[int] = set()
         if self._engine.query("select 1 from snapshot_changes limit 1"):
-            moved = self._take_changes()
-        self._changed |= moved
+            # They are taken for good: where they cannot be written now, the next call must.
+            self._is_written = False
+            self._changed |= self._take_changes()
         last = self._current
         version = self._next_version()
         limit = max(_DELTA_MIN, self._base_persons * _DELTA_SHARE)
@@ -152,12 +153,13 @@ class Publisher:
             base, delta = f"base-{version}", ""
             self._base_persons = self._write(base, wanted, None)
             self._changed.clear()
-        elif moved:
+        elif not self._is_written:
             wanted, base, delta = last.audiences, last.base, f"delta-{version}"
             self._write(delta, wanted, self._changed)
         else:
             wanted, base, delta = last.audiences, last.base, last.delta
         self._current = Current(version, base, delta, as_of, wanted)
+        self._is_written = True
         self._name(self._current)
         self._sweep({base, delta})
         return self._current

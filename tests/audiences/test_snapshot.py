@@ -134,3 +134,24 @@ def test_identifiers_are_there_as_digests_only(pipeline: Pipeline, tmp_path: Pat
     assert sha256("mary@example.com").encode() not in content
     assert fbp(1).encode() not in content
     assert msgspec.json.decode((folder / "current.json").read_bytes())["version"] == 1
+
+
+def test_who_changed_is_published_though_the_first_attempt_failed(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "published"
+    snapshot = Snapshot(folder)
+    publisher = Publisher(pipeline.engine, folder)
+    load(pipeline, make("AddToCart", fbp=fbp(1)))
+    publisher.publish(NAMES, NOW)
+    load(pipeline, make("Purchase", number=2, fbp=fbp(1)))
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Publisher, "_save", full)
+        with pytest.raises(OSError, match="No space left"):
+            publisher.publish(NAMES, NOW)
+    publisher.publish(NAMES, NOW + 1)
+    assert set() == asked(snapshot, f"fbp={fbp(1)}")
