@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from doublet.audiences.making import kept_retention_days
 from doublet.audiences.presets import preset
-from doublet.audiences.rule import parse_audience_rule
 from doublet.catalog import Audience, Catalog
 from doublet.entries import check_name
 from doublet.errors import OperatorError, SenderError
@@ -21,8 +21,6 @@ from doublet.web.refused import Refused
 Act = Callable[[Catalog, Asked], str]
 """Does what a form asks; the id of the audience to show then, empty for the list."""
 
-_RETENTION_D = 30
-
 
 def choose_preset(catalog: Catalog, asked: Asked) -> str:
     """Make an audience by one of our own rules."""
@@ -32,18 +30,23 @@ def choose_preset(catalog: Catalog, asked: Asked) -> str:
     pixels = [pixel.pixel_id for pixel in catalog.pixels(asked.account.account_id)]
     rule = chosen.make(pixels, given)
     name = fields.get("name", "").strip() or chosen.title
-    return _create(catalog, asked, _audience(asked, name, rule=rule, preset_name=chosen.name))
+    wanted = _of_rule(catalog, asked, name, rule)
+    return _create(catalog, asked, msgspec.structs.replace(wanted, preset=chosen.name))
 
 
 def write_rule(catalog: Catalog, asked: Asked) -> str:
     """Make an audience by a rule as JSON."""
     rule = asked.fields.get("rule", "")
-    return _create(catalog, asked, _audience(asked, asked.fields.get("name", ""), rule=rule))
+    if not rule:
+        raise SenderError("The rule is missing.", "Paste one as JSON, or choose a preset.")
+    return _create(catalog, asked, _of_rule(catalog, asked, asked.fields.get("name", ""), rule))
 
 
 def find_alike(catalog: Catalog, asked: Asked) -> str:
     """Make a lookalike of an audience."""
     origin = _own(catalog, asked)
+    if origin.subtype == "LOOKALIKE":
+        raise SenderError(f"{origin.name} is itself a lookalike.", "Choose what that is like.")
     ratio, country = asked.fields.get("ratio", "1"), asked.fields.get("country", "").strip()
     if not (ratio.isascii() and ratio.isdecimal() and 1 <= int(ratio[:4]) <= 20):
         raise OperatorError("The share is no whole number from 1 to 20.", "Write 1 for 1 %.")
@@ -53,10 +56,14 @@ def find_alike(catalog: Catalog, asked: Asked) -> str:
     text = json.dumps(spec)
     parse_spec(text)
     name = f"Like {origin.name}, {ratio} %"
-    made = msgspec.structs.replace(
-        _audience(asked, name), origin_audience_id=origin.audience_id, lookalike_spec=text
+    wanted = msgspec.structs.replace(
+        _audience(asked, name),
+        subtype="LOOKALIKE",
+        origin_audience_id=origin.audience_id,
+        lookalike_spec=text,
+        is_value_based=origin.is_value_based,
     )
-    return _create(catalog, asked, msgspec.structs.replace(made, subtype="LOOKALIKE"))
+    return _create(catalog, asked, wanted)
 
 
 def rename(catalog: Catalog, asked: Asked) -> str:
@@ -88,23 +95,22 @@ ACTS: tuple[tuple[str, Act], ...] = (
 """What can be done, by the last part of the address that a form posts to."""
 
 
-def _audience(asked: Asked, name: str, *, rule: str = "", preset_name: str = "") -> Audience:
-    if rule:
-        parse_audience_rule(rule, retention_days=_RETENTION_D)
+def _of_rule(catalog: Catalog, asked: Asked, name: str, rule: str) -> Audience:
+    known = {pixel.pixel_id for pixel in catalog.pixels(asked.account.account_id)}
+    days = kept_retention_days(rule, None, known)
+    return msgspec.structs.replace(_audience(asked, name), rule=rule, retention_days=days)
+
+
+def _audience(asked: Asked, name: str) -> Audience:
     return Audience(
         audience_id="",
         account_id=asked.account.account_id,
         name=check_name(name, "an audience"),
         subtype="WEBSITE",
-        rule=rule,
-        retention_days=_RETENTION_D,
-        preset=preset_name,
     )
 
 
 def _create(catalog: Catalog, asked: Asked, wanted: Audience) -> str:
-    if wanted.subtype == "WEBSITE" and not wanted.rule:
-        raise SenderError("The rule is missing.", "Paste one as JSON, or choose a preset.")
     made = catalog.audiences.create(wanted)
     asked.record(catalog, "audience.created", made.name, audience_id=made.audience_id)
     return made.audience_id
