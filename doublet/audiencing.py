@@ -92,8 +92,8 @@ class Audiencing:
         with self._engine.transaction() as tx:
             lists_sync.make_tables(tx)
             lists_sync.forget_others(tx, versions)
-            for each in lists:
-                lists_sync.sync(tx, self._catalog, each)
+        for each in lists:
+            lists_sync.sync(self._engine, self._catalog, each)
         self._versions = versions
         self._matched_at = float("-inf")
 
