@@ -44,6 +44,7 @@ class Audiencing:
         self._publisher = Publisher(engine, settings.audiences_folder)
         self._sizes: dict[str, int] = {}
         self._versions: dict[str, int] = {}
+        self._defined: dict[str, tuple[Audience, Definition]] = {}
         self._matched_at = float("-inf")
         self._swept_at = float("-inf")
         self._published = False
@@ -71,6 +72,8 @@ class Audiencing:
         audiences = self._catalog.audiences.all()
         self._sync([each for each in audiences if each.subtype == "CUSTOM"])
         definitions = [made for each in audiences if (made := self._define(each)) is not None]
+        for audience_id in self._defined.keys() - {each.audience_id for each in audiences}:
+            del self._defined[audience_id]
         moved = refresh(self._engine, definitions, int(at))
         for audience_id in moved.built:
             self._note(audience_id, {"state": "ready", "message": "", "built_at": int(at)})
@@ -85,15 +88,15 @@ class Audiencing:
 
     def _sync(self, lists: Sequence[Audience]) -> None:
         """Bring the warehouse's copy of lists up to date."""
-        version = self._catalog.lists.version
-        versions = {each.audience_id: version(each.audience_id) for each in lists}
+        versions = self._catalog.lists.versions() if lists else {}
+        versions = {each.audience_id: versions.get(each.audience_id, 0) for each in lists}
         if versions == self._versions:
             return
         with self._engine.transaction() as tx:
             lists_sync.make_tables(tx)
             lists_sync.forget_others(tx, versions)
-            for each in lists:
-                lists_sync.sync(tx, self._catalog, each)
+        for each in lists:
+            lists_sync.sync(self._engine, self._catalog, each)
         self._versions = versions
         self._matched_at = float("-inf")
 
@@ -105,8 +108,13 @@ class Audiencing:
         if each.subtype == "LOOKALIKE":
             made_at = self._catalog.audiences.state(each.audience_id).get("made_at")
             return None if made_at is None else _of_text(each, "lookalike_members", str(made_at))
+        known = self._defined.get(each.audience_id)
+        if known is not None and known[0] == each:
+            return known[1]
         try:
-            return rule_definition(each)
+            made = rule_definition(each)
+            self._defined[each.audience_id] = (each, made)
+            return made
         except SenderError as error:
             self._note(each.audience_id, {"state": "failed", "message": str(error)})
             return None

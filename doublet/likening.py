@@ -54,13 +54,17 @@ class Likening:
         now_s = int(time.time() if now is None else now)
         looked_at = []
         for each in self._catalog.audiences.all():
-            if (
-                each.subtype == "LOOKALIKE"
-                and not self._stop.is_set()
-                and self._is_due(each, now_s)
-            ):
-                self._make(each, now_s)
-                looked_at.append(each.audience_id)
+            if each.subtype != "LOOKALIKE" or self._stop.is_set():
+                continue
+            try:
+                if self._is_due(each, now_s):
+                    self._make(each, now_s)
+                    looked_at.append(each.audience_id)
+            except Exception:
+                # It keeps no other waiting, and is tried again later.
+                logger.exception("lookalike-failed audience=%s", each.audience_id)
+                message = "An error here; the log says more."
+                self._note(each, {**_tried(each, now_s), "state": "failed", "message": message})
         return looked_at
 
     def _is_due(self, each: Audience, now_s: int) -> bool:
@@ -91,11 +95,7 @@ class Likening:
         return state in ("ready", "failed")
 
     def _make(self, each: Audience, now_s: int) -> None:
-        said: dict[str, Any] = {
-            "tried_at": now_s,
-            "watched_at": now_s,
-            "spec": [each.origin_audience_id, each.lookalike_spec],
-        }
+        said = _tried(each, now_s)
         try:
             spec = parse_spec(each.lookalike_spec)
             origins = [each.origin_audience_id] if each.origin_audience_id else []
@@ -175,3 +175,9 @@ class Likening:
                 self.look()
             except Exception:
                 logger.exception("lookalikes-failed")
+
+
+def _tried(each: Audience, now_s: int) -> dict[str, Any]:
+    """What is noted of every attempt, come what may of it."""
+    spec = [each.origin_audience_id, each.lookalike_spec]
+    return {"tried_at": now_s, "watched_at": now_s, "spec": spec}

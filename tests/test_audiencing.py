@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from doublet.audiences.members import Definition
 from doublet.audiences.snapshot import Snapshot
-from doublet.audiencing import Audiencing
+from doublet.audiencing import Audiencing, rule_definition
 from doublet.catalog import Audience, Catalog, ListEntry
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.settings import Settings
@@ -158,6 +160,29 @@ def test_a_round_without_news_writes_nothing(shop: Shop) -> None:
     before = shop.pipeline.engine.changes
     shop.audiencing.refresh(NOW + 1)
     assert before == shop.pipeline.engine.changes
+
+
+def test_a_rule_is_read_once_and_again_when_it_was_changed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = shop.create(rule=shop.rule("AddToCart"))
+    shop.load(shop.make("AddToCart", fbp=fbp(1)), shop.make("Purchase", number=2, fbp=fbp(2)))
+    read: list[str] = []
+
+    def reading(audience: Audience) -> Definition:
+        read.append(audience.rule)
+        return rule_definition(audience)
+
+    monkeypatch.setattr("doublet.audiencing.rule_definition", reading)
+    for _ in range(3):
+        shop.audiencing.refresh(NOW)
+    assert 1 == len(read)
+    assert {each.audience_id} == shop.of(f"fbp={fbp(1)}")
+    shop.catalog.audiences.save(msgspec.structs.replace(each, rule=shop.rule("Purchase")))
+    shop.audiencing.refresh(NOW)
+    assert 2 == len(read)
+    assert set() == shop.of(f"fbp={fbp(1)}")
+    assert {each.audience_id} == shop.of(f"fbp={fbp(2)}")
 
 
 def test_a_rule_in_the_old_form_is_of_the_pixel_of_its_audience(shop: Shop) -> None:

@@ -3,11 +3,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from doublet.catalog import Audience
 from doublet.likening import Likening
+from doublet.lookalikes import make_lookalike
 from tests.audiences.members import NOW
 from tests.factories import SECOND
 from tests.persons.touching import fbp
@@ -92,6 +94,33 @@ def test_too_few_to_be_like_is_said(shop: Shop, likening: Likening) -> None:
     # It is tried again later, not all the time.
     assert [] == likening.look(NOW + 60)
     assert [like.audience_id] == likening.look(NOW + 3600)
+
+
+def test_one_that_fails_keeps_no_other_waiting(
+    shop: Shop, likening: Likening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = shop.create(rule=shop.rule("Purchase", days=2))
+    spec = '{"ratio": 0.01, "allow_international_seeds": true}'
+    made = {alike(shop, few, spec).audience_id, alike(shop, few, spec).audience_id}
+    shop.audiencing.refresh(NOW)
+    real = make_lookalike
+    asked = []
+
+    def broken(*given: Any, **more: Any) -> Any:
+        asked.append(given)
+        if len(asked) == 1:
+            raise ZeroDivisionError
+        return real(*given, **more)
+
+    monkeypatch.setattr("doublet.likening.make_lookalike", broken)
+    (other,) = made & set(likening.look(NOW))
+    (failed,) = made - {other}
+    said = shop.catalog.audiences.state(failed)
+    assert ("failed", NOW) == (said["state"], said["tried_at"])
+    assert "log" in said["message"]
+    # It is tried again later, not all the time.
+    assert failed not in likening.look(NOW + 60)
+    assert failed in likening.look(NOW + 3600)
 
 
 def test_an_old_lookalike_is_made_anew(shop: Shop, likening: Likening) -> None:

@@ -39,8 +39,10 @@ _STRONG = frozenset((*HASHED_KEYS, *PLAIN_KEYS)) - frozenset().union(*_BROAD_SET
 
 
 def _plain(value: str) -> str | None:
-    text: str = redact(value.strip())
-    return text[:PLAIN_LENGTH_MAX] or None
+    """An id as it is. One that holds an address is none: without the address, ids of different
+    people would be the same."""
+    text = value.strip()
+    return text[:PLAIN_LENGTH_MAX] if text and redact(text) is text else None
 
 
 def _user_agent(value: str) -> str | None:

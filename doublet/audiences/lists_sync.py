@@ -18,9 +18,10 @@ from doublet.engine import Engine, Transaction
 from doublet.normalize import identifier_key
 
 _PART = 20_000
+_NO_VALUE = -1.0
 
 _Row = tuple[int, str | None, int | None, bool, float | None]
-_Mark = tuple[int, int, bool, float | None]
+_Mark = tuple[int, int, bool, float]
 
 
 class KindMatch(msgspec.Struct, frozen=True):
@@ -65,17 +66,21 @@ def make_tables(tx: Transaction) -> None:
     tx.run("create table if not exists list_syncs (audience_id varchar, version bigint)")
 
 
-def sync(tx: Transaction, catalog: Catalog, audience: Audience) -> bool:
+def sync(engine: Engine, catalog: Catalog, audience: Audience) -> bool:
     """Bring one list to what the catalog has, if it has changed; whether it had. What changes while
-    this reads is found changed by the next call."""
+    this reads is found changed by the next call. A long list takes seconds to read, so nobody who
+    wants to write waits for that; one thread at a time may do this."""
     version = catalog.lists.version(audience.audience_id)
     parameters = {"audience_id": audience.audience_id}
-    synced = tx.run("select version from list_syncs where audience_id = $audience_id", parameters)
-    if [(version,)] == synced:
+    synced = engine.query(
+        "select version from list_syncs where audience_id = $audience_id", parameters
+    )
+    if [{"version": version}] == synced:
         return False
     # Reading a list anew costs little beside writing all of it, and most of it stays.
-    known = _known(tx, audience.audience_id)
-    tx.run("create or replace temp table fresh_identifiers as from list_identifiers limit 0")
+    known = _known(engine, audience.audience_id)
+    with engine.transaction() as tx:
+        tx.run("create or replace temp table fresh_identifiers as from list_identifiers limit 0")
     part: list[_Row] = []
     for entry in catalog.lists.entries(audience.audience_id):
         rows = _rows(audience.account_id, entry)
@@ -84,21 +89,25 @@ def sync(tx: Transaction, catalog: Catalog, audience: Audience) -> bool:
             continue
         part += rows
         if len(part) >= _PART:
-            _insert(tx, audience, part)
+            with engine.transaction() as tx:
+                _insert(tx, audience, part)
             part = []
-    if part:
-        _insert(tx, audience, part)
-    # Those that went, and those that are not what they were.
-    tx.run(
-        "delete from list_identifiers where audience_id = $audience_id "
-        "and entry_id in (select unnest($gone::bigint[]))",
-        {**parameters, "gone": list(known)},
-    )
-    tx.run("insert into list_identifiers from fresh_identifiers")
-    tx.run("delete from list_syncs where audience_id = $audience_id", parameters)
-    tx.run(
-        "insert into list_syncs values ($audience_id, $version)", {**parameters, "version": version}
-    )
+    with engine.transaction() as tx:
+        if part:
+            _insert(tx, audience, part)
+        # Those that went, and those that are not what they were.
+        tx.run(
+            "delete from list_identifiers where audience_id = $audience_id "
+            "and entry_id in (select unnest($gone::bigint[]))",
+            {**parameters, "gone": list(known)},
+        )
+        tx.run("insert into list_identifiers from fresh_identifiers")
+        tx.run("delete from list_syncs where audience_id = $audience_id", parameters)
+        tx.run(
+            "insert into list_syncs values ($audience_id, $version)",
+            {**parameters, "version": version},
+        )
+        tx.run("drop table fresh_identifiers")
     return True
 
 
@@ -118,17 +127,20 @@ def _mark(rows: list[_Row]) -> _Mark:
     keys = 0
     for _, _, key, _, _ in rows:
         keys ^= key or 0
-    return len(rows), keys, rows[0][3], rows[0][4]
+    value = rows[0][4]
+    return len(rows), keys, rows[0][3], _NO_VALUE if value is None else value
 
 
-def _known(tx: Transaction, audience_id: str) -> dict[int, _Mark]:
-    found = tx.run(
-        "select entry_id, count(*), bit_xor(coalesce(identifier_key, 0)), "
-        "any_value(is_limited), any_value(value) from list_identifiers "
-        "where audience_id = $audience_id group by entry_id",
-        {"audience_id": audience_id},
+def _known(engine: Engine, audience_id: str) -> dict[int, _Mark]:
+    found = engine.columns(
+        "select entry_id, count(*) as rows, bit_xor(coalesce(identifier_key, 0)) as keys, "
+        "any_value(is_limited) as is_limited, any_value(coalesce(value, $none)) as value "
+        "from list_identifiers where audience_id = $audience_id group by entry_id",
+        {"audience_id": audience_id, "none": _NO_VALUE},
     )
-    return {row[0]: (row[1], row[2], row[3], row[4]) for row in found}
+    names = ("rows", "keys", "is_limited", "value")
+    marks = zip(*(found[name].tolist() for name in names), strict=True)
+    return dict(zip(found["entry_id"].tolist(), marks, strict=True))
 
 
 def forget_others(tx: Transaction, audience_ids: Collection[str]) -> None:

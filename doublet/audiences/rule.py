@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from doublet.audiences.pattern import REPEATED_MAX, repeated
 from doublet.errors import SenderError
 from doublet.redact import redact_text
 from doublet.rules import Leaf, Rule, leaves, patterns, read_rule
@@ -278,6 +279,12 @@ def _filter(read: Any, place: str) -> Rule:
     for leaf in leaves(rule):
         _check(leaf)
     for pattern in patterns(rule):
+        if repeated(pattern) > REPEATED_MAX:
+            raise AudienceRuleError(
+                "A regular expression repeats more than can be looked for in time.",
+                f"Counted repetitions may add up to {REPEATED_MAX} signs; write + or * instead of "
+                "large numbers.",
+            )
         if not _is_readable(pattern):
             raise _no_pattern(pattern)
     return rule

@@ -26,6 +26,7 @@ CURRENT = "current.json"
 _KEPT_S = 60.0
 _DELTA_MIN = 20_000
 _DELTA_SHARE = 0.1
+_BASE_KEPT_S = 3600.0
 
 Array = np.ndarray[Any, Any]
 
@@ -88,13 +89,14 @@ class Snapshot:
             if read == self._read:
                 return True
             current = msgspec.json.decode(path.read_bytes(), type=Current)
-            if self.current is None or self.current.base != current.base:
-                self._base = _open(self._folder / current.base)
-            self._delta = _open(self._folder / current.delta) if current.delta else _EMPTY
+            is_same = self.current is not None and self.current.base == current.base
+            base = self._base if is_same else _open(self._folder / current.base)
+            delta = _open(self._folder / current.delta) if current.delta else _EMPTY
         except FileNotFoundError:
             # Either nothing is published, or this version was just superseded.
             return self.current is not None
-        self._read, self.current = read, current
+        # Only together do they tell the truth: audiences go by number.
+        self._read, self.current, self._base, self._delta = read, current, base, delta
         return True
 
     def audiences_of(self, account_id: str, identifiers: Iterable[str]) -> set[str]:
@@ -134,30 +136,37 @@ class Publisher:
         self._folder = folder
         self._current: Current | None = None
         self._changed: set[int] = set()
+        self._is_written = True
         self._base_persons = 0
+        self._base_at = 0.0
         self._written_at: dict[str, float] = {}
 
     def publish(self, audiences: Iterable[tuple[str, str]], as_of: float) -> Current:
         """Make what the tables hold now the newest version; `audiences` are pairs of account and
         audience id."""
         wanted = tuple(audiences)
-        moved: set[int] = set()
         if self._engine.query("select 1 from snapshot_changes limit 1"):
-            moved = self._take_changes()
-        self._changed |= moved
+            # They are taken for good: where they cannot be written now, the next call must.
+            self._is_written = False
+            self._changed |= self._take_changes()
         last = self._current
         version = self._next_version()
         limit = max(_DELTA_MIN, self._base_persons * _DELTA_SHARE)
-        if last is None or set(wanted) != set(last.audiences) or len(self._changed) > limit:
+        # Who was erased, or left for good, is in the file of a base until there is a new one.
+        is_old = bool(self._changed) and as_of - self._base_at >= _BASE_KEPT_S
+        is_full = is_old or len(self._changed) > limit
+        if last is None or is_full or set(wanted) != set(last.audiences):
             base, delta = f"base-{version}", ""
             self._base_persons = self._write(base, wanted, None)
+            self._base_at = as_of
             self._changed.clear()
-        elif moved:
+        elif not self._is_written:
             wanted, base, delta = last.audiences, last.base, f"delta-{version}"
             self._write(delta, wanted, self._changed)
         else:
             wanted, base, delta = last.audiences, last.base, last.delta
         self._current = Current(version, base, delta, as_of, wanted)
+        self._is_written = True
         self._name(self._current)
         self._sweep({base, delta})
         return self._current

@@ -277,6 +277,13 @@ class Lists:
         query = sa.select(audiences.c.list_version).where(audiences.c.audience_id == audience_id)
         return next((int(version) for (version,) in self._database.rows(query)), 0)
 
+    def versions(self) -> dict[str, int]:
+        """The same of all lists, by audience."""
+        query = sa.select(audiences.c.audience_id, audiences.c.list_version).where(
+            audiences.c.subtype == "CUSTOM"
+        )
+        return {each: int(version) for each, version in self._database.rows(query)}
+
     def entries(self, audience_id: str) -> Iterator[StoredEntry]:
         """The rows of the list, in no order. It is read in parts: whoever must know that all are of
         one moment compares `version` before and after."""

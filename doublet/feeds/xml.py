@@ -95,7 +95,7 @@ class _Reader:
 def _refuse_doctype(*_: Any) -> None:
     raise SenderError(
         "It declares a document type or entities, which no feed needs.",
-        "Take the <!DOCTYPE …> out, and write &amp;#160; or the character for &nbsp;.",
+        "Take the <!DOCTYPE …> out, and write &#160; or the character for &nbsp;.",
     )
 
 
@@ -112,7 +112,7 @@ def xml_rows(plain: BinaryIO) -> Iterator[Cells | Fault]:
             line = reader.parser.CurrentLineNumber
             raise SenderError(
                 f"It is no whole XML: {error if isinstance(error, expat.ExpatError) else line}.",
-                "Mend that line, or have the shop make the feed again; & is written &amp;amp;.",
+                "Mend that line, or have the shop make the feed again; & is written &amp;.",
             ) from error
         yield from reader.rows
         reader.rows.clear()

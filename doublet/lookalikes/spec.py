@@ -14,9 +14,11 @@ import msgspec
 
 from doublet.countries import country_code
 from doublet.errors import SenderError
+from doublet.redact import redact
 
 RATIO_MAX = 0.20
 RATIO_STEP = 0.01
+_SHOWN_MAX = 60
 RATIO_BY_TYPE = {"similarity": 0.01, "reach": 0.05}
 _TYPES = (*RATIO_BY_TYPE, "custom_ratio")
 _FIELDS = {
@@ -108,7 +110,7 @@ def parse_spec(text: str) -> LookalikeSpec:
 def _refuse_what_is_not_ours(said: Mapping[str, Any]) -> None:
     kind = said.get("conversion_type")
     if kind is not None or "origin_ids" in said or "page_id" in said:
-        what = f"conversion_type {kind!r}" if kind is not None else "origin_ids or page_id"
+        what = f"conversion_type {_shown(kind)}" if kind is not None else "origin_ids or page_id"
         raise LookalikeSpecError(
             f"Lookalikes of campaigns and pages are not made here: lookalike_spec has {what}.",
             "Make an audience of those people first and name it as origin_audience_id.",
@@ -116,7 +118,7 @@ def _refuse_what_is_not_ours(said: Mapping[str, Any]) -> None:
     unknown = sorted(set(said) - _FIELDS)
     if unknown:
         raise LookalikeSpecError(
-            f"lookalike_spec has an unknown field {unknown[0]!r}.",
+            f"lookalike_spec has an unknown field {_shown(unknown[0])}.",
             "Known are ratio, starting_ratio, type, country, location_spec, origin and "
             "allow_international_seeds.",
         )
@@ -126,7 +128,7 @@ def _ratio(said: Mapping[str, Any]) -> float:
     kind = said.get("type")
     if kind is not None and kind not in _TYPES:
         raise LookalikeSpecError(
-            f"type is {kind!r}, but must be similarity (1 %) or reach (5 %).",
+            f"type is {_shown(kind)}, but must be similarity (1 %) or reach (5 %).",
             "Or give a ratio from 0.01 to 0.20 instead.",
         )
     if said.get("ratio") is not None:
@@ -151,10 +153,16 @@ def _share(said: Mapping[str, Any], name: str) -> float:
         1 - 1e-6 <= steps <= RATIO_MAX / RATIO_STEP + 1e-6 and abs(steps - round(steps)) < 1e-6
     ):
         raise LookalikeSpecError(
-            f"{name} is {value!r}, but must be from 0.01 to 0.20 in steps of 0.01.",
+            f"{name} is {_shown(value)}, but must be from 0.01 to 0.20 in steps of 0.01.",
             "0.01 is the one percent of people who are most alike.",
         )
     return round(steps) / 100
+
+
+def _shown(value: Any) -> str:
+    """What was sent, as far as it may be said again: errors are read by others than its sender."""
+    text = repr(redact(value))
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
 
 
 def _flag(said: Mapping[str, Any], name: str) -> bool:
@@ -163,7 +171,7 @@ def _flag(said: Mapping[str, Any], name: str) -> bool:
         return True
     if value in (False, "false", "0", 0, None):
         return False
-    raise LookalikeSpecError(f"{name} is {value!r}, but must be true or false.", "Send true.")
+    raise LookalikeSpecError(f"{name} is {_shown(value)}, but must be true or false.", "Send true.")
 
 
 def _countries(said: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -182,12 +190,12 @@ def _countries(said: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...
     for where in (inside, outside):
         if unknown := sorted(set(where) - {"countries", "country_groups", "location_types"}):
             raise LookalikeSpecError(
-                f"location_spec has {unknown[0]!r}, but only countries can be named.",
+                f"location_spec has {_shown(unknown[0])}, but only countries can be named.",
                 "Name countries by their two-letter codes.",
             )
     if others := [group for group in groups if group != "worldwide"]:
         raise LookalikeSpecError(
-            f"The country group {others[0]!r} is not known here.",
+            f"The country group {_shown(others[0])} is not known here.",
             "Name its countries, or use worldwide.",
         )
     if groups and named:
@@ -200,7 +208,8 @@ def _countries(said: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...
 def _list(said: Mapping[str, Any], name: str) -> list[Any]:
     value = said.get(name) or []
     if not isinstance(value, list):
-        raise LookalikeSpecError(f"{name} is {value!r}, but must be a list.", 'Send ["US"].')
+        form = '[{"id": "<audience id>"}]' if name == "origin" else '["US"]'
+        raise LookalikeSpecError(f"{name} is {_shown(value)}, but must be a list.", f"Send {form}.")
     return value
 
 
@@ -210,7 +219,7 @@ def _codes(named: list[Any]) -> tuple[str, ...]:
         code = country_code(name) if isinstance(name, str) else None
         if code is None or len(str(name).strip()) != 2:
             raise LookalikeSpecError(
-                f"{name!r} is no country.", "Use codes of two letters (ISO 3166-1), e.g. US."
+                f"{_shown(name)} is no country.", "Use codes of two letters (ISO 3166-1), e.g. US."
             )
         codes.append(code)
     return tuple(dict.fromkeys(codes))
@@ -227,7 +236,7 @@ def _origins(said: Mapping[str, Any]) -> tuple[str, ...]:
         kind = entry.get("type", "custom_audience") if isinstance(entry, dict) else ""
         if not (origin.isascii() and origin.isdigit()) or kind != "custom_audience":
             raise LookalikeSpecError(
-                f"origin {entry!r} is no audience.",
+                f"origin {_shown(entry)} is no audience.",
                 'Send [{"id": "<audience id>", "type": "custom_audience"}].',
             )
         ids.append(origin)

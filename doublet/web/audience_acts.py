@@ -42,6 +42,8 @@ def write_rule(catalog: Catalog, asked: Asked) -> str:
 def find_alike(catalog: Catalog, asked: Asked) -> str:
     """Make a lookalike of an audience."""
     origin = _own(catalog, asked)
+    if origin.subtype == "LOOKALIKE":
+        raise SenderError(f"{origin.name} is itself a lookalike.", "Choose what that is like.")
     ratio, country = asked.fields.get("ratio", "1"), asked.fields.get("country", "").strip()
     if not (ratio.isascii() and ratio.isdecimal() and 1 <= int(ratio[:4]) <= 20):
         raise OperatorError("The share is no whole number from 1 to 20.", "Write 1 for 1 %.")
@@ -51,10 +53,14 @@ def find_alike(catalog: Catalog, asked: Asked) -> str:
     text = json.dumps(spec)
     parse_spec(text)
     name = f"Like {origin.name}, {ratio} %"
-    made = msgspec.structs.replace(
-        _audience(asked, name), origin_audience_id=origin.audience_id, lookalike_spec=text
+    wanted = msgspec.structs.replace(
+        _audience(asked, name),
+        subtype="LOOKALIKE",
+        origin_audience_id=origin.audience_id,
+        lookalike_spec=text,
+        is_value_based=origin.is_value_based,
     )
-    return _create(catalog, asked, msgspec.structs.replace(made, subtype="LOOKALIKE"))
+    return _create(catalog, asked, wanted)
 
 
 def rename(catalog: Catalog, asked: Asked) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from doublet.audiences.lists import read_rows
 from doublet.audiences.lists_sync import KindMatch, forget_others, make_tables, match, sync
 from doublet.audiences.members import audience_sql
 from doublet.catalog import Audience, Catalog
+from doublet.catalog.lists import Lists, StoredEntry
 from doublet.normalize import identifier_key
 from tests.factories import ACCOUNT, NOON, SECOND, Pipeline, make_record, sha256
 from tests.test_consent import DENIED, hit
@@ -69,8 +72,7 @@ class World:
         """Model what came, and bring the list beside it."""
         self.pipeline.refresh()
         members.refresh(self.engine, [], NOW_S)
-        with self.engine.transaction() as tx:
-            return sync(tx, self.catalog, self.audience)
+        return sync(self.engine, self.catalog, self.audience)
 
     def persons(self, *emails: str) -> set[int]:
         """Who has these addresses."""
@@ -226,8 +228,7 @@ def test_lists_of_other_accounts_match_nobody_of_this_one(world: World) -> None:
     entries = read_rows(RowReader(["EMAIL"]), [["ada@example.com"]]).entries
     world.catalog.lists.add(theirs, entries, NOW_S)
     world.sync()
-    with world.engine.transaction() as tx:
-        sync(tx, world.catalog, theirs)
+    sync(world.engine, world.catalog, theirs)
     found = match(world.engine, other.account_id, theirs.audience_id)
     assert (1, 0, 1) == (found.rows, found.matched, found.unknown)
     assert ACCOUNT not in (world.audience.account_id, other.account_id)
@@ -240,3 +241,50 @@ def test_a_list_of_several_parts_is_read_whole(
     world.add(*[[f"user{n}@example.com", "", "Ada"] for n in range(50)])
     world.sync()
     assert {"rows": 50, "unknown": 50} == world.match()
+
+
+def test_others_write_while_a_list_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.add(*[[f"user{n}@example.com", "", "Ada"] for n in range(50)])
+    monkeypatch.setitem(sync.__globals__, "_PART", 7)
+    read = Lists.entries
+    done = []
+
+    def write() -> None:
+        with world.engine.transaction() as tx:
+            tx.run("create or replace table written as select 1 as one")
+        done.append(True)
+
+    def entries(lists: Lists, audience_id: str) -> Iterator[StoredEntry]:
+        for entry in read(lists, audience_id):
+            yield entry
+            if not done:
+                writer = threading.Thread(target=write, daemon=True)
+                writer.start()
+                writer.join(10)
+
+    monkeypatch.setattr(Lists, "entries", entries)
+    assert world.sync()
+    assert done
+    assert {"rows": 50, "unknown": 50} == world.match()
+
+
+def test_a_list_whose_reading_broke_off_is_as_before_and_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add(["ada@example.com"])
+    assert world.sync()
+    world.add(*[[f"user{n}@example.com", "", "Ada"] for n in range(50)])
+    read = Lists.entries
+
+    def entries(lists: Lists, audience_id: str) -> Iterator[StoredEntry]:
+        yield from islice(read(lists, audience_id), 20)
+        raise OSError("disk gone")
+
+    with monkeypatch.context() as patched:
+        patched.setitem(sync.__globals__, "_PART", 7)
+        patched.setattr(Lists, "entries", entries)
+        with pytest.raises(OSError, match="disk gone"):
+            world.sync()
+    assert {"rows": 1, "unknown": 1} == world.match()
+    assert world.sync()
+    assert {"rows": 51, "unknown": 51} == world.match()

@@ -169,6 +169,9 @@ REFUSED: list[tuple[Any, str, tuple[int, int | None]]] = [
     (of_filter(leaf("url", "regex_match", "(?>a)b")), "possessive, atomic", INVALID),
     (of_filter(leaf("url", "regex_match", "a++b")), "possessive, atomic", INVALID),
     (of_filter(leaf("url", "regex_match", "(")), "cannot be read", INVALID),
+    (of_filter(leaf("url", "regex_match", "(a|b){501,}")), "repeats more", INVALID),
+    (of_filter(leaf("url", "regex_match", "((a?){30}b){30}")), "repeats more", INVALID),
+    (of_filter(leaf("url", "regex_match", "(" * 50 + "a" + "{3})" * 50)), "repeats more", INVALID),
     (of_filter(leaf("url", "contains", "a@b.example")), "a mail address", INVALID),
     (adding(type="time_spent", method="percentile"), "Count page views instead", UNSUPPORTED),
     (adding(type="last_event_time_field"), "retention_seconds", UNSUPPORTED),
@@ -249,3 +252,18 @@ def damaged(draw: st.DrawFn) -> Any:
 def test_anything_is_read_or_refused(given: Any) -> None:
     with suppress(AudienceRuleError):
         assert parse_audience_rule(json.dumps(given)).choices
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        "(a|b){200}",
+        r"\{900\}",
+        "[{900}]",
+        r"\Qa{900}\E",
+        "(shoe|boot)s?" * 100,
+    ],
+)
+def test_what_is_repeated_within_reason_is_read(pattern: str) -> None:
+    parse_audience_rule(json.dumps(of_filter(leaf("url", "regex_match", pattern))))

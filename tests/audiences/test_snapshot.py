@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from doublet.audiences import snapshot as module
 from doublet.audiences.members import refresh
 from doublet.audiences.snapshot import Publisher, Snapshot
+from doublet.normalize import identifier_key
 from tests.audiences.members import EVER, NOW, having
 from tests.factories import ACCOUNT, SECOND, Pipeline, sha256
 from tests.persons.touching import em, fbp, make
@@ -134,3 +137,59 @@ def test_identifiers_are_there_as_digests_only(pipeline: Pipeline, tmp_path: Pat
     assert sha256("mary@example.com").encode() not in content
     assert fbp(1).encode() not in content
     assert msgspec.json.decode((folder / "current.json").read_bytes())["version"] == 1
+
+
+def test_who_changed_is_published_though_the_first_attempt_failed(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "published"
+    snapshot = Snapshot(folder)
+    publisher = Publisher(pipeline.engine, folder)
+    load(pipeline, make("AddToCart", fbp=fbp(1)))
+    publisher.publish(NAMES, NOW)
+    load(pipeline, make("Purchase", number=2, fbp=fbp(1)))
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Publisher, "_save", full)
+        with pytest.raises(OSError, match="No space left"):
+            publisher.publish(NAMES, NOW)
+    publisher.publish(NAMES, NOW + 1)
+    assert set() == asked(snapshot, f"fbp={fbp(1)}")
+
+
+def test_who_left_is_in_no_file_an_hour_later(pipeline: Pipeline, tmp_path: Path) -> None:
+    folder = tmp_path / "published"
+    publisher = Publisher(pipeline.engine, folder)
+    load(pipeline, make("AddToCart", fbp=fbp(1)), make("ViewContent", number=2, fbp=fbp(2)))
+    first = publisher.publish(NAMES, NOW)
+    load(pipeline, make("Purchase", number=3, fbp=fbp(1)))
+    assert first.base == publisher.publish(NAMES, NOW + 3599).base
+    later = publisher.publish(NAMES, NOW + 3600)
+    assert (True, "") == (later.base != first.base, later.delta)
+    keys = np.load(folder / later.base / "keys.npy").tolist()
+    assert [identifier_key(ACCOUNT, f"fbp={fbp(2)}")] == keys
+    # Nobody changed since, so it is written no more.
+    assert later.base == publisher.publish(NAMES, NOW + 9000).base
+
+
+def test_a_version_of_which_a_part_is_gone_is_not_half_opened(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    folder = tmp_path / "published"
+    snapshot, publisher = Snapshot(folder), Publisher(pipeline.engine, folder)
+    load(pipeline, make("AddToCart", fbp=fbp(1)), make("ViewContent", number=2, fbp=fbp(2)))
+    publisher.publish(NAMES, NOW)
+    assert {CARTED.audience_id} == asked(snapshot, f"fbp={fbp(1)}")
+    # Numbered the other way round, and a delta beside.
+    other = Publisher(pipeline.engine, folder)
+    other.publish(NAMES[::-1], NOW)
+    load(pipeline, make("ViewContent", number=3, fbp=fbp(3)))
+    newest = other.publish(NAMES[::-1], NOW)
+    shutil.move(folder / newest.delta, folder / "away")
+    assert {CARTED.audience_id} == asked(snapshot, f"fbp={fbp(1)}")
+    shutil.move(folder / "away", folder / newest.delta)
+    assert {VIEWED.audience_id} == asked(snapshot, f"fbp={fbp(3)}")
+    assert {CARTED.audience_id} == asked(snapshot, f"fbp={fbp(1)}")

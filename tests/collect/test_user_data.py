@@ -102,6 +102,18 @@ def test_placeholders_are_told_by_key() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "key", ["fb_login_id", "page_scoped_user_id", "lead_id", "subscription_id", "anon_id", "madid"]
+)
+@pytest.mark.parametrize("value", ["jo@example.org", "user/jo%40example.org?x=1"])
+def test_an_id_that_is_an_address_joins_nobody(key: str, value: str) -> None:
+    flags: list[str] = []
+    assert {} == clean_user_data({key: value}, flags)
+    assert [f"invalid_{key}"] == flags
+    with_hash = {key: value, "em": sha256("jo@example.org")}
+    assert {"em": [sha256("jo@example.org")]} == clean_user_data(with_hash, [])
+
+
 def test_a_placeholder_alone_refuses_no_event(server: Collector) -> None:
     sent = event(user_data={"em": sha256("null")})
     answer = server.client.post(

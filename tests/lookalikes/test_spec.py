@@ -107,3 +107,32 @@ def test_what_cannot_be_used_is_named_with_its_fix(said: Any, named: str) -> Non
     assert named in raised.value.message
     assert raised.value.hint
     assert 100 == raised.value.graph_code
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"ratio": 0.01, "country": "jo@example.org"},
+        {"ratio": "jo@example.org"},
+        {"ratio": 0.01, "origin": [{"id": "jo@example.org"}]},
+        {"ratio": 0.01, "location_spec": {"geo_locations": {"jo@example.org": 1}}},
+        {"ratio": 0.01, "jo@example.org": 1},
+    ],
+)
+def test_what_is_refused_is_repeated_without_addresses(said: Any) -> None:
+    with pytest.raises(LookalikeSpecError) as raised:
+        parse_spec(json.dumps(said))
+    assert "_removed_" in raised.value.message
+    assert "example.org" not in str(raised.value)
+
+
+def test_what_is_refused_is_repeated_in_part() -> None:
+    with pytest.raises(LookalikeSpecError) as raised:
+        parse_spec(json.dumps({"ratio": 0.01, "country": "x" * 100_000}))
+    assert len(str(raised.value)) < 200
+
+
+def test_what_is_no_list_is_told_with_the_form_of_that_list() -> None:
+    with pytest.raises(LookalikeSpecError) as raised:
+        parse_spec('{"ratio": 0.01, "origin": {"id": "1"}}')
+    assert "audience id" in raised.value.hint

@@ -122,7 +122,8 @@ def test_a_rule_that_is_none_is_told_and_nothing_is_made(site: Site) -> None:
     browser = owner(site)
     for act, fields in (
         ("rule", {"name": "X", "rule": "{}"}),
-        ("rule", {"name": "", "rule": PRESETS[0].make(["1"])}),
+        ("rule", {"name": "", "rule": PRESETS[0].make([site.ours.pixel_id])}),
+        ("rule", {"name": "X", "rule": PRESETS[0].make([site.theirs.pixel_id])}),
         ("preset", {"preset": "nothing"}),
     ):
         answer = browser.post(f"/audiences/{act}", **fields)
@@ -143,6 +144,9 @@ def test_it_is_renamed_likened_and_deleted(site: Site) -> None:
     assert "After" == first.name
     assert each.audience_id == like.origin_audience_id
     assert {"ratio": 0.02, "country": "DE"} == json.loads(like.lookalike_spec)
+    again = browser.post("/audiences/like", audience=like.audience_id, ratio="2")
+    assert 400 == again.status_code
+    assert "is itself a lookalike" in again.text
     wrong = browser.post("/audiences/delete", audience=like.audience_id, sure="no")
     assert 400 == wrong.status_code
     done = browser.post("/audiences/delete", audience=like.audience_id, sure=like.name)
@@ -150,6 +154,22 @@ def test_it_is_renamed_likened_and_deleted(site: Site) -> None:
     assert [first] == site.catalog.audiences.all(site.ours.account.account_id)
     verbs = [row.what for row in site.catalog.changes.newest(site.ours.account.account_id)]
     assert {"audience.changed", "audience.created", "audience.removed"} <= set(verbs)
+
+
+def test_it_is_kept_as_by_the_other_ways_of_making_one(site: Site) -> None:
+    browser = owner(site)
+    account_id = site.ours.account.account_id
+    rule = PRESETS[0].make([site.ours.pixel_id], {"days": "90"})
+    assert 303 == browser.post("/audiences/rule", name="Long", rule=rule).status_code
+    (long,) = site.catalog.audiences.all(account_id)
+    assert 90 == long.retention_days
+    valued = site.catalog.audiences.create(
+        Audience("", account_id, "Valued", subtype="CUSTOM", is_value_based=True)
+    )
+    done = browser.post("/audiences/like", audience=valued.audience_id, ratio="1")
+    assert 303 == done.status_code, done.text
+    (like,) = (e for e in site.catalog.audiences.all(account_id) if e.subtype == "LOOKALIKE")
+    assert like.is_value_based
 
 
 def test_the_form_of_another_account_changes_nothing(site: Site) -> None:
