@@ -77,6 +77,9 @@ class Audiencing:
         moved = refresh(self._engine, definitions, int(at))
         for audience_id in moved.built:
             self._note(audience_id, {"state": "ready", "message": "", "built_at": int(at)})
+        for audience_id in moved.failed:
+            message = "An error here; the log says more."
+            self._note(audience_id, {"state": "failed", "message": message})
         if moved.joined or moved.left or moved.built:
             self._note_sizes(definitions, int(at))
         self._note_matches(audiences, moved)

@@ -10,12 +10,15 @@ Whoever withdrew consent is in no audience, whatever the definition says, until 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 from doublet.engine import Engine, Transaction
+
+logger = logging.getLogger(__name__)
 
 CHANGES_KEPT_S = 7 * 86_400
 """So long it is known who joined and left."""
@@ -41,12 +44,14 @@ class Definition(NamedTuple):
 
 class Moved(NamedTuple):
     """What a refresh did: how many persons it looked at, and how many joined and left audiences.
-    `built` are the audiences that were made for all persons."""
+    `built` are the audiences that were made for all persons, `failed` those for which that came to
+    nothing, and is tried again by the next refresh."""
 
     persons: int
     joined: int
     left: int
     built: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
 
 
 @cache
@@ -99,11 +104,20 @@ def refresh(engine: Engine, definitions: Sequence[Definition], now_s: int) -> Mo
         # Who is stirred from here on is a candidate of the next refresh.
         tx.run("delete from stirred")
     anew = [each for each in definitions if built.get(each.audience_id) != each.fingerprint]
+    done: list[str] = []
+    failed: list[str] = []
     for each in anew:
-        with engine.transaction() as tx:
-            joined, left = _build(tx, each, now_s, is_first=each.audience_id not in built)
+        try:
+            with engine.transaction() as tx:
+                joined, left = _build(tx, each, now_s, is_first=each.audience_id not in built)
+        except Exception:
+            # One that cannot be made, for lack of memory say, keeps no other waiting.
+            logger.exception("audience-failed audience=%s", each.audience_id)
+            failed.append(each.audience_id)
+            continue
+        done.append(each.audience_id)
         moved = (moved[0] + joined, moved[1] + left)
-    return Moved(persons, *moved, tuple(each.audience_id for each in anew))
+    return Moved(persons, *moved, tuple(done), tuple(failed))
 
 
 def sizes(engine: Engine) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from doublet.audiences import members as module
-from doublet.audiences.members import CHANGES_KEPT_S, make_tables, pick, refresh, sizes
+from doublet.audiences.members import CHANGES_KEPT_S, Moved, make_tables, pick, refresh, sizes
 from tests.audiences.members import EVER, NOW, changes, having, members
 from tests.factories import ACCOUNT, NOON, SECOND, Pipeline
 from tests.persons.touching import em, fbp, make
@@ -47,14 +47,14 @@ def test_a_buyer_leaves_the_cart_audience(pipeline: Pipeline) -> None:
 def test_nobody_is_looked_at_twice(pipeline: Pipeline) -> None:
     load(pipeline, make("ViewContent", fbp=fbp(1)))
     refresh(pipeline.engine, [VIEWED], NOW)
-    assert (0, 0, 0, ()) == refresh(pipeline.engine, [VIEWED], NOW + 1)
+    assert Moved(0, 0, 0) == refresh(pipeline.engine, [VIEWED], NOW + 1)
 
 
 def test_an_old_event_lets_go_though_nothing_arrives(pipeline: Pipeline) -> None:
     load(pipeline, make("AddToCart", fbp=fbp(1)))
     refresh(pipeline.engine, [CARTED], NOW)
-    assert (0, 0, 0, ()) == refresh(pipeline.engine, [CARTED], NOW + 3599)
-    assert (1, 0, 1, ()) == refresh(pipeline.engine, [CARTED], NOW + 3600)
+    assert Moved(0, 0, 0) == refresh(pipeline.engine, [CARTED], NOW + 3599)
+    assert Moved(1, 0, 1) == refresh(pipeline.engine, [CARTED], NOW + 3600)
     assert set() == members(pipeline, CARTED)
 
 
