@@ -30,6 +30,7 @@ from doublet.settings import Settings
 logger = logging.getLogger(__name__)
 
 _SIZES_EVERY_S = 900
+_TRY_AGAIN_S = 60.0
 _MATCHED_EVERY_S = 60.0
 _SWEPT_EVERY_S = 3600.0
 
@@ -43,6 +44,7 @@ class Audiencing:
         self._interval_s = settings.audience_interval_s
         self._publisher = Publisher(engine, settings.audiences_folder)
         self._sizes: dict[str, int] = {}
+        self._resting: dict[str, float] = {}
         self._versions: dict[str, int] = {}
         self._defined: dict[str, tuple[Audience, Definition]] = {}
         self._matched_at = float("-inf")
@@ -74,9 +76,15 @@ class Audiencing:
         definitions = [made for each in audiences if (made := self._define(each)) is not None]
         for audience_id in self._defined.keys() - {each.audience_id for each in audiences}:
             del self._defined[audience_id]
-        moved = refresh(self._engine, definitions, int(at))
+        clock = time.monotonic()
+        resting = [name for name, until in self._resting.items() if clock < until]
+        moved = refresh(self._engine, definitions, int(at), resting)
         for audience_id in moved.built:
             self._note(audience_id, {"state": "ready", "message": "", "built_at": int(at)})
+        for audience_id in moved.failed:
+            self._resting[audience_id] = clock + _TRY_AGAIN_S
+            message = "An error here; the log says more."
+            self._note(audience_id, {"state": "failed", "message": message})
         if moved.joined or moved.left or moved.built:
             self._note_sizes(definitions, int(at))
         self._note_matches(audiences, moved)

@@ -151,6 +151,33 @@ def test_a_rule_that_cannot_be_read_keeps_nobody_else_waiting(shop: Shop) -> Non
     assert {right.audience_id} == shop.of(f"fbp={fbp(1)}")
 
 
+def test_one_that_cannot_be_made_keeps_no_other_waiting(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = shop.create(rule=shop.rule("Purchase"))
+    sound = shop.create(rule=shop.rule("AddToCart"))
+    shop.load(shop.make("AddToCart", fbp=fbp(1)), shop.make("Purchase", number=2, fbp=fbp(1)))
+
+    def making(audience: Audience) -> Definition:
+        made = rule_definition(audience)
+        if audience.audience_id != broken.audience_id:
+            return made
+        return made._replace(sql=lambda _: ("select error('no memory') as person_id", {}))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("doublet.audiencing.rule_definition", making)
+        moved = shop.audiencing.refresh(NOW)
+    assert ((sound.audience_id,), (broken.audience_id,)) == (moved.built, moved.failed)
+    assert {sound.audience_id} == shop.of(f"fbp={fbp(1)}")
+    assert "failed" == shop.catalog.audiences.state(broken.audience_id)["state"]
+    # In a new process it is made.
+    fresh = Audiencing(shop.pipeline.engine, shop.settings)
+    fresh.refresh(NOW + 1)
+    fresh.stop()
+    assert {sound.audience_id, broken.audience_id} == shop.of(f"fbp={fbp(1)}")
+    assert "ready" == shop.catalog.audiences.state(broken.audience_id)["state"]
+
+
 def test_a_round_without_news_writes_nothing(shop: Shop) -> None:
     shop.create(rule=shop.rule("AddToCart"), retention_days=30)
     shop.create("CUSTOM")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -10,20 +11,27 @@ import socket
 import stat
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from rich.console import Console
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from doublet.catalog import Catalog
+from doublet.demo.account import DemoAccount
 from doublet.demo.orders import Order, OrderNumbers, read_cart
 from doublet.demo.products import PRODUCTS
 from doublet.demo.server_side import ServerSide
 from doublet.demo.shop import create_shop
 from doublet.demo.shoppers import Tally, send_shoppers
+from doublet.demo.story import Story
 from doublet.demo.visits import PRODUCTS_SEEN_MAX, plan_visits
+from doublet.errors import LockedError
+from doublet.settings import Settings
 from tests.factories import sha256
 from tests.running_demo import SECONDS, SHOPPERS, RunningDemo
 from tests.server import DoubletProcess, free_port, served, wait_for
@@ -102,6 +110,37 @@ def test_a_killed_demo_leaves_nothing_behind(tmp_path: Path) -> None:
         demo.wait_until_gone()
         # The kernel drops a killed process's memory, by which it is found, before its sockets.
         wait_for(lambda: not demo.is_listening(), what="nobody listens")
+
+
+def test_the_demo_waits_for_a_worker_that_is_still_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data=tmp_path)
+    catalog = Catalog(settings.catalog_url)
+    catalog.migrate()
+    account_id = catalog.create_account("Shop").account_id
+    catalog.close()
+    asked = []
+
+    def reading(*given: object) -> list[object]:
+        asked.append(given)
+        if len(asked) < 3:
+            raise LockedError("The folder is in use by another process.", "Stop it.")
+        return []
+
+    async def nobody(*_: object) -> None:
+        """Shoppers who do not come."""
+
+    monkeypatch.setattr("doublet.demo.story.read_overview", reading)
+    monkeypatch.setattr("doublet.demo.story.send_shoppers", nobody)
+    told = io.StringIO()
+    account = DemoAccount(account_id, "1", "token")
+    monkeypatch.setattr("doublet.demo.story.httpx.get", lambda *_, **__: None)
+    supervisor: Any = SimpleNamespace(is_stopping=False)
+    story = Story(supervisor, settings, account, 1, Console(file=told))
+    story.tell(plan_visits(1, 1, 0.0), 1.0)
+    assert "cannot go on" not in told.getvalue()
+    assert len(asked) > 3
 
 
 @pytest.mark.parametrize(("flag", "other"), [("--port", "--shop-port"), ("--shop-port", "--port")])

@@ -10,12 +10,15 @@ Whoever withdrew consent is in no audience, whatever the definition says, until 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 from doublet.engine import Engine, Transaction
+
+logger = logging.getLogger(__name__)
 
 CHANGES_KEPT_S = 7 * 86_400
 """So long it is known who joined and left."""
@@ -41,12 +44,14 @@ class Definition(NamedTuple):
 
 class Moved(NamedTuple):
     """What a refresh did: how many persons it looked at, and how many joined and left audiences.
-    `built` are the audiences that were made for all persons."""
+    `built` are the audiences that were made for all persons, `failed` those for which that came to
+    nothing, and is tried again by the next refresh."""
 
     persons: int
     joined: int
     left: int
     built: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
 
 
 @cache
@@ -77,21 +82,60 @@ def make_tables(tx: Transaction) -> None:
         tx.run(f"create table if not exists {name} ({columns})")
 
 
-def refresh(engine: Engine, definitions: Sequence[Definition], now_s: int) -> Moved:
+def refresh(
+    engine: Engine,
+    definitions: Sequence[Definition],
+    now_s: int,
+    resting: Collection[str] = (),
+) -> Moved:
     """Bring all members up to date. Each audience that has to be made for all persons takes a
-    transaction of its own; everything else is one."""
-    if _is_idle(engine, definitions, now_s):
+    transaction of its own; everything else is one. Those `resting` are not made: they failed a
+    moment ago."""
+    if _is_idle(engine, definitions, now_s, resting):
         return Moved(0, 0, 0)
+    try:
+        persons, moved, built = _follow(engine, definitions, now_s)
+    except Exception:
+        # Whatever it was (a definition that needs too much memory, say), those that can be made
+        # are, one by one.
+        logger.exception("audiences-failed")
+        persons, moved = 0, (0, 0)
+        with engine.transaction() as tx:
+            make_tables(tx)
+            built = _mark_all(tx)
+            tx.run("delete from stirred")
+    done: list[str] = []
+    failed: list[str] = []
+    for each in definitions:
+        if built.get(each.audience_id) == each.fingerprint or each.audience_id in resting:
+            continue
+        try:
+            with engine.transaction() as tx:
+                joined, left = _build(tx, each, now_s, is_first=each.audience_id not in built)
+                _clear(tx)
+        except Exception:
+            # One that cannot be made, for lack of memory say, keeps no other waiting.
+            logger.exception("audience-failed audience=%s", each.audience_id)
+            failed.append(each.audience_id)
+            continue
+        done.append(each.audience_id)
+        moved = (moved[0] + joined, moved[1] + left)
+    return Moved(persons, *moved, tuple(done), tuple(failed))
+
+
+def _follow(
+    engine: Engine, definitions: Sequence[Definition], now_s: int
+) -> tuple[int, tuple[int, int], dict[str, str]]:
+    """Look at the persons that changed; how many they are, how many joined and left, and by which
+    definition each audience is made."""
     with engine.transaction() as tx:
         make_tables(tx)
         _forget_others(tx, definitions)
         persons = _find_candidates(tx, now_s)
         is_full = _is_full(tx, persons)
         _find_withdrawn(tx, is_full)
-        if is_full:
-            # Whatever becomes of this process, all of them are made for all persons.
-            tx.run("update audience_builds set fingerprint = ''")
-        built = dict(tx.run("select audience_id, fingerprint from audience_builds"))
+        # Whatever becomes of this process, all of them are made for all persons.
+        built = _mark_all(tx) if is_full else _built(tx)
         moved = (0, 0)
         if persons and not is_full:
             old = [each for each in definitions if built.get(each.audience_id) == each.fingerprint]
@@ -99,13 +143,17 @@ def refresh(engine: Engine, definitions: Sequence[Definition], now_s: int) -> Mo
         # Who is stirred from here on is a candidate of the next refresh.
         tx.run("delete from stirred")
         _clear(tx)
-    anew = [each for each in definitions if built.get(each.audience_id) != each.fingerprint]
-    for each in anew:
-        with engine.transaction() as tx:
-            joined, left = _build(tx, each, now_s, is_first=each.audience_id not in built)
-            _clear(tx)
-        moved = (moved[0] + joined, moved[1] + left)
-    return Moved(persons, *moved, tuple(each.audience_id for each in anew))
+    return persons, moved, built
+
+
+def _built(tx: Transaction) -> dict[str, str]:
+    return dict(tx.run("select audience_id, fingerprint from audience_builds"))
+
+
+def _mark_all(tx: Transaction) -> dict[str, str]:
+    """Have every audience made anew."""
+    tx.run("update audience_builds set fingerprint = ''")
+    return _built(tx)
 
 
 def sizes(engine: Engine) -> dict[str, int]:
@@ -126,14 +174,17 @@ def pick(tx: Transaction, audience_id: str, persons: Collection[int]) -> None:
     )
 
 
-def _is_idle(engine: Engine, definitions: Sequence[Definition], now_s: int) -> bool:
+def _is_idle(
+    engine: Engine, definitions: Sequence[Definition], now_s: int, resting: Collection[str]
+) -> bool:
     """Whether all is as it should be. Who asks this often must not write: a transaction makes
     readers find their answers anew."""
     if not engine.query("select 1 from duckdb_tables() where table_name = 'audience_builds'"):
         return False
     built = engine.query("select audience_id, fingerprint from audience_builds")
-    wanted = {(each.audience_id, each.fingerprint) for each in definitions}
-    if wanted != {(row["audience_id"], row["fingerprint"]) for row in built}:
+    wanted = {e.audience_id: e.fingerprint for e in definitions if e.audience_id not in resting}
+    known = {row["audience_id"]: row["fingerprint"] for row in built}
+    if wanted != {name: made for name, made in known.items() if name not in resting}:
         return False
     return not engine.query(
         "select 1 from stirred union all select 1 from audience_due where due_s <= $now_s limit 1",

@@ -22,7 +22,7 @@ from doublet.demo.products import CURRENCY
 from doublet.demo.shop_server import dashboard_url, shop_url
 from doublet.demo.shoppers import Tally, send_shoppers
 from doublet.demo.visits import Visit
-from doublet.errors import DoubletError, OperatorError
+from doublet.errors import DoubletError, LockedError, OperatorError
 from doublet.reports import OverviewRow
 from doublet.serve import Supervisor, first_user_address
 from doublet.settings import Settings
@@ -178,7 +178,15 @@ class Story:
             catalog.close()
 
     def _read(self, owner: Account) -> list[OverviewRow]:
-        return read_overview(self._settings, owner)
+        give_up_at = time.monotonic() + _SHOP_START_S
+        while True:
+            try:
+                return read_overview(self._settings, owner)
+            except LockedError:
+                # A worker that is starting has the database before it can be asked.
+                if self._is_over or time.monotonic() > give_up_at:
+                    raise
+                self._ended.wait(_LOOK_S)
 
     def _purchases(self, owner: Account) -> OverviewRow:
         rows = self._read(owner)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from doublet.audiences import members as module
-from doublet.audiences.members import CHANGES_KEPT_S, make_tables, pick, refresh, sizes
+from doublet.audiences.members import CHANGES_KEPT_S, Moved, make_tables, pick, refresh, sizes
+from doublet.engine.duckdb import DuckDBEngine
 from tests.audiences.members import EVER, NOW, changes, having, members
 from tests.factories import ACCOUNT, NOON, SECOND, Pipeline
 from tests.persons.touching import em, fbp, make
@@ -47,14 +48,14 @@ def test_a_buyer_leaves_the_cart_audience(pipeline: Pipeline) -> None:
 def test_nobody_is_looked_at_twice(pipeline: Pipeline) -> None:
     load(pipeline, make("ViewContent", fbp=fbp(1)))
     refresh(pipeline.engine, [VIEWED], NOW)
-    assert (0, 0, 0, ()) == refresh(pipeline.engine, [VIEWED], NOW + 1)
+    assert Moved(0, 0, 0) == refresh(pipeline.engine, [VIEWED], NOW + 1)
 
 
 def test_an_old_event_lets_go_though_nothing_arrives(pipeline: Pipeline) -> None:
     load(pipeline, make("AddToCart", fbp=fbp(1)))
     refresh(pipeline.engine, [CARTED], NOW)
-    assert (0, 0, 0, ()) == refresh(pipeline.engine, [CARTED], NOW + 3599)
-    assert (1, 0, 1, ()) == refresh(pipeline.engine, [CARTED], NOW + 3600)
+    assert Moved(0, 0, 0) == refresh(pipeline.engine, [CARTED], NOW + 3599)
+    assert Moved(1, 0, 1) == refresh(pipeline.engine, [CARTED], NOW + 3600)
     assert set() == members(pipeline, CARTED)
 
 
@@ -182,3 +183,31 @@ def test_what_is_of_another_account_is_in_no_audience(pipeline: Pipeline) -> Non
     refresh(pipeline.engine, [CARTED], NOW)
     assert ACCOUNT == CARTED.account_id
     assert set() == members(pipeline, CARTED)
+
+
+def test_one_that_fails_for_who_changed_keeps_nobody_else_waiting(pipeline: Pipeline) -> None:
+    load(pipeline, make("AddToCart", fbp=fbp(1)))
+    broken = CARTED._replace(audience_id="broken")
+    refresh(pipeline.engine, [broken, CARTED, VIEWED], NOW)
+
+    def fail(events: str) -> tuple[str, dict[str, Any]]:
+        return (
+            f"select error('no memory') as person_id, true as is_in, 1 as due_s from {events}",
+            {},
+        )
+
+    broken = broken._replace(sql=fail)
+    load(pipeline, make("ViewContent", SECOND, 2, fbp=fbp(1)))
+    done = refresh(pipeline.engine, [broken, CARTED, VIEWED], NOW + 1)
+    assert ("broken",) == done.failed
+    assert {CARTED.audience_id, VIEWED.audience_id} == set(done.built)
+    assert 1 == len(members(pipeline, VIEWED))
+    # While it rests, the others follow, and nothing is written without news.
+    load(pipeline, make("Purchase", 2 * SECOND, fbp=fbp(1)))
+    done = refresh(pipeline.engine, [broken, CARTED, VIEWED], NOW + 2, ["broken"])
+    assert ((), ()) == (done.built, done.failed)
+    assert set() == members(pipeline, CARTED)
+    assert isinstance(pipeline.engine, DuckDBEngine)
+    before = pipeline.engine.changes
+    refresh(pipeline.engine, [broken, CARTED, VIEWED], NOW + 3, ["broken"])
+    assert before == pipeline.engine.changes
