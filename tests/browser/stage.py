@@ -58,7 +58,7 @@ class Stage:
 
     def until(self, look: Any, what: str) -> Any:
         """The first true value of `look`."""
-        return wait_for(look, 60, what)
+        return wait_for(look, 180, what)
 
     def get(self, path: str) -> httpx.Response:
         """What the account's token gets."""
