@@ -7,7 +7,14 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, expect, sync_playwright
+
+# No test is judged by time, and none draws other examples than it did yesterday.
+settings.register_profile(
+    "doublet", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("doublet")
 
 # Every name leads to this machine, so that pages can have real host names and nothing leaves it.
 _FLAGS = [

@@ -137,7 +137,7 @@ def test_an_audience_of_a_category_follows_the_feed(folder: Path) -> None:
     feed = folder / "feed.csv"
     feed.write_text("id,product_type\nR-1,Climbing > Ropes\nR-2,climbing\n", "utf-8")
     catalog = Catalog(Settings(data=folder).catalog_url)
-    first, other = catalog.audiences.all()
+    other, first = sorted(catalog.audiences.all(), key=lambda each: each.name)
     assert ("Climbers", "WEBSITE", 30) == (first.name, first.subtype, first.retention_days)
     assert "BH-2000" in first.rule
     done = run(folder, "product", "import", "feed.csv")
