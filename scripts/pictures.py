@@ -28,6 +28,7 @@ DASHBOARD = {
     "dashboard_dark": ("/overview", "dark", WIDE),
     "dashboard_event": ("", "light", TALL),
     "dashboard_attribution": ("/attribution", "light", TALL),
+    "dashboard_audience": ("/audience?id=AUDIENCE", "light", TALL),
     "dashboard_phone": ("/overview", "light", PHONE),
 }
 """What each picture shows; without an address the story of an order that both sides reported."""
