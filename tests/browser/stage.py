@@ -25,6 +25,14 @@ class Stage:
     def __init__(self, folder: Path, words: str = "", shoppers: int = SHOPPERS) -> None:
         self.words = words
         self.demo = RunningDemo(folder, shoppers=shoppers)
+        try:
+            self._set()
+        except BaseException:
+            self.demo.kill()
+            raise
+
+    def _set(self) -> None:
+        """All that stands on the stage."""
         self.demo.wait_for_summary()
         self.url = f"http://127.0.0.1:{self.demo.port}"
         self.token = httpx.URL(self.demo.address("Dashboard")).params["access_token"]
@@ -44,9 +52,7 @@ class Stage:
         try:
             self.until(lambda: not self._missing(), what="everything is modelled")
         except AssertionError:
-            missing = self._missing()
-            said = self.demo.stderr[-2000:]
-            self.close()
+            missing, said = self._missing(), self.demo.stderr[-2000:]
             raise AssertionError(f"missing: {missing}\n{said}") from None
 
     def close(self) -> None:
