@@ -214,11 +214,14 @@ class RunningServer(DoubletProcess):
             raise
 
     def _is_ready(self) -> bool:
+        """Tables are fresh before the dashboard answers; on a busy machine by seconds."""
         try:
             status = httpx.get(f"{self.url}/health", timeout=5).json()["status"]
+            if status != "ok":
+                return bool(status != "starting")
+            return httpx.get(f"{self.url}/overview.json", timeout=5).status_code != 503
         except (httpx.HTTPError, ValueError, KeyError):
             return False
-        return bool(status != "starting")
 
     @property
     def headers(self) -> dict[str, str]:
