@@ -159,10 +159,11 @@ def test_webhooks_of_one_audience_hear_of_no_other(place: Place) -> None:
 def test_a_webhook_that_nobody_answers_holds_up_no_other(place: Place) -> None:
     place.tell(look("early"))
     with listening() as listener:
-        webhook_for(place, "http://127.0.0.1:1/nobody")
-        webhook_for(place, listener.url)
+        nobody = webhook_for(place, "http://127.0.0.1:1/nobody").webhook_id
+        somebody = webhook_for(place, listener.url).webhook_id
         place.tell(look("a"))
         assert 1 == deliver(place)
-    failed, well = place.catalog.audience_webhooks.all()
+    webhooks = {each.webhook_id: each for each in place.catalog.audience_webhooks.all()}
+    failed, well = webhooks[nobody], webhooks[somebody]
     assert ("later", "ConnectError No answer came.") == (failed.verdict, failed.message)
     assert "done" == well.verdict
