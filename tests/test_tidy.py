@@ -58,6 +58,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "attribution",
         "reports",
         "lift",
+        "delivery",
         "lookalikes",
         "products",
         "consent",
