@@ -182,7 +182,9 @@ class Pacer(NamedTuple):
         ratio = (pace.wanted_lately + prior) / (pace.spent_lately + prior)
         mean = pace.logs_lately / pace.seconds_lately
         aim = mean + _POWER * math.log(ratio)
-        return pace._replace(bid=max(BID_MIN, math.exp(aim)))
+        # More than the whole budget for one action buys nothing more, however little traffic comes.
+        most = math.log(max(1.0, self.budget.amount))
+        return pace._replace(bid=max(BID_MIN, math.exp(min(aim, most))))
 
     def _correct(self, pace: Pace) -> Pace:
         if not self.limit.is_mean:
