@@ -31,7 +31,6 @@ from starlette.routing import Route
 from doublet.alerting import Watch
 from doublet.audiencing import Audiencing, forget_in_lists
 from doublet.catalog import Catalog
-from doublet.deciding import unmerge
 from doublet.errands import Errands, Runner
 from doublet.errors import OperatorError
 from doublet.giving import Giving
@@ -52,6 +51,7 @@ from doublet.replay import replay
 from doublet.rounds import Freshener, Rounds
 from doublet.sending import send_payload
 from doublet.settings import Settings
+from doublet.unmerging import unmerge
 from doublet.web import create_app
 from doublet.web.access import Access
 from doublet.web.as_of import as_of_routes

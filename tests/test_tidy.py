@@ -84,7 +84,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "relaying",
         "deposit",
         "sending",
-        "deciding",
+        "unmerging",
         "errands",
         "reconciling",
         "openapi",
