@@ -207,6 +207,7 @@ class Freshener:
             first = today - timedelta(days=settings.retention_events_d)
             # Both are dropped in any case: one must not keep the other from being looked at.
             gone = [t.drop_before(first) for t in (self._lake.events, self._lake.ad_touches)]
+            self._lake.ad_decisions.drop_before(first)
             if any(gone) or first != self._expired_before:
                 since = datetime(first.year, first.month, first.day, tzinfo=UTC)
                 expire_touches(self.engine, self._lake, since)

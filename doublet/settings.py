@@ -113,7 +113,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retention_events_d: Annotated[
         int,
         _meta(
-            "Days for which events and ad touches are kept, in lake and reports; 0: for ever.",
+            "Days for which events, ad touches and decisions on ads are kept, in lake and reports; "
+            "0: for ever.",
             ge=0,
         ),
     ] = 0
