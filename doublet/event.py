@@ -260,10 +260,10 @@ class AdTouch(msgspec.Struct, omit_defaults=True):
 
 class AdDecision(msgspec.Struct, omit_defaults=True):
     """One ad that delivery has chosen for one place of an answer. `received_at` and `decided_at`
-    are in microseconds since 1970, UTC; `bid` and `price` are decimal texts in `currency`,
-    `total_value` is in the same currency per impression. `lease` names the part of the budget that
-    pays it. It holds no identifier of a person; touches with `DECISION_ID.POSITION.v` and `.c` as
-    their `touch_id` are what became of it."""
+    are in microseconds since 1970, UTC. `price` is a decimal text in `currency`, `bid` in the same
+    per action (for value goals per unit of value), `value` and `total_value` per impression.
+    `lease` names the part of the budget that pays it. It holds no identifier of a person; touches
+    with `DECISION_ID.POSITION.v` and `.c` as their `touch_id` are what became of it."""
 
     record_type: str
     account_id: str
@@ -279,7 +279,8 @@ class AdDecision(msgspec.Struct, omit_defaults=True):
     propensity: float
     p_click: float
     p_action: float
-    bid: str
+    value: float
+    bid: float
     total_value: float
     price: str
     currency: str

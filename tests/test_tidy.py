@@ -79,6 +79,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "alerting",
         "audiencing",
+        "decide",
         "likening",
         "guiding",
         "relaying",
@@ -204,6 +205,10 @@ def test_no_two_parts_import_each_other() -> None:
     ("module", "absent"),
     [
         ("doublet.collect.app", "duckdb deltalake pyarrow pyspark vl_convert jinja2 alembic typer"),
+        (
+            "doublet.decide.app",
+            "duckdb deltalake pyarrow sklearn scipy jinja2 alembic typer",
+        ),
         ("doublet.web", "scipy sklearn"),
         ("doublet.accept", "sqlalchemy granian httpx duckdb"),
         ("doublet.client", "duckdb deltalake pyarrow granian starlette sqlalchemy jinja2 typer"),

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from doublet.errors import CorruptError, SenderError
 
-IMPRESSION_S = 900
+IMPRESSION_S = 600
 """How long after its decision an impression can cost anything."""
-CLICK_S = 3600
+CLICK_S = 300
 """The same for a click that is paid for; until then its price is reserved."""
 KEY_FILE = "link.key"
 

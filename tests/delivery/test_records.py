@@ -35,7 +35,8 @@ DECISION = AdDecision(
     0.25,
     0.01,
     0.001,
-    "3.5000",
+    0.07,
+    3.5,
     0.0035,
     "0.0250",
     "EUR",
@@ -77,7 +78,7 @@ def test_decisions_have_a_table_of_their_own(tmp_path: Path) -> None:
     noon = datetime.fromtimestamp(NOON / SECOND, UTC)
     moments = (found.pop("received_at"), found.pop("decided_at"))
     assert (noon, noon) == moments
-    amounts = {"bid": Decimal("3.5"), "price": Decimal("0.025")}
+    amounts = {"price": Decimal("0.025")}
     told: dict[str, Any] = (
         msgspec.to_builtins(DECISION) | amounts | {"decision_id": "d0", "is_test": False}
     )
