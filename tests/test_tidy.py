@@ -312,6 +312,7 @@ SQL = sorted(
         *(PACKAGE / "relay").glob("*.sql"),
         *(PACKAGE / "audiences").glob("*.sql"),
         *(PACKAGE / "products").glob("*.sql"),
+        *(PACKAGE / "delivery").glob("*.sql"),
     ]
 )
 """The texts that every engine must read alike; loading is the lake's own affair."""
