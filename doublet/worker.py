@@ -31,6 +31,7 @@ from starlette.routing import Route
 from doublet.alerting import Watch
 from doublet.audiencing import Audiencing, forget_in_lists
 from doublet.catalog import Catalog
+from doublet.delivering import Delivering
 from doublet.errands import Errands, Runner
 from doublet.errors import OperatorError
 from doublet.giving import Giving
@@ -256,15 +257,18 @@ def run_worker(settings: Settings) -> None:
     audiencing = Audiencing(freshener.engine, settings)
     likening = Likening(freshener.engine, settings)
     giving = Giving(freshener.engine, settings)
+    delivering = Delivering(freshener, settings)
     rounds.start()
     watch.start()
     errands.start()
     audiencing.start()
     likening.start()
     giving.start()
+    delivering.start()
     try:
         asyncio.run(_serve(settings, freshener, filler))
     finally:
+        delivering.stop()
         giving.stop()
         likening.stop()
         audiencing.stop()

@@ -80,6 +80,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alerting",
         "audiencing",
         "decide",
+        "delivering",
         "likening",
         "guiding",
         "relaying",

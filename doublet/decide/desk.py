@@ -98,20 +98,20 @@ class Desk:
         made = {}
         for account in self.book.accounts:
             for version in [each.version for each in account.models] or [""]:
-                model = self._model(version)
+                model = self._model(version) or Model.prior(value=account.prior_value)
                 made[account.account_id, version] = Shelf(account, model)
         used = {version for _, version in made}
         self._models = {name: model for name, model in self._models.items() if name in used}
         return made
 
-    def _model(self, version: str) -> Model:
-        """A model by its version; prior rates where there is none, or it cannot be read."""
+    def _model(self, version: str) -> Model | None:
+        """A model by its version, None where there is none, or it cannot be read."""
         if version and version not in self._models:
             try:
                 self._models[version] = Model.load(model_file(self._models_folder, version))
             except (DoubletError, OSError) as error:
                 logger.error("model-unreadable version=%s error=%s", version, error)
-        return self._models.get(version) or Model.prior()
+        return self._models.get(version)
 
     def _periods(self, now_s: float) -> dict[str, str]:
         """The period of each running budget, by ad set."""

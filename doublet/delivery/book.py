@@ -26,7 +26,8 @@ class Served(msgspec.Struct, frozen=True):
 
 
 class AccountBook(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs in one account. `learning` are ad sets whose rates are not known well yet."""
+    """What runs in one account. `learning` are ad sets whose rates are not known well yet;
+    `prior_value` is what an action is worth while nothing is learned, in units."""
 
     account_id: str
     time_zone: str
@@ -36,6 +37,7 @@ class AccountBook(msgspec.Struct, frozen=True, kw_only=True):
     ads: tuple[Ad, ...] = ()
     creatives: tuple[Creative, ...] = ()
     learning: tuple[str, ...] = ()
+    prior_value: float = 0.0
     models: tuple[Served, ...] = ()
 
 

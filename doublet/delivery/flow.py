@@ -35,13 +35,26 @@ class Count(NamedTuple):
     actions and value (units) that were expected of what was chosen."""
 
     adset_id: str
-    chosen: int
-    views: int
-    clicks: int
-    units: int
-    p_clicks: float
-    p_actions: float
-    value: float
+    chosen: int = 0
+    views: int = 0
+    clicks: int = 0
+    units: int = 0
+    p_clicks: float = 0.0
+    p_actions: float = 0.0
+    value: float = 0.0
+
+    def plus(self, other: Count) -> Count:
+        """Both together."""
+        return Count(
+            self.adset_id,
+            self.chosen + other.chosen,
+            self.views + other.views,
+            self.clicks + other.clicks,
+            self.units + other.units,
+            self.p_clicks + other.p_clicks,
+            self.p_actions + other.p_actions,
+            self.value + other.value,
+        )
 
 
 class Answers(NamedTuple):
@@ -66,7 +79,12 @@ def _sql(name: str) -> str:
     return package_files("doublet.delivery").joinpath(f"flow_{name}.sql").read_text("utf-8")
 
 
-_FRESH = "create or replace temp table fresh_{name} as select * from ({select})"
+_COLUMNS = {
+    "chosen": "name varchar, account_id varchar, adset_id varchar, lease varchar, "
+    "position integer, p_click double, p_action double, value double, decided_s double",
+    "touches": "touch_id varchar, name varchar, kind varchar, units bigint, received_s double, "
+    "log_slot integer, log_offset bigint",
+}
 
 
 class Flow:
@@ -74,17 +92,44 @@ class Flow:
     its own."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, since_s: float = 0.0) -> None:
-        """Rows that were received before `since_s` (Unix seconds) are left alone."""
+        """Rows that were received before `since_s` (Unix seconds) are left to `history`."""
         self._connection = connection
         self._since = datetime.fromtimestamp(since_s, UTC)
-        self._positions: dict[str, dict[int, int]] = {"chosen": {}, "touches": {}}
-        run = connection.execute
-        run("create table chosen (name varchar, adset_id varchar, lease varchar, decided_s double)")
-        run(
-            "create table waiting (touch_id varchar, name varchar, kind varchar, units bigint, "
-            "received_s double)"
-        )
-        run("create table taken (touch_id varchar, received_s double)")
+        self._positions: dict[str, dict[int, int]] = {name: {} for name in _COLUMNS}
+        self._seen: dict[str, set[str]] = {name: set() for name in _COLUMNS}
+        for table, columns in (
+            ("chosen", "name varchar, adset_id varchar, lease varchar, decided_s double"),
+            (
+                "waiting",
+                "touch_id varchar, name varchar, kind varchar, units bigint, received_s double",
+            ),
+            ("taken", "touch_id varchar, received_s double"),
+        ):
+            connection.execute(f"create or replace temp table {table} ({columns})")
+
+    def history(self, decisions: Sequence[File], touches: Sequence[File]) -> dict[str, Count]:
+        """All that became of each ad set before this flow begins."""
+        chosen, touched = (self._before(each) for each in (decisions, touches))
+        if not chosen or not touched:
+            return {}
+        rows = self._connection.execute(
+            _sql("history"), {"chosen": chosen, "touched": touched, "since": self._since}
+        ).fetchall()
+        return {row[0]: Count(*row) for row in rows}
+
+    def answers(self, decisions: Sequence[File], from_s: float) -> list[Answers]:
+        """Answers from a moment on, until this flow begins."""
+        chosen = self._before(decisions)
+        if not chosen:
+            return []
+        first = datetime.fromtimestamp(from_s, UTC)
+        rows = self._connection.execute(
+            _sql("answers"), {"chosen": chosen, "from": first, "since": self._since}
+        ).fetchall()
+        return [Answers(*row) for row in rows]
+
+    def _before(self, files: Sequence[File]) -> list[str]:
+        return [file.path for file in files if file.first_received_at < self._since]
 
     def take(self, decisions: Sequence[File], touches: Sequence[File], now_s: float) -> News:
         """What these files hold and was not taken yet."""
@@ -99,8 +144,8 @@ class Flow:
             "(partition by touch_id order by received_s, log_slot, log_offset) = 1"
         )
         run(
-            "insert into taken select touch_id, received_s from fresh_touches "
-            "anti join taken using (touch_id)"
+            "insert into taken select touch_id, min(received_s) from fresh_touches "
+            "anti join taken using (touch_id) group by touch_id"
         )
         run(
             "create or replace temp table matched as select waiting.touch_id, waiting.kind, "
@@ -109,22 +154,27 @@ class Flow:
         run("delete from waiting where touch_id in (select touch_id from matched)")
         bills = [Bill(*row) for row in run(_sql("bills")).fetchall()]
         counts = [Count(*row) for row in run(_sql("counts")).fetchall()]
-        answers = self._answers()
+        answers = self._answered()
         self._forget(now_s)
         return News(bills, counts, answers)
 
     def _read(self, name: str, files: Sequence[File]) -> bool:
-        """Put what is new into `fresh_NAME`; whether there is anything."""
+        """Put what is new into `fresh_NAME`; whether there is anything. A file that others were
+        merged into has nothing new, since places in the log rise."""
         run = self._connection.execute
-        known = self._positions[name]
-        paths = [file.path for file in files if file.last_received_at >= self._since]
+        known, seen = self._positions[name], self._seen[name]
+        paths = [
+            file.path
+            for file in files
+            if file.path not in seen and file.last_received_at >= self._since
+        ]
+        self._seen[name] = {file.path for file in files}
         if not paths:
-            columns = _COLUMNS[name]
-            run(f"create or replace temp table fresh_{name} ({columns})")
+            run(f"create or replace temp table fresh_{name} ({_COLUMNS[name]})")
             return False
         positions = [known.get(slot, 0) for slot in range(max(known, default=-1) + 1)]
         run(
-            _FRESH.format(name=name, select=_sql(name)),
+            f"create or replace temp table fresh_{name} as {_sql(name)}",
             {"paths": paths, "positions": positions, "since": self._since},
         )
         newest = run(
@@ -133,11 +183,11 @@ class Flow:
         known.update(newest)
         return bool(newest)
 
-    def _answers(self) -> list[Answers]:
+    def _answered(self) -> list[Answers]:
         return [
             Answers(*row)
             for row in self._connection.execute(
-                "select account_id, cast(decided_s // $q as bigint) * $q, count(*) "
+                "select account_id, cast(floor(decided_s / $q) * $q as bigint), count(*) "
                 "from fresh_chosen where position = 1 group by 1, 2 order by 1, 2",
                 {"q": _QUARTER_S},
             ).fetchall()
@@ -151,11 +201,3 @@ class Flow:
             ("taken", "received_s"),
         ):
             self._connection.execute(f"delete from {table} where {moment} < $before", before)
-
-
-_COLUMNS = {
-    "chosen": "name varchar, account_id varchar, adset_id varchar, lease varchar, "
-    "position integer, p_click double, p_action double, value double, decided_s double",
-    "touches": "touch_id varchar, name varchar, kind varchar, units bigint, received_s double, "
-    "log_slot integer, log_offset bigint",
-}
