@@ -29,8 +29,8 @@ _Kind = TypeVar("_Kind", bound=Object)
 
 
 class Taken(NamedTuple):
-    """What became of a row: `made` where anything new came of it, otherwise `changed`, `same` or
-    `wrong` with the reason. `row` counts from 1, the titles aside."""
+    """What became of a row, by the number it came with: `made` where anything new came of it,
+    otherwise `changed`, `same`, or `wrong` with the reason."""
 
     row: int
     outcome: str
@@ -86,10 +86,10 @@ class TakeIn:
                 self._learn(each)
         self._said: dict[str, tuple[int, dict[str, Any]]] = {}
 
-    def take(self, rows: Iterable[Mapping[str, str | None]]) -> Iterator[Taken]:
-        """What becomes of each row, one after the other. Raises OperatorError where the catalog
-        cannot be used."""
-        for number, cells in enumerate(rows, 1):
+    def take(self, rows: Iterable[tuple[int, Mapping[str, str | None]]]) -> Iterator[Taken]:
+        """What becomes of each row, which bears a number, one after the other. Raises OperatorError
+        where the catalog cannot be used."""
+        for number, cells in rows:
             try:
                 yield self._take(number, cells)
             except SenderError as error:

@@ -37,7 +37,7 @@ def account(catalog: Catalog) -> Account:
 
 
 def take(catalog: Catalog, account: Account, *rows: dict[str, Any], **more: Any) -> list[Taken]:
-    return list(TakeIn(catalog, account, now_s=NOW, **more).take(rows))
+    return list(TakeIn(catalog, account, now_s=NOW, **more).take(enumerate(rows, 1)))
 
 
 def row(**more: str) -> dict[str, str]:
