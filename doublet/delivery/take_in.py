@@ -48,10 +48,12 @@ class _Step(NamedTuple):
 
     @property
     def outcome(self) -> str:
+        """made, same or changed."""
         return "made" if self.before is None else "same" if self.is_same else "changed"
 
     @property
     def is_same(self) -> bool:
+        """Whether nothing is to be done."""
         return bool(self.before == self.after)
 
 
