@@ -78,6 +78,7 @@ VERBS: dict[str, str] = {
     "creative.created": "made the creative",
     "creative.changed": "changed the creative",
     "creative.removed": "removed the creative",
+    "campaigns.imported": "imported campaigns from",
     "report.created": "made the report",
     "report.changed": "changed the report",
     "report.removed": "removed the report",

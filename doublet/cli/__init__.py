@@ -22,6 +22,8 @@ from doublet.cli.audience import audience_app
 from doublet.cli.audience_out import AUDIENCE_OUT_COMMANDS, webhook_app
 from doublet.cli.audience_upload import audience_upload
 from doublet.cli.backup import backup, restore
+from doublet.cli.campaign import campaign_app
+from doublet.cli.campaign_sheet import campaign_export, campaign_import
 from doublet.cli.check import check
 from doublet.cli.destination import destination_app
 from doublet.cli.explain import explain
@@ -88,6 +90,9 @@ audience_app.add_typer(webhook_app, name="webhook")
 app.add_typer(product_app, name="product")
 app.add_typer(shop_app, name="shop")
 app.add_typer(audience_app, name="audience")
+campaign_app.command("export")(campaign_export)
+campaign_app.command("import")(campaign_import)
+app.add_typer(campaign_app, name="campaign")
 app.add_typer(refused_app, name="refused")
 for name, command in RELAY_COMMANDS.items():
     destination_app.command(name)(command)

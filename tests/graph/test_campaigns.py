@@ -88,7 +88,7 @@ def audience(site: Site, name: str) -> str:
     return site.catalog.audiences.create(wanted).audience_id
 
 
-def test_the_sdk_makes_all_four_and_reads_them_back(site: Site) -> None:
+def test_the_sdk_makes_a_campaign_and_an_ad_set_and_reads_them_back(site: Site) -> None:
     campaign = make_campaign(site, doublet_holdout_share=0.1)
     read = fields_of(
         campaign, "name,objective,status,effective_status,doublet_holdout_share,buying_type"
@@ -151,6 +151,11 @@ def test_the_sdk_makes_all_four_and_reads_them_back(site: Site) -> None:
         "end_time": "2100-01-01T00:59:59+0100",
         "effective_status": "CAMPAIGN_PAUSED",
     }
+
+
+def test_the_sdk_makes_an_ad_of_a_creative_and_reads_both_back(site: Site) -> None:
+    campaign = make_campaign(site)
+    ad_set = make_ad_set(site, campaign)
     creative = account(site).create_ad_creative(params={"name": "Red", "object_story_spec": STORY})
     ad = make_ad(site, ad_set, creative={"creative_id": creative["id"]})
     shown = fields_of(ad, "name,adset_id,campaign_id,creative{id,title,body},adset")
