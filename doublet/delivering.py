@@ -10,15 +10,25 @@ import logging
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from doublet.catalog import Account, AdSet, Catalog
 from doublet.delivery import UNITS
-from doublet.delivery.book import AccountBook, Book, Reader, publish, running
+from doublet.delivery.book import (
+    FREQUENCY_FILE,
+    LEDGER_FILE,
+    AccountBook,
+    Book,
+    Reader,
+    publish,
+    running,
+)
 from doublet.delivery.budgets import Budget
 from doublet.delivery.examples import AdKey
 from doublet.delivery.flow import REMEMBERED_S, Count, Flow
+from doublet.delivery.frequency import Frequency, ad_set_keys
 from doublet.delivery.learning import stages
 from doublet.delivery.ledger import Key, Lease, Ledger, set_aside
 from doublet.delivery.links import expiry_s
@@ -35,12 +45,12 @@ from doublet.delivery.rates import Model, Scorer
 from doublet.delivery.shelf import CLICK_BILLING, CLICK_GOALS, VIEW_GOALS
 from doublet.engine.duckdb import connect
 from doublet.errors import CorruptError
+from doublet.normalize import identifier_key
 from doublet.rounds import Freshener
 from doublet.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-LEDGER_FILE = "ledger.sqlite"
 INTERVAL_S = 1.0
 
 _LOOK_AGAIN_S = 30.0
@@ -383,3 +393,22 @@ class Delivering:
                 rate = scores.value[n]
             found[each.adset_id] = float(rate)
         return found
+
+
+def forget_in_delivery(settings: Settings, catalog: Catalog, freshener: Freshener) -> None:
+    """Have it forgotten which ads erased persons have seen."""
+
+    def forget(account_id: str, _places: object, identifiers: Collection[str]) -> None:
+        file = settings.delivery_folder / FREQUENCY_FILE
+        if not file.exists():
+            return
+        sets = catalog.campaigns.ad_sets(account_id, with_gone=True)
+        keys = ad_set_keys(each.adset_id for each in sets)
+        frequency = Frequency(file)
+        try:
+            for identifier in identifiers:
+                frequency.forget(identifier_key(account_id, identifier), keys)
+        finally:
+            frequency.close()
+
+    freshener.when_erasing(forget)

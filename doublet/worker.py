@@ -31,7 +31,7 @@ from starlette.routing import Route
 from doublet.alerting import Watch
 from doublet.audiencing import Audiencing, forget_in_lists
 from doublet.catalog import Catalog
-from doublet.delivering import Delivering
+from doublet.delivering import Delivering, forget_in_delivery
 from doublet.errands import Errands, Runner
 from doublet.errors import OperatorError
 from doublet.giving import Giving
@@ -251,6 +251,7 @@ def run_worker(settings: Settings) -> None:
     catalog = Catalog(settings.catalog_url)
     filler = filler_of(settings, catalog, freshener)
     forget_in_lists(catalog, freshener)
+    forget_in_delivery(settings, catalog, freshener)
     rounds = Rounds(freshener, settings, filler.fill)
     watch = Watch(freshener.engine, settings)
     errands = Errands(Runner(settings, freshener))

@@ -7,16 +7,23 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from doublet.audiences.snapshot import Snapshot
 from doublet.delivery import UNITS
-from doublet.delivery.book import Book, Reader, share_of
+from doublet.delivery.book import (
+    FREQUENCY_FILE,
+    LEDGER_FILE,
+    Book,
+    Reader,
+    model_file,
+    share_of,
+)
 from doublet.delivery.budgets import LIFETIME, day_at
 from doublet.delivery.decide import Asked, Decision, Terms, decide
+from doublet.delivery.frequency import Frequency, ad_set_keys
 from doublet.delivery.ledger import Ledger
 from doublet.delivery.links import Link, Links
 from doublet.delivery.pacing import Pace
@@ -27,9 +34,6 @@ from doublet.errors import DoubletError
 from doublet.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-MODELS_FOLDER = "models"
-LEDGER_FILE = "ledger.sqlite"
 
 
 class Fresh(NamedTuple):
@@ -46,11 +50,12 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         folder = settings.delivery_folder
         self.links = Links(folder)
-        self._models_folder = folder / MODELS_FOLDER
+        self._folder = folder
         self._reader = Reader(folder)
         self._snapshot = Snapshot(settings.audiences_folder)
         self._ledger = Ledger(folder / LEDGER_FILE)
         self._purse = Purse(self._ledger, f"decider {os.getpid()}")
+        self._frequency = Frequency(folder / FREQUENCY_FILE)
         self._terms = Terms(
             settings.decide_floor_cpm * UNITS / 1000,
             settings.decide_click_value * UNITS,
@@ -108,7 +113,7 @@ class Desk:
         """A model by its version, None where there is none, or it cannot be read."""
         if version and version not in self._models:
             try:
-                self._models[version] = Model.load(model_file(self._models_folder, version))
+                self._models[version] = Model.load(model_file(self._folder, version))
             except (DoubletError, OSError) as error:
                 logger.error("model-unreadable version=%s error=%s", version, error)
         return self._models.get(version)
@@ -158,10 +163,19 @@ class Desk:
         return made
 
     def _capped(self, shelf: Shelf, person: int, now_s: float) -> Callable[[], Collection[int]]:
-        return lambda: ()
+        caps = shelf.caps
+
+        def capped() -> Collection[int]:
+            seen = self._frequency.seen(person, caps.keys, caps.windows_s, now_s)
+            return set(caps.ad_sets[seen >= caps.limits].tolist())
+
+        return capped
 
     def note_view(self, link: Link, now_s: float) -> None:
         """Count an impression for its person's frequency."""
+        if link.person:
+            (key,) = ad_set_keys([link.adset_id])
+            self._frequency.note(link.person, key, now_s)
 
     def close(self, now_s: float) -> None:
         """Give back the money that is not reserved."""
@@ -171,11 +185,7 @@ class Desk:
             # The worker settles what was granted once it has expired.
             logger.error("purse-not-closed error=%s", error)
         self._ledger.close_file()
-
-
-def model_file(folder: Path, version: str) -> Path:
-    """Where a model lies in the folder of models."""
-    return folder / f"{version}.npz"
+        self._frequency.close()
 
 
 def _offer(pace: Pace) -> Offer:

@@ -16,9 +16,17 @@ import msgspec
 from doublet.catalog.campaign_rows import Ad, AdSet, Campaign, Creative
 
 BOOK_FILE = "book.json"
+LEDGER_FILE = "ledger.sqlite"
+FREQUENCY_FILE = "frequency"
+"""Files beside the book: the money, and who has seen what."""
 
 
-class Served(msgspec.Struct, frozen=True):
+def model_file(folder: Path, version: str) -> Path:
+    """Where a model lies."""
+    return folder / "models" / f"{version}.npz"
+
+
+class Share(msgspec.Struct, frozen=True):
     """A model in use, by its version, and the share of decisions in [0, 1] that it makes."""
 
     version: str
@@ -38,7 +46,7 @@ class AccountBook(msgspec.Struct, frozen=True, kw_only=True):
     creatives: tuple[Creative, ...] = ()
     learning: tuple[str, ...] = ()
     prior_value: float = 0.0
-    models: tuple[Served, ...] = ()
+    models: tuple[Share, ...] = ()
 
 
 class Book(msgspec.Struct, frozen=True):
@@ -83,13 +91,13 @@ def running(
     )
 
 
-def share_of(models: Sequence[Served], draw: float) -> str:
+def share_of(models: Sequence[Share], draw: float) -> str:
     """The version of the model that makes a decision, by a draw in [0, 1); empty where there is
     none. Shares are taken in order, and the first model has what is left.
 
-    >>> share_of([Served("a", 0.95), Served("b", 0.05)], 0.97)
+    >>> share_of([Share("a", 0.95), Share("b", 0.05)], 0.97)
     'b'
-    >>> share_of([Served("a", 0.95), Served("b", 0.05)], 0.5), share_of([], 0.5)
+    >>> share_of([Share("a", 0.95), Share("b", 0.05)], 0.5), share_of([], 0.5)
     ('a', '')
     """
     at = 1.0

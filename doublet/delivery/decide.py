@@ -140,7 +140,7 @@ def decide(
     tells the ad sets that the person has seen often enough."""
     for n in [n for n, until_s in dry.items() if until_s <= now_s]:
         del dry[n]
-    often = capped() if shelf.with_caps else ()
+    often = capped() if len(shelf.caps.ad_sets) else ()
     table = _look(shelf, asked, {*dry, *often}, now_s, terms)
     left = np.where(table.is_ghost, OUT, table.totals)
     ghosts = np.where(table.is_ghost, table.totals, OUT)

@@ -6,7 +6,7 @@ operations over all ads. Masks are true where an ad may be shown.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ from doublet.delivery.auction import Array
 from doublet.delivery.bids import bid_per_action, limit_of
 from doublet.delivery.book import AccountBook
 from doublet.delivery.examples import AdKey
+from doublet.delivery.frequency import ad_set_keys
 from doublet.delivery.rates import Model, Scorer, Scores
 
 Mask = NDArray[np.bool_]
@@ -28,6 +29,7 @@ VIEW_GOALS = frozenset(("IMPRESSIONS", "REACH"))
 CLICK_BILLING = frozenset(("LINK_CLICKS", "CLICKS"))
 
 _PLACEMENTS_KEPT = 1024
+_DAY_S = 86_400
 
 
 class Offer(NamedTuple):
@@ -36,6 +38,27 @@ class Offer(NamedTuple):
 
     pace: float
     correction: float = 1.0
+
+
+class Caps(NamedTuple):
+    """All frequency caps as columns: the place of the ad set, its key in `Frequency`, the window in
+    seconds and how many impressions are too many."""
+
+    ad_sets: NDArray[np.intp]
+    keys: Array
+    windows_s: Array
+    limits: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, ad_sets: Sequence[AdSet]) -> Caps:
+        """Those of ad sets."""
+        caps = [(n, each, cap) for n, each in enumerate(ad_sets) for cap in each.frequency]
+        return cls(
+            np.array([n for n, _, _ in caps], np.intp),
+            ad_set_keys(each.adset_id for _, each, _ in caps),
+            np.array([cap.interval_days * _DAY_S for _, _, cap in caps], float),
+            np.array([cap.max_frequency for _, _, cap in caps], np.int64),
+        )
 
 
 class Shelf:
@@ -76,7 +99,7 @@ class Shelf:
         self._included = self._by_audience(each.included for each in self.ad_sets)
         self._excluded = self._by_audience(each.excluded for each in self.ad_sets)
         self.placed = lru_cache(_PLACEMENTS_KEPT)(self._placed)
-        self.with_caps = tuple(n for n, each in enumerate(self.ad_sets) if each.frequency)
+        self.caps = Caps.of(self.ad_sets)
         self.with_holdout = tuple(n for n, each in enumerate(self.campaigns) if each.holdout_share)
         self._limits = np.array([limit_of(each).amount for each in self.ad_sets])
         self.bids: Array = np.zeros(len(self.ads))
