@@ -118,8 +118,8 @@ def _mixed(person: int, ad_sets: Array) -> Array:
     mixed = ad_sets + np.array([person % 2**64], np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    found: Array = np.maximum(mixed ^ (mixed >> np.uint64(31)), np.uint64(1))
-    return found
+    digests: Array = np.maximum(mixed ^ (mixed >> np.uint64(31)), np.uint64(1))
+    return digests
 
 
 def _is_good(file: Path, size: int) -> bool:

@@ -13,6 +13,7 @@ that comes later can be billed by a reservation of its own, or bills nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from threading import Lock
 
@@ -22,6 +23,7 @@ LEASE_S = 10.0
 _AHEAD_S = 2.0
 _LARGEST = 4
 _SMOOTHING = 0.3
+_ELAPSED_MIN_S = 1e-3
 
 
 class _Open:
@@ -35,14 +37,23 @@ class _Open:
 
 
 class _Wallet:
-    """What the purse has for one ad set, and how fast it goes: units asked for per second, the
-    largest at once, and since the last exchange."""
+    """What the purse has for one ad set: what was asked for since the last exchange, in all and at
+    most at once, and how it usually is, per second and at once."""
 
     def __init__(self) -> None:
         self.open: list[_Open] = []
-        self.asked = 0
-        self.largest = 0
-        self.rate = 0.0
+        self.asked, self.most = 0, -1
+        self.is_asked = False
+        self.rate = self.largest = 0.0
+
+    def look(self, elapsed_s: float) -> None:
+        """Take what was asked for into account."""
+        self.is_asked = self.most >= 0
+        self.rate += _SMOOTHING * (self.asked / elapsed_s - self.rate)
+        if self.is_asked:
+            self.largest += _SMOOTHING * min(0, self.most - self.largest)
+            self.largest = max(self.largest, self.most)
+        self.asked, self.most = 0, -1
 
     def left(self, until_s: float) -> int:
         """Units that are not reserved and can be until a moment."""
@@ -76,8 +87,8 @@ class Purse:
             if wallet is None:
                 wallet = self._wallets[adset_id] = _Wallet()
             wallet.asked += units
-            if units > wallet.largest:
-                wallet.largest = units
+            if units > wallet.most:
+                wallet.most = units
             for each in wallet.open:
                 if each.reserved + units <= each.lease.units and now < each.lease.until_s:
                     each.reserved += units
@@ -91,6 +102,8 @@ class Purse:
         purse has is good until it expires, and the next call says all again."""
         with self._lock:
             now = self._now = max(self._now, now)
+            for wallet in self._wallets.values():
+                wallet.look(max(now - self._exchanged_at, _ELAPSED_MIN_S))
             self._retire(periods, now)
             wanted = self._wanted(periods, now)
             notes = {**self._closing, **self._news()}
@@ -118,8 +131,9 @@ class Purse:
         for adset_id, wallet in list(self._wallets.items()):
             for each in wallet.open:
                 lease = each.lease
-                is_over = now >= lease.until_s or each.reserved == lease.units
-                if is_over or periods.get(adset_id) != lease.period:
+                # Closed, it is settled sooner.
+                is_used = lease.units - each.reserved < max(1, wallet.largest)
+                if is_used or now >= lease.until_s or periods.get(adset_id) != lease.period:
                     self._close(each)
             wallet.open = [each for each in wallet.open if not each.noted.is_closed]
             if adset_id not in periods:
@@ -130,16 +144,12 @@ class Purse:
         self._closing[each.lease.lease_id] = each.noted
 
     def _wanted(self, periods: Mapping[str, str], now: float) -> dict[Key, int]:
-        elapsed_s = max(now - self._exchanged_at, 1e-3)
         wanted = {}
         for adset_id, wallet in self._wallets.items():
-            is_asked = wallet.asked > 0
-            wallet.rate += _SMOOTHING * (wallet.asked / elapsed_s - wallet.rate)
-            wallet.asked = 0
-            need = max(wallet.largest, int(wallet.rate * _AHEAD_S))
-            if is_asked and wallet.left(now + _AHEAD_S) < need:
-                ahead = max(_LARGEST * wallet.largest, int(wallet.rate * self._lease_s))
-                wanted[Key(adset_id, periods[adset_id])] = ahead
+            need = max(1, wallet.largest, wallet.rate * _AHEAD_S)
+            if wallet.is_asked and wallet.left(now + _AHEAD_S) < need:
+                ahead = max(1, _LARGEST * wallet.largest, wallet.rate * self._lease_s)
+                wanted[Key(adset_id, periods[adset_id])] = math.ceil(ahead)
         return wanted
 
     def _news(self) -> dict[int, Note]:
