@@ -307,11 +307,13 @@ def fit(
     window_s: float = WINDOW_S,
     is_delay_corrected: bool = True,
     prior: Model | None = None,
+    late: Delays | None = None,
 ) -> Model:
     """Rates learned from what is known at `now` (Unix seconds), not calibrated yet.
 
-    `goals` name the goal of each ad set. Whatever there is too little of stays near `prior`. With
-    `is_delay_corrected` off, actions that have not come count as failures."""
+    `goals` name the goal of each ad set. Whatever there is too little of stays near the base rates
+    of `prior`. With `is_delay_corrected` off, actions that have not come count as failures; `late`
+    are delays that are known already."""
     prior = prior or Model.prior(p_click=P_CLICK, p_action=P_ACTION)
     known = examples.known_at(now)
     names = _names(known)
@@ -331,7 +333,8 @@ def fit(
     if not len(known):
         return model
     chance = np.random.default_rng(seed)
-    late = delays(known, now, window_s) if is_delay_corrected else Delays(AT_ONCE, {})
+    if late is None:
+        late = delays(known, now, window_s) if is_delay_corrected else Delays(AT_ONCE, {})
     return replace(
         model,
         click=_click_part(known, names, now, prior, chance),
