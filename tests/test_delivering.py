@@ -1,4 +1,4 @@
-"""The worker's delivery: what runs is published, budgets are opened, and settled by what was billed."""
+"""The worker's delivery: what runs is published, budgets are opened, and settled by bills."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which models serve: a new one begins with a small share, and takes over or falls back by itself.
+"""Which models serve: a new one begins with a small share, takes over or falls back by itself.
 
-Pure: what came of the decisions of both models is an argument. Where nothing has been learned, prior
-rates serve, as the version "".
+Pure: what came of the decisions of both models is an argument. Where nothing has been learned,
+prior rates serve, as the version "".
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ RELEARN_S = 86_400
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """The models of an account. `tried_at` is when the trial of `trial` began, `learned_at` when a
-    model was last learned (Unix seconds), from so many `impressions`; `refused` says of the last one
-    that did not get to serve, or fell back, why."""
+    model was last learned (Unix seconds), from so many `impressions`; `refused` is the last one
+    that did not get to serve, or fell back, and `reasons` say why."""
 
     stable: str = ""
     trial: str = ""
