@@ -48,6 +48,7 @@ from doublet.errors import CorruptError
 from doublet.normalize import identifier_key
 from doublet.rounds import Freshener
 from doublet.settings import Settings
+from doublet.teaching import read_serving
 
 logger = logging.getLogger(__name__)
 
@@ -197,6 +198,7 @@ class Delivering:
             creatives=creatives,
             learning=self._learning.get(account_id, ()),
             prior_value=self._values.get(account_id, 0.0),
+            models=read_serving(self._folder, account_id).shares() if ads else (),
         )
 
     def _learn(self, account: Account, ad_sets: tuple[AdSet, ...], now: float) -> None:

@@ -52,6 +52,7 @@ from doublet.replay import replay
 from doublet.rounds import Freshener, Rounds
 from doublet.sending import send_payload
 from doublet.settings import Settings
+from doublet.teaching import Teaching
 from doublet.unmerging import unmerge
 from doublet.web import create_app
 from doublet.web.access import Access
@@ -259,6 +260,7 @@ def run_worker(settings: Settings) -> None:
     likening = Likening(freshener.engine, settings)
     giving = Giving(freshener.engine, settings)
     delivering = Delivering(freshener, settings)
+    teaching = Teaching(freshener, settings)
     rounds.start()
     watch.start()
     errands.start()
@@ -266,9 +268,11 @@ def run_worker(settings: Settings) -> None:
     likening.start()
     giving.start()
     delivering.start()
+    teaching.start()
     try:
         asyncio.run(_serve(settings, freshener, filler))
     finally:
+        teaching.stop()
         delivering.stop()
         giving.stop()
         likening.stop()

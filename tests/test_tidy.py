@@ -81,6 +81,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "audiencing",
         "decide",
         "delivering",
+        "teaching",
         "likening",
         "guiding",
         "relaying",

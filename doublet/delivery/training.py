@@ -46,12 +46,14 @@ def read(
     click_s: float = WINDOW_S,
     view_s: float = VIEW_WINDOW_S,
     browser_only: bool = False,
+    policy: str | None = None,
 ) -> Examples:
     """An account's impressions decided in [since, until) (Unix seconds), in their order.
 
     `chosen` and `touched` are the lake's files of `ad_decisions` and `ad_touches`. With
     `browser_only` conversions count only if the browser has told of them, to see what the
-    server's copies are worth; who a person is goes by both still."""
+    server's copies are worth; who a person is goes by both still. With `policy` only what this
+    model has chosen is read."""
     if not chosen or not touched:
         return Examples.of([])
     parameters = {
@@ -67,6 +69,7 @@ def read(
         "click_s": click_s,
         "view_s": view_s,
         "browser_only": browser_only,
+        "policy": policy,
         **rate_parameters(rates),
     }
     return _examples(engine.columns(_text(), parameters))

@@ -1,10 +1,10 @@
 -- One row per impression: an ad that was chosen and seen (or clicked), with what came of it within the
 -- windows of its ad set's goal. Sources: the lake's files of `ad_decisions` and `ad_touches`,
 -- conversions. Parameters: $chosen and $touched (paths), $account_id, $since and $until (Unix
--- seconds, half-open, of the decision), the goals as lists of equal length: $adset_ids,
--- $event_names ('': none that can be observed) and $pixel_ids ('': all), $click_s and $view_s
--- (how long after a touch actions count; 0: never), $browser_only (conversions that only the
--- server has told do not count), and the exchange rates as in lift.sql.
+-- seconds, half-open, of the decision), $policy (chosen by this model; null: by any), the goals as
+-- lists of equal length: $adset_ids, $event_names ('': none that can be observed) and $pixel_ids
+-- ('': all), $click_s and $view_s (how long after a touch actions count; 0: never), $browser_only
+-- (conversions that only the server has told do not count), and the exchange rates as in lift.sql.
 -- Times are Unix seconds, 0 for what has not come. An action has come when it is known: at its
 -- event_time or, if that is later, when its first copy was received; so what is late to arrive is
 -- part of the delay. `value` is in ten-thousandths of the account's currency, of all actions that
@@ -65,6 +65,7 @@ shown as (
     and not chosen.is_test
     and epoch(chosen.decided_at) >= $since
     and epoch(chosen.decided_at) < $until
+    and ($policy is null or chosen.policy = $policy)
 ),
 claims as (
   select
