@@ -19,13 +19,17 @@ from pathlib import Path
 import msgspec
 
 from doublet.catalog import Account, AdSet, Catalog
-from doublet.delivery.book import model_file
-from doublet.delivery.calibration import Served, learn
+from doublet.delivery.book import LEDGER_FILE, Reader, model_file
+from doublet.delivery.calibration import Served, Verdict, learn
+from doublet.delivery.decide import Terms
 from doublet.delivery.delay import delays, probability
 from doublet.delivery.examples import Examples
+from doublet.delivery.ledger import Ledger
 from doublet.delivery.objects import CONVERSION_GOALS
 from doublet.delivery.rates import Model, Scorer
+from doublet.delivery.rehearsal import rehearse
 from doublet.delivery.serving import Serving
+from doublet.delivery.shelf import Shelf, offers_of
 from doublet.delivery.training import Goal, read
 from doublet.errors import CorruptError
 from doublet.rates import load_rates
@@ -157,10 +161,28 @@ class Teaching:
         )
         verdict = made.verdict()
         if verdict.is_accepted:
+            verdict = self._rehearsed(account.account_id, made.model, examples)
+        if verdict.is_accepted:
             path = model_file(self._folder, version)
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             made.model.save(path)
         return serving.learned(version, verdict, len(examples), now)
+
+    def _rehearsed(self, account_id: str, model: Model, examples: Examples) -> Verdict:
+        """What the log says of a model that nobody was shown anything by."""
+        reader = Reader(self._folder)
+        reader.refresh()
+        book = next((b for b in reader.book.accounts if b.account_id == account_id), None)
+        if book is None:
+            return Verdict(True)
+        ledger = Ledger(self._folder / LEDGER_FILE)
+        try:
+            paces = ledger.paces()
+        finally:
+            ledger.close_file()
+        shelf = Shelf(book, model)
+        shelf.offer(offers_of(paces))
+        return rehearse(shelf, examples, Terms.of(self._settings))
 
     def _model(self, version: str) -> Model | None:
         if not version:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,11 @@ class World:
         """A running campaign."""
         return make_campaign(self.catalog, self.account.account_id, self.pixel_id, **campaign)
 
-    def ask(self, fbp: str | None = None) -> list[Any]:
-        """The links of the ads of one answer, now; what it says is in the log."""
+    def ask(
+        self, fbp: str | None = None, keep: Callable[[list[bytes]], object] | None = None
+    ) -> list[Any]:
+        """The links of the ads of one answer, now; its records go into the log, or where `keep`
+        puts them."""
         shelf = self.desk.shelf_of(self.account.account_id)
         assert shelf is not None
         request = DecideRequest(fbp=fbp)
@@ -85,7 +88,7 @@ class World:
             shelf, request, known, features, decision, int(self.now * 1e6)
         )
         if records:
-            self.append(records)
+            (keep or self.append)(records)
         return [self.desk.links.open(ad.click_url.partition("t=")[2]) for ad in answer.ads]
 
     def ready(self) -> None:

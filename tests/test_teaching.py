@@ -34,18 +34,15 @@ def teaching(world: World) -> Iterator[Teaching]:
 def show(world: World, count: int) -> None:
     """So many impressions, of which every fifth is clicked."""
     records: list[bytes] = []
-    kept = world.append
-    world.append = records.extend  # type: ignore[method-assign]
     for n in range(count):
         if n % 50 == 0:
             world.now += 1
             world.desk.take(world.desk.prepare(world.now))
-        for link in world.ask(f"fb.1.1780000000000.{n}"):
+        for link in world.ask(f"fb.1.1780000000000.{n}", records.extend):
             at = int(world.now * 1e6)
             records += touch_records(link, "view", at)
             records += touch_records(link, "click", at) if n % 5 == 0 else []
-    world.append = kept  # type: ignore[method-assign]
-    kept(records)
+    world.append(records)
     world.round()
 
 

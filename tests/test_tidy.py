@@ -314,7 +314,8 @@ SQL = sorted(
         *(PACKAGE / "relay").glob("*.sql"),
         *(PACKAGE / "audiences").glob("*.sql"),
         *(PACKAGE / "products").glob("*.sql"),
-        *(PACKAGE / "delivery").glob("*.sql"),
+        # The ledger's text makes tables of SQLite.
+        *(path for path in (PACKAGE / "delivery").glob("*.sql") if path.stem != "ledger"),
     ]
 )
 """The texts that every engine must read alike; loading is the lake's own affair."""

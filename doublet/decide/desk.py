@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from doublet.audiences.snapshot import Snapshot
-from doublet.delivery import UNITS
 from doublet.delivery.book import (
     FREQUENCY_FILE,
     LEDGER_FILE,
@@ -26,10 +25,9 @@ from doublet.delivery.decide import Asked, Decision, Terms, decide
 from doublet.delivery.frequency import Frequency, ad_set_keys
 from doublet.delivery.ledger import Ledger
 from doublet.delivery.links import Link, Links
-from doublet.delivery.pacing import Pace
 from doublet.delivery.purse import Purse
 from doublet.delivery.rates import Model
-from doublet.delivery.shelf import Offer, Shelf
+from doublet.delivery.shelf import Offer, Shelf, offers_of
 from doublet.errors import DoubletError
 from doublet.settings import Settings
 
@@ -56,11 +54,7 @@ class Desk:
         self._ledger = Ledger(folder / LEDGER_FILE)
         self._purse = Purse(self._ledger, f"decider {os.getpid()}")
         self._frequency = Frequency(folder / FREQUENCY_FILE)
-        self._terms = Terms(
-            settings.decide_floor_cpm * UNITS / 1000,
-            settings.decide_click_value * UNITS,
-            settings.decide_epsilon,
-        )
+        self._terms = Terms.of(settings)
         self._rng = np.random.default_rng(secrets.randbits(128))
         self._models: dict[str, Model] = {}
         self._shelves: dict[tuple[str, str], Shelf] = {}
@@ -80,7 +74,7 @@ class Desk:
         shelves = self._compile() if is_newer else None
         try:
             self._purse.exchange(self._periods(now_s), now_s)
-            offers = {key: _offer(pace) for key, pace in self._ledger.paces().items()}
+            offers = offers_of(self._ledger.paces())
         except DoubletError as error:
             # What is in the purse is good until it expires; then nothing is shown.
             logger.error("ledger-unavailable error=%s", error)
@@ -186,7 +180,3 @@ class Desk:
             logger.error("purse-not-closed error=%s", error)
         self._ledger.close_file()
         self._frequency.close()
-
-
-def _offer(pace: Pace) -> Offer:
-    return Offer(pace.bid, pace.correction)

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, cast
 import msgspec
 import numpy as np
 
+from doublet.delivery import UNITS
 from doublet.delivery.auction import (
     OUT,
     Array,
@@ -28,6 +29,7 @@ from doublet.delivery.explore import Explorer
 from doublet.delivery.rates import Scores
 from doublet.delivery.shelf import Mask, Shelf
 from doublet.lift import is_held_out
+from doublet.settings import Settings
 
 EPSILON = 0.05
 """The share of places that go to cold ads, all alike."""
@@ -55,6 +57,15 @@ class Terms(NamedTuple):
     floor: float = 1.0
     click_value: float = 0.0
     epsilon: float = EPSILON
+
+    @classmethod
+    def of(cls, settings: Settings) -> Terms:
+        """Those of a server."""
+        return cls(
+            settings.decide_floor_cpm * UNITS / 1000,
+            settings.decide_click_value * UNITS,
+            settings.decide_epsilon,
+        )
 
 
 class Asked(NamedTuple):

@@ -20,6 +20,7 @@ from doublet.delivery.bids import bid_per_action, limit_of
 from doublet.delivery.book import AccountBook
 from doublet.delivery.examples import AdKey
 from doublet.delivery.frequency import ad_set_keys
+from doublet.delivery.pacing import Pace
 from doublet.delivery.rates import Model, Scorer, Scores
 
 Mask = NDArray[np.bool_]
@@ -38,6 +39,11 @@ class Offer(NamedTuple):
 
     pace: float
     correction: float = 1.0
+
+
+def offers_of(paces: Mapping[str, Pace]) -> dict[str, Offer]:
+    """What ad sets bid, by what the ledger keeps."""
+    return {key: Offer(pace.bid, pace.correction) for key, pace in paces.items()}
 
 
 class Caps(NamedTuple):
@@ -82,11 +88,11 @@ class Shelf:
         keys = [AdKey(ad.ad_id, ad.adset_id, ad.campaign_id) for ad in book.ads]
         self.scorer = Scorer(model, keys)
         goals = [each.optimization_goal for each in self.ad_sets]
-        self._is_click = self._of_sets([goal in CLICK_GOALS for goal in goals])
+        self.is_click = self._of_sets([goal in CLICK_GOALS for goal in goals])
         self._is_view = self._of_sets([goal in VIEW_GOALS for goal in goals])
         self.is_value = self._of_sets([goal == "VALUE" for goal in goals])
         self._kinds = [
-            (mask, bool(mask.any())) for mask in (self._is_click, self._is_view, self.is_value)
+            (mask, bool(mask.any())) for mask in (self.is_click, self._is_view, self.is_value)
         ]
         self.is_per_click = self._of_sets(
             [each.billing_event in CLICK_BILLING for each in self.ad_sets]
