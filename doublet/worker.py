@@ -151,7 +151,7 @@ def application(
     filler: Filler,
 ) -> Starlette:
     """All that the worker answers: pages and their twins, our own API, Graph."""
-    description = msgspec.json.encode(document(settings.url))
+    description = msgspec.json.encode(document(settings.url, settings.deciders_url))
 
     async def describe(request: Request) -> Response:
         return Response(description, media_type="application/json")
