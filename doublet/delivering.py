@@ -11,7 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Collection
-from typing import Any
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from doublet.catalog import Account, AdSet, Catalog
@@ -30,7 +30,7 @@ from doublet.delivery.examples import AdKey
 from doublet.delivery.flow import REMEMBERED_S, Count, Flow
 from doublet.delivery.frequency import Frequency, ad_set_keys
 from doublet.delivery.learning import stages
-from doublet.delivery.ledger import Key, Lease, Ledger, set_aside
+from doublet.delivery.ledger import Key, Lease, Ledger, Standing, set_aside
 from doublet.delivery.links import expiry_s
 from doublet.delivery.planning import (
     TRAFFIC_DAYS,
@@ -79,6 +79,7 @@ class Delivering:
         self._reader = Reader(self._folder)
         self._ledger: Ledger | None = None
         self._flow: Flow | None = None
+        self._taken_until_s = 0.0
         self._opened: dict[Key, Budget] = {}
         self._known_at: dict[str, float] = defaultdict(lambda: float("-inf"))
         self._objects_version = -1
@@ -89,7 +90,7 @@ class Delivering:
         self._counts: dict[str, Count] = {}
         self._traffic: dict[str, Traffic] = {}
         self._plans: dict[str, Plan] = {}
-        self._standings: dict[Key, Any] = {}
+        self._standings: dict[Key, Standing] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
@@ -102,8 +103,7 @@ class Delivering:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        if self._ledger is not None:
-            self._ledger.close_file()
+        self._let_go()
         self._catalog.close()
 
     def _run(self) -> None:
@@ -119,11 +119,15 @@ class Delivering:
     def _give_up(self, error: CorruptError) -> None:
         """A damaged ledger is made anew from the touches in the lake."""
         logger.error("ledger-damaged error=%s", error)
-        path = self._folder / LEDGER_FILE
+        self._let_go()
+        if self._ledger_file.exists():
+            logger.error("ledger-set-aside path=%s", set_aside(self._ledger_file))
+
+    def _let_go(self) -> None:
         if self._ledger is not None:
             self._ledger.close_file()
-        if path.exists():
-            logger.error("ledger-set-aside path=%s", set_aside(path))
+        if self._flow is not None:
+            self._flow.close()
         self._ledger, self._flow = None, None
 
     def _is_due(self, what: str, every_s: float, now_s: float) -> bool:
@@ -155,7 +159,7 @@ class Delivering:
                 each.forget(now - TRAFFIC_DAYS * 86_400)
 
     @property
-    def _ledger_file(self) -> Any:
+    def _ledger_file(self) -> Path:
         return self._folder / LEDGER_FILE
 
     def _publish(self, now: float) -> Book:
@@ -302,6 +306,8 @@ class Delivering:
     def _take_news(self, now: float) -> bool:
         """Count what has been loaded; whether there was anything."""
         assert self._flow is not None
+        # What is loaded from here on is counted in the next round.
+        self._taken_until_s = self._freshener.fresh_at
         news = self._flow.take(*self._freshener.delivered(), now)
         for bill in news.bills:
             if bill.lease.isdecimal():
@@ -316,7 +322,7 @@ class Delivering:
 
     def _settle(self, ledger: Ledger, book: Book) -> None:
         """Give back what was reserved and cannot be billed any more."""
-        loaded_s = self._freshener.fresh_at - _LATE_S
+        loaded_s = self._taken_until_s - _LATE_S
         billing = {
             each.adset_id: each.billing_event in CLICK_BILLING
             for account in book.accounts

@@ -107,6 +107,10 @@ class Flow:
         ):
             connection.execute(f"create or replace temp table {table} ({columns})")
 
+    def close(self) -> None:
+        """Give the database back."""
+        self._connection.close()
+
     def history(self, decisions: Sequence[File], touches: Sequence[File]) -> dict[str, Count]:
         """All that became of each ad set before this flow begins."""
         chosen, touched = (self._before(each) for each in (decisions, touches))
