@@ -195,7 +195,9 @@ class Pacer(NamedTuple):
         ratio = (pace.wanted_lately + prior) / (pace.spent_lately + prior)
         mean = pace.logs_lately / pace.seconds_lately
         aim = mean + _POWER * math.log(ratio)
-        level = max(BID_MIN, math.exp(aim))
+        # More than the whole budget for one action buys nothing more, however little traffic comes.
+        most = math.log(max(1.0, self.budget.amount))
+        level = max(BID_MIN, math.exp(min(aim, most)))
         is_ahead = pace.spent > self.planned(pace.as_of_s + _AHEAD_MAX_S)
         return pace._replace(bid=BID_MIN if is_ahead else level, level=level)
 
