@@ -2,8 +2,9 @@
 
 A shop of `--events` events after deduplication (see web_rows.py) is written into a lake and
 modelled; then `doublet serve` runs on it as in production, and each of `PAGES` is asked in turns:
-for all time, for the last 7 days, and for one pixel of two. A page whose median is above 300 ms
-with any of these is marked. `--keep FOLDER` keeps the shop and takes it again the next time.
+for all time, for the last 7 days, and for one pixel of two, once the worker has made an audience of
+each preset that needs no words. A page whose median is above 300 ms with any of these is marked.
+`--keep FOLDER` keeps the shop and takes it again the next time.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from memory import is_ready
 from web_rows import fill
 
 from doublet import models
-from doublet.catalog import Catalog
+from doublet.audiences.presets import PRESETS
+from doublet.catalog import Audience, Catalog
 from doublet.engine.duckdb import DuckDBEngine
 from doublet.lake import Lake
 from doublet.settings import Settings
@@ -41,11 +43,13 @@ PAGES: tuple[str, ...] = (
     *("/cohorts.json", "/new_returning.json", "/server_extra.json", "/refunds.json"),
     *("/ads.json", "/persons", "/merges.json", "/alerts", "/relay", "/refused"),
     *("/test_events", "/setup", "/settings", "/changes", "/payload", "/reconcile"),
+    *("/audiences", "/audiences.json", "/audience?id=AUDIENCE", "/audience.json?id=AUDIENCE"),
 )
-"""What is asked."""
+"""What is asked; AUDIENCE stands for the id of an audience."""
 
 AIM_MS = 300
 _BATCH_ROWS = 500_000
+_MADE_WITHIN_S = 900
 _WITHOUT_PIXEL = (
     *(
         "/orders",
@@ -59,7 +63,7 @@ _WITHOUT_PIXEL = (
         "/setup",
     ),
     *("/settings", "/changes", "/payload", "/reconcile", "/lift", "/differences", "/status"),
-    *("/refunds",),
+    *("/refunds", "/audience"),
 )
 
 
@@ -70,6 +74,7 @@ class Shop(NamedTuple):
     made_s: int
     pixel_id: str
     access_token: str
+    audience_ids: list[str]
 
 
 def make(folder: Path, events: int) -> Shop:
@@ -83,13 +88,19 @@ def make(folder: Path, events: int) -> Shop:
     account = catalog.create_account("Shop", "Europe/Berlin", "EUR")
     pixel, access_token = catalog.create_pixel(account.account_id, "Shop")
     other, _ = catalog.create_pixel(account.account_id, "Blog")
+    presets = [p for p in PRESETS if all(each.default is not None for each in p.parameters)]
+    audience_ids = []
+    for each in presets:
+        rule = each.make([pixel.pixel_id])
+        wanted = Audience("", account.account_id, each.title, "WEBSITE", rule=rule)
+        audience_ids.append(catalog.audiences.create(wanted).audience_id)
     catalog.close()
     now_s = int(time.time())
     for copies in fill(
         settings, account.account_id, (pixel.pixel_id, other.pixel_id), events, now_s
     ):
         say(f"  {copies:,} copies in the lake")
-    shop = Shop(events, now_s, pixel.pixel_id, access_token)
+    shop = Shop(events, now_s, pixel.pixel_id, access_token, audience_ids)
     known.write_text(json.dumps(shop._asdict()))
     return shop
 
@@ -157,6 +168,7 @@ def ask(
                     if "pixel" in parameters and page.startswith(_WITHOUT_PIXEL):
                         continue
                     path, _, more = page.partition("?")
+                    more = more.replace("AUDIENCE", shop.audience_ids[0])
                     given = dict(pair.split("=") for pair in more.split("&") if pair)
                     before = usage(pids).cpu_s
                     begun = time.perf_counter()
@@ -192,6 +204,18 @@ def ask(
     return rows
 
 
+def await_audiences(folder: Path, shop: Shop) -> float:
+    """How long the worker takes until all audiences are made, in seconds."""
+    catalog = Catalog(Settings(data=folder / "data").catalog_url)
+    begun = time.monotonic()
+    while any(catalog.audiences.state(each).get("state") != "ready" for each in shop.audience_ids):
+        if time.monotonic() - begun > _MADE_WITHIN_S:
+            raise TimeoutError("The audiences are not made.")
+        time.sleep(1)
+    catalog.close()
+    return round(time.monotonic() - begun, 1)
+
+
 def run(folder: Path, events: int, pages: list[str], times: int) -> dict[str, Any]:
     """Make, serve, ask."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -204,6 +228,7 @@ def run(folder: Path, events: int, pages: list[str], times: int) -> dict[str, An
     command = [sys.executable, "-m", "doublet", "serve", "--data", data, f"--port={port}"]
     with process(command, folder) as main:
         wait_until(lambda: is_ready(port), main)
+        result["audiences_s"] = await_audiences(folder, shop)
         pids = [main.pid, *descendants(main.pid)]
         result["pages"] = ask(shop, port, pids, pages, times)
     return result

@@ -1,7 +1,8 @@
 """The worker's audiences: members follow the events within seconds, and are published.
 
 A thread of its own looks every `audience_interval_s` for definitions, lists and persons that have
-changed. While nothing has, it writes nothing.
+changed; for those whose events have grown too old once a minute. While nothing has changed, it
+writes nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from doublet.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+_DUE_EVERY_S = 60
 _SIZES_EVERY_S = 900
 _TRY_AGAIN_S = 60.0
 _MATCHED_EVERY_S = 60.0
@@ -78,7 +80,9 @@ class Audiencing:
             del self._defined[audience_id]
         clock = time.monotonic()
         resting = [name for name, until in self._resting.items() if clock < until]
-        moved = refresh(self._engine, definitions, int(at), resting)
+        # In a large shop somebody's event grows too old every second.
+        due_by_s = int(at // _DUE_EVERY_S * _DUE_EVERY_S)
+        moved = refresh(self._engine, definitions, int(at), resting, due_by_s)
         for audience_id in moved.built:
             self._note(audience_id, {"state": "ready", "message": "", "built_at": int(at)})
         for audience_id in moved.failed:
@@ -100,7 +104,7 @@ class Audiencing:
         versions = {each.audience_id: versions.get(each.audience_id, 0) for each in lists}
         if versions == self._versions:
             return
-        with self._engine.transaction() as tx:
+        with self._engine.transaction(is_reported=False) as tx:
             lists_sync.make_tables(tx)
             lists_sync.forget_others(tx, versions)
         for each in lists:

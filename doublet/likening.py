@@ -100,7 +100,7 @@ class Likening:
             spec = parse_spec(each.lookalike_spec)
             origins = [each.origin_audience_id] if each.origin_audience_id else []
             origins = origins or list(spec.origin_audience_ids)
-            with self._engine.transaction() as tx:
+            with self._engine.transaction(is_reported=False) as tx:
                 make_tables(tx)
             made = make_lookalike(
                 self._engine,
@@ -115,7 +115,7 @@ class Likening:
             # Those who were picked before stay until there are others.
             self._note(each, {**said, "state": "failed", "message": str(error)})
             return
-        with self._engine.transaction() as tx:
+        with self._engine.transaction(is_reported=False) as tx:
             pick(tx, each.audience_id, made.members.tolist())
         figures = msgspec.to_builtins(made.figures)
         ready = {"state": "ready", "message": "", "made_at": now_s, "figures": figures}

@@ -156,7 +156,7 @@ def application(
     async def describe(request: Request) -> Response:
         return Response(description, media_type="application/json")
 
-    kept = Kept(lambda: freshener.engine.changes)
+    kept = Kept(lambda: freshener.engine.report_changes)
     freshener.when_erasing(kept.forget)
     app = create_app(
         catalog,

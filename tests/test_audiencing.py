@@ -96,8 +96,20 @@ def test_a_rule_audience_follows_events_and_is_published(shop: Shop) -> None:
     assert {carted.audience_id} == shop.of(f"fbp={fbp(2)}")
     at = NOW - NOW % 900
     assert {carted.audience_id: (at, 1)} == shop.catalog.audiences.latest_sizes(shop.account_id)
-    shop.audiencing.refresh(NOW + 30 * 86_400)
+    shop.audiencing.refresh(NOW + 30 * 86_400 + 60)
     assert set() == shop.of(f"fbp={fbp(2)}")
+
+
+def test_who_has_grown_too_old_leaves_within_a_minute_and_disturbs_no_report(shop: Shop) -> None:
+    shop.create(rule=shop.rule("AddToCart"), retention_days=30)
+    shop.load(shop.make("AddToCart", fbp=fbp(1)))
+    shop.audiencing.refresh(NOW)
+    before = shop.pipeline.engine.report_changes
+    due = NOW + 30 * 86_400
+    assert 0 == shop.audiencing.refresh(due - 60).left
+    assert 1 == sum(shop.audiencing.refresh(due + later).left for later in range(0, 61, 10))
+    assert 0 == shop.audiencing.refresh(due + 61).persons
+    assert before == shop.pipeline.engine.report_changes
 
 
 def test_without_prefill_only_what_comes_later_counts(shop: Shop) -> None:

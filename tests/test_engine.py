@@ -42,6 +42,16 @@ def test_closing_waits_for_readers_and_writers(tmp_path: Path, round: int) -> No
     assert [] == failures
 
 
+def test_what_reports_do_not_read_is_counted_apart(tmp_path: Path) -> None:
+    engine = DuckDBEngine(tmp_path / "w.duckdb", tmp_path / "scratch")
+    with engine.transaction() as tx:
+        tx.run("create table reported (n integer)")
+    with engine.transaction(is_reported=False) as tx:
+        tx.run("create table other (n integer)")
+    assert (2, 1) == (engine.changes, engine.report_changes)
+    engine.close()
+
+
 def test_columns_are_the_rows_of_a_query_as_arrays(tmp_path: Path) -> None:
     engine = DuckDBEngine(tmp_path / "some.duckdb", tmp_path / "scratch")
     sql = "select cast(range as bigint) as n, cast(range as float) / 2 as half from range($rows)"

@@ -79,7 +79,7 @@ def sync(engine: Engine, catalog: Catalog, audience: Audience) -> bool:
         return False
     # Reading a list anew costs little beside writing all of it, and most of it stays.
     known = _known(engine, audience.audience_id)
-    with engine.transaction() as tx:
+    with engine.transaction(is_reported=False) as tx:
         tx.run("create or replace temp table fresh_identifiers as from list_identifiers limit 0")
     part: list[_Row] = []
     for entry in catalog.lists.entries(audience.audience_id):
@@ -89,10 +89,10 @@ def sync(engine: Engine, catalog: Catalog, audience: Audience) -> bool:
             continue
         part += rows
         if len(part) >= _PART:
-            with engine.transaction() as tx:
+            with engine.transaction(is_reported=False) as tx:
                 _insert(tx, audience, part)
             part = []
-    with engine.transaction() as tx:
+    with engine.transaction(is_reported=False) as tx:
         if part:
             _insert(tx, audience, part)
         # Those that went, and those that are not what they were.

@@ -87,20 +87,23 @@ def refresh(
     definitions: Sequence[Definition],
     now_s: int,
     resting: Collection[str] = (),
+    due_by_s: int | None = None,
 ) -> Moved:
     """Bring all members up to date. Each audience that has to be made for all persons takes a
     transaction of its own; everything else is one. Those `resting` are not made: they failed a
-    moment ago."""
-    if _is_idle(engine, definitions, now_s, resting):
+    moment ago. Persons whose answer may have changed by itself up to `due_by_s` (Unix seconds, now
+    when it is missing) are looked at."""
+    due_by_s = now_s if due_by_s is None else due_by_s
+    if _is_idle(engine, definitions, due_by_s, resting):
         return Moved(0, 0, 0)
     try:
-        persons, moved, built = _follow(engine, definitions, now_s)
+        persons, moved, built = _follow(engine, definitions, now_s, due_by_s)
     except Exception:
         # Whatever it was (a definition that needs too much memory, say), those that can be made
         # are, one by one.
         logger.exception("audiences-failed")
         persons, moved = 0, (0, 0)
-        with engine.transaction() as tx:
+        with engine.transaction(is_reported=False) as tx:
             make_tables(tx)
             built = _mark_all(tx)
             tx.run("delete from stirred")
@@ -110,7 +113,7 @@ def refresh(
         if built.get(each.audience_id) == each.fingerprint or each.audience_id in resting:
             continue
         try:
-            with engine.transaction() as tx:
+            with engine.transaction(is_reported=False) as tx:
                 joined, left = _build(tx, each, now_s, is_first=each.audience_id not in built)
                 _clear(tx)
         except Exception:
@@ -124,14 +127,14 @@ def refresh(
 
 
 def _follow(
-    engine: Engine, definitions: Sequence[Definition], now_s: int
+    engine: Engine, definitions: Sequence[Definition], now_s: int, due_by_s: int
 ) -> tuple[int, tuple[int, int], dict[str, str]]:
     """Look at the persons that changed; how many they are, how many joined and left, and by which
     definition each audience is made."""
-    with engine.transaction() as tx:
+    with engine.transaction(is_reported=False) as tx:
         make_tables(tx)
         _forget_others(tx, definitions)
-        persons = _find_candidates(tx, now_s)
+        persons = _find_candidates(tx, due_by_s)
         is_full = _is_full(tx, persons)
         _find_withdrawn(tx, is_full)
         # Whatever becomes of this process, all of them are made for all persons.
@@ -175,7 +178,7 @@ def pick(tx: Transaction, audience_id: str, persons: Collection[int]) -> None:
 
 
 def _is_idle(
-    engine: Engine, definitions: Sequence[Definition], now_s: int, resting: Collection[str]
+    engine: Engine, definitions: Sequence[Definition], due_by_s: int, resting: Collection[str]
 ) -> bool:
     """Whether all is as it should be. Who asks this often must not write: a transaction makes
     readers find their answers anew."""
@@ -187,8 +190,9 @@ def _is_idle(
     if wanted != {name: made for name, made in known.items() if name not in resting}:
         return False
     return not engine.query(
-        "select 1 from stirred union all select 1 from audience_due where due_s <= $now_s limit 1",
-        {"now_s": now_s},
+        "select 1 from stirred union all "
+        "select 1 from audience_due where due_s <= $due_by_s limit 1",
+        {"due_by_s": due_by_s},
     )
 
 
@@ -208,12 +212,12 @@ def _forget_others(tx: Transaction, definitions: Sequence[Definition]) -> None:
     tx.run(f"delete from lookalike_picks where {gone}", kept)
 
 
-def _find_candidates(tx: Transaction, now_s: int) -> int:
+def _find_candidates(tx: Transaction, due_by_s: int) -> int:
     """Of whom anything may have changed, as `candidates`; how many they are."""
     tx.run(
         "create or replace temp table candidates as select person_id from stirred union "
-        "select person_id from audience_due where due_s <= $now_s",
-        {"now_s": now_s},
+        "select person_id from audience_due where due_s <= $due_by_s",
+        {"due_by_s": due_by_s},
     )
     ((persons,),) = tx.run("select count(*) from candidates")
     return int(persons)

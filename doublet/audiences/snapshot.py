@@ -175,7 +175,7 @@ class Publisher:
         return self._current
 
     def _take_changes(self) -> set[int]:
-        with self._engine.transaction() as tx:
+        with self._engine.transaction(is_reported=False) as tx:
             moved = {person for (person,) in tx.run("select person_id from snapshot_changes")}
             tx.run("delete from snapshot_changes")
         return moved

@@ -26,6 +26,10 @@ class Engine(Protocol):
     def changes(self) -> int:
         """How many transactions were committed: while it stays, all tables are as they were."""
 
+    @property
+    def report_changes(self) -> int:
+        """The same without those of audiences: while it stays, reports say what they said."""
+
     def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
         """Rows of a SELECT as dicts, over one consistent state of all tables. Thread-safe."""
 
@@ -33,8 +37,9 @@ class Engine(Protocol):
         """The same rows as one numpy array for each column, for millions of them; no column may
         hold null."""
 
-    def transaction(self) -> AbstractContextManager[Transaction]:
-        """A transaction: commits at the end, rolls back on an exception. One at a time."""
+    def transaction(self, *, is_reported: bool = True) -> AbstractContextManager[Transaction]:
+        """A transaction: commits at the end, rolls back on an exception. One at a time. With
+        `is_reported` off it must touch no table that reports read."""
 
     def checkpoint(self) -> None:
         """Tidy what transactions have left, while none is under way."""

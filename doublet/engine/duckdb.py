@@ -117,12 +117,17 @@ class DuckDBEngine:
             ) from error
         self._writing = threading.Lock()
         self._door = _Door()
-        self._changes = 0
+        self._changes = self._report_changes = 0
 
     @property
     def changes(self) -> int:
         """How many transactions have been committed."""
         return self._changes
+
+    @property
+    def report_changes(self) -> int:
+        """How many of them may have changed what reports say."""
+        return self._report_changes
 
     def query(self, sql: str, parameters: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
         """Rows of a SELECT as dicts. Raises MemoryLimitError when it needs too much memory."""
@@ -153,7 +158,7 @@ class DuckDBEngine:
                 cursor.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[DuckDBTransaction]:
+    def transaction(self, *, is_reported: bool = True) -> Iterator[DuckDBTransaction]:
         """One writing transaction; others wait for it."""
         with self._writing:
             self.connection.begin()
@@ -164,6 +169,7 @@ class DuckDBEngine:
                 raise
             self.connection.commit()
             self._changes += 1
+            self._report_changes += is_reported
 
     def checkpoint(self) -> None:
         """Write what the log of transactions holds into the file."""

@@ -67,7 +67,7 @@ def create_app(
     `health` tells how far behind the worker is, `outlook` what was relayed, `now` is a clock."""
     door = access.Access(catalog, is_operator, now)
     files = assets.Assets(cache)
-    kept = kept or Kept(lambda: engine.changes)
+    kept = kept or Kept(lambda: engine.report_changes)
     statuses = Statuses(catalog, engine, outbox, health, kept)
     reports = attribution.Reports(door, catalog, engine, rates, kept)
     app = Starlette(

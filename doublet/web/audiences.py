@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -25,6 +25,7 @@ from doublet.web import page
 from doublet.web.access import Access
 from doublet.web.audience_acts import ACTS, Act
 from doublet.web.audience_pictures import line_of
+from doublet.web.kept import Kept
 from doublet.web.parameters import Question, read_account_question
 from doublet.web.refused import Refused
 from doublet.web.visitor import Visitor
@@ -85,11 +86,17 @@ class AudienceStory(msgspec.Struct, frozen=True):
     said: dict[str, Any]
 
 
+class _Counted(NamedTuple):
+    reach: list[Reach]
+    overlap: list[Overlap]
+
+
 class _Audiences:
     def __init__(self, door: Access, catalog: Catalog, engine: Engine) -> None:
         self._door = door
         self._catalog = catalog
         self._engine = engine
+        self._kept = Kept(lambda: engine.changes)
 
     async def page(self, request: Request) -> Response:
         """All of an account, for people."""
@@ -136,12 +143,16 @@ class _Audiences:
     def _one(
         self, question: Question, audience_id: str, status: int = 200, problem: str = ""
     ) -> Response:
-        story = self._story(question.account.account_id, audience_id)
+        account_id = question.account.account_id
+        key, find = self._counting(account_id, audience_id)
+        counted, counted_at = self._kept.ask_as_of(key, find)
+        story = self._story(account_id, audience_id, counted)
         return page.answer(
             "audience.html",
             status,
             question=question,
             story=story,
+            counted_at=counted_at,
             row=story.audience,
             subtypes=SUBTYPES,
             line=line_of([(each.at.timestamp(), each.members) for each in story.sizes]),
@@ -153,14 +164,18 @@ class _Audiences:
         """The same for programs."""
         question = await self._question(request, await self._door.admit(request))
         audience_id = request.query_params.get("id", "")
-        story = await run_in_threadpool(self._story, question.account.account_id, audience_id)
+        story = await run_in_threadpool(
+            self._story_of_now, question.account.account_id, audience_id
+        )
         return Response(msgspec.json.encode(story), media_type="application/json")
 
     async def one_csv(self, request: Request) -> Response:
         """Its sizes over time, for spreadsheets."""
         question = await self._question(request, await self._door.admit(request))
         audience_id = request.query_params.get("id", "")
-        story = await run_in_threadpool(self._story, question.account.account_id, audience_id)
+        story = await run_in_threadpool(
+            self._story_of_now, question.account.account_id, audience_id
+        )
         headers = {"content-disposition": 'attachment; filename="audience.csv"'}
         return Response(as_csv(story.sizes, Size), 200, headers, "text/csv")
 
@@ -210,10 +225,31 @@ class _Audiences:
             _at(each.created_at),
         )
 
-    def _story(self, account_id: str, audience_id: str) -> AudienceStory:
-        each = self._catalog.audiences.find(account_id, audience_id)
-        if each is None:
+    def _find(self, account_id: str, audience_id: str) -> Audience:
+        found = self._catalog.audiences.find(account_id, audience_id)
+        if found is None:
             raise Refused(Refusal(Reason.NOT_FOUND, "There is no such audience.", "id"))
+        return found
+
+    def _counting(
+        self, account_id: str, audience_id: str
+    ) -> tuple[tuple[str, ...], Callable[[], _Counted]]:
+        """What takes long in a large audience, as a question that is kept."""
+        self._find(account_id, audience_id)
+
+        def find() -> _Counted:
+            return _Counted(
+                reach(self._engine, audience_id), overlap(self._engine, account_id, audience_id)
+            )
+
+        return (account_id, audience_id), find
+
+    def _story_of_now(self, account_id: str, audience_id: str) -> AudienceStory:
+        counted = self._kept.ask(*self._counting(account_id, audience_id))
+        return self._story(account_id, audience_id, counted)
+
+    def _story(self, account_id: str, audience_id: str, counted: _Counted) -> AudienceStory:
+        each = self._find(account_id, audience_id)
         names = {other.audience_id: other.name for other in self._catalog.audiences.all(account_id)}
         now = lately(self._engine, account_id, int(time.time()))
         since = int(time.time()) - _HISTORY_S
@@ -225,8 +261,8 @@ class _Audiences:
             _read(each.lookalike_spec),
             each.origin_audience_id,
             [Size(_at(at), members) for at, members in sizes],
-            reach(self._engine, audience_id),
-            _named(overlap(self._engine, account_id, audience_id), names),
+            counted.reach,
+            _named(counted.overlap, names),
             self._catalog.audiences.state(audience_id),
         )
 
