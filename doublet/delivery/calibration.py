@@ -250,7 +250,7 @@ def isotonic(
     shares = np.bincount(place, weights)
     # Half an event more or less keeps rates off 0 and 1.
     events = np.clip(totals[1], 0.5, np.maximum(shares - 0.5, 0.5))
-    levels = _logits(np.clip(events / np.maximum(shares, 1.0), 1e-9, 1 - 1e-9))
+    levels = _logits(events / np.maximum(shares, 1.0))
     return totals[0] / shares, np.maximum.accumulate(levels)
 
 
@@ -426,6 +426,7 @@ def _actions(model: Model, examples: Examples, now: float, late: Delays) -> _Eve
 
 
 def _logits(p: Numbers) -> Numbers:
+    p = np.clip(p, 1e-12, 1 - 1e-12)
     return np.asarray(np.log(p) - np.log1p(-p))
 
 

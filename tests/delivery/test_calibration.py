@@ -176,3 +176,9 @@ def test_nothing_known_gives_a_model_of_base_rates() -> None:
     done = learn(Examples.of([]), 5.0, version="m0")
     assert done.verdict().is_accepted
     assert 0 == done.model.impressions
+
+
+def test_what_always_happens_is_learned_without_a_warning() -> None:
+    known = seen(3)
+    clicked = known.examples.take(known.examples.clicked)
+    assert np.isfinite(learn(clicked, known.ends_at).click.log_loss)
