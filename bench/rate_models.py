@@ -55,7 +55,7 @@ def _regression(is_crossed: bool, strength: float) -> Way:
     def learn(known: Examples, happened: Flags) -> Predicts:
         from sklearn.linear_model import LogisticRegression
 
-        model = LogisticRegression(C=strength, max_iter=200, tol=1e-3)
+        model = LogisticRegression(C=strength, max_iter=300, tol=1e-6)
         model.fit(_sparse(known, is_crossed), happened)
         return lambda later: np.asarray(model.predict_proba(_sparse(later, is_crossed))[:, 1])
 

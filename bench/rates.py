@@ -33,9 +33,10 @@ from doublet.delivery.fitting import fit
 from doublet.delivery.rates import Calibration, Model, Scorer, predict
 from tests.delivery.stream import Ground, stream
 
-GROUND = Ground(impressions=75_000)
-SHORT = Ground(impressions=75_000, days=5)
-"""The same after five days: most of what will be known is not yet."""
+IMPRESSIONS = 75_000
+"""A day."""
+SHORT_DAYS = 5
+"""Also after so few days: most of what will be known is not yet."""
 
 TENTH = 0.15
 
@@ -46,24 +47,26 @@ def calibrated(name: str, ground: Ground, seeds: Sequence[int]) -> list[dict[str
     for seed in seeds:
         world = stream(ground, seed)
         held = world.examples.take(~world.is_past)
-        for is_corrected in (True, False):
-            done = learn(
-                world.examples, world.ends_at, goals=world.goals, is_delay_corrected=is_corrected
-            )
+        done = learn(world.examples, world.ends_at, goals=world.goals)
+        # Clicks are the same either way: only what is learned from them is learned again.
+        clicked = world.examples.take(world.examples.clicked)
+        late = learn(clicked, world.ends_at, goals=world.goals, is_delay_corrected=False)
+        other = replace(done.model, action=late.model.action)
+        tried = (("corrected", done.model, done.ways), ("not corrected", other, late.ways))
+        for correction, whole, ways in tried:
             for is_set in (True, False):
-                model = done.model if is_set else bare(done.model)
-                scores = predict(model, held)
+                scores = predict(whole if is_set else bare(whole), held)
                 truth = world.p_click[~world.is_past]
                 row = {
                     "stream": f"{name}, seed {seed}",
-                    "delay": "corrected" if is_corrected else "not corrected",
-                    "calibrated": " / ".join(done.ways) if is_set else "no",
+                    "delay": correction,
+                    "calibrated": " / ".join((done.ways[0], ways[1])) if is_set else "no",
                 }
-                if is_corrected:
+                if correction == "corrected":
                     rows.append(row | {"of": "clicks"} | told(scores.p_click, held.clicked, truth))
                 truth = truth * world.p_action[~world.is_past]
                 rows.append(row | {"of": "actions"} | told(scores.p_action, held.acted, truth))
-            say(f"{name}, seed {seed}: {done.verdict()}")
+        say(f"{name}, seed {seed}: {done.verdict()}")
     return rows
 
 
@@ -157,17 +160,20 @@ def main(words: Sequence[str]) -> None:
     """Simulates, learns, prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--impressions", type=int, default=IMPRESSIONS, help="a day")
     parser.add_argument("--compare", action="store_true")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(words)
+    ground = Ground(impressions=options.impressions)
     if options.compare:
-        rows = compared(GROUND, 1)
+        rows = compared(ground, 1)
     elif options.speed:
-        rows = speed(GROUND)
+        rows = speed(ground)
     else:
         seeds = range(1, options.seeds + 1)
-        rows = calibrated("14 days", GROUND, seeds) + calibrated("5 days", SHORT, seeds)
+        rows = calibrated(f"{ground.days} days", ground, seeds)
+        rows += calibrated(f"{SHORT_DAYS} days", replace(ground, days=SHORT_DAYS), seeds)
     if options.json:
         print(json.dumps(rows, indent=1))
     else:

@@ -1,10 +1,12 @@
 """Calibration: whether as many act as was predicted, and what is done where they do not.
 
-A model is fitted to all but the latest days, which it is then held against. What it predicts for
-those is set right per goal: by Platt's line through the logits (Platt, Probabilistic Outputs for
-Support Vector Machines, 1999), by isotonic regression (Zadrozny and Elkan, KDD 2002), or not at
-all, whichever has the smallest loss on the later half of those days when fitted to the earlier
-half. The model that serves is fitted to all days and set right in the same way.
+A model is fitted to all but the latest days, which it is then held against. Where it is off, it is
+set right per goal: by Platt's line through the logits (Platt, Probabilistic Outputs for Support
+Vector Machines, 1999) or by isotonic regression (Zadrozny and Elkan, KDD 2002), whichever has the
+smaller loss on the later half of those days when fitted to the earlier half; but only if that is
+smaller, beyond doubt, than with nothing done. The model that serves is fitted to all days, and set
+right as the other was. Ads that are new in the latest days are left out of this: the other model
+could not know them, the one that serves does.
 
 Actions that have not come count as in delay.py: `seen` is the share of them that can have come.
 """
@@ -250,7 +252,7 @@ def isotonic(
     shares = np.bincount(place, weights)
     # Half an event more or less keeps rates off 0 and 1.
     events = np.clip(totals[1], 0.5, np.maximum(shares - 0.5, 0.5))
-    levels = _logits(np.clip(events / np.maximum(shares, 1.0), 1e-9, 1 - 1e-9))
+    levels = _logits(events / np.maximum(shares, 1.0))
     return totals[0] / shares, np.maximum.accumulate(levels)
 
 
@@ -362,6 +364,8 @@ def learn(
         )
 
     tried, held = fitted(known.take(~is_held)), known.take(is_held)
+    has_past = np.bincount(known.ad[~is_held], minlength=len(known.ads))[held.ad] > 0
+    held = held.take(has_past) if has_past.any() else held
     parts = [_clicks(tried, held), _actions(tried, held, now, late)]
     at = [held.decided_at, held.decided_at[held.clicked]]
     of_goal = np.array([(goals or {}).get(ad.adset_id, "") for ad in held.ads] or [""])
@@ -392,24 +396,25 @@ class _Chosen(NamedTuple):
 
 
 def _chosen(events: _Events, at: Numbers, goals: NDArray[np.str_]) -> _Chosen:
-    """The way that does best on the later half, made again from all."""
+    """The way that does best on the later half, made again from all; none unless another is better
+    beyond doubt (two standard errors)."""
     is_later = at > np.median(at) if len(at) else np.zeros(0, bool)
     later, earlier = events.take(is_later), ~is_later
-    best: tuple[float, str, Numbers] | None = None
+    goals_later = [str(goal) for goal in goals[is_later]]
+    moved, costs = {}, {}
     for way in WAYS:
         made = calibrate(way, *events.take(earlier), goals[earlier])
-        moved = made(later.logits, made.places([str(goal) for goal in goals[is_later]]))
-        cost = float(loss(moved, later.happened, later.seen).sum())
-        if best is None or cost < best[0]:
-            best = cost, way, moved
-    assert best is not None
-    _, way, moved = best
+        moved[way] = made(later.logits, made.places(goals_later))
+        costs[way] = loss(moved[way], later.happened, later.seen)
+    way = min(WAYS, key=lambda one: float(costs[one].sum()))
+    gain, error = _mean(costs["none"] - costs[way])
+    way = way if gain > 2 * error else "none"
     return _Chosen(
         way,
         calibrate(way, *events, goals),
-        report(probability(moved), later.happened, later.seen),
+        report(probability(moved[way]), later.happened, later.seen),
         is_later,
-        loss(moved, later.happened, later.seen),
+        costs[way],
     )
 
 
@@ -426,6 +431,7 @@ def _actions(model: Model, examples: Examples, now: float, late: Delays) -> _Eve
 
 
 def _logits(p: Numbers) -> Numbers:
+    p = np.clip(p, 1e-12, 1 - 1e-12)
     return np.asarray(np.log(p) - np.log1p(-p))
 
 

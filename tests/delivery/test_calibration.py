@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ from doublet.delivery.calibration import (
 from doublet.delivery.delay import probability
 from doublet.delivery.examples import Examples, Numbers
 from doublet.delivery.rates import Model, predict
-from tests.delivery.stream import Stream
+from tests.delivery.stream import DAY_S, Stream
 from tests.delivery.test_fitting import seen
 
 Flags = NDArray[np.bool_]
@@ -162,6 +164,25 @@ def test_a_learned_model_is_calibrated_for_days_to_come() -> None:
     assert "m3" == done.model.version
 
 
+def test_rates_that_have_changed_lately_are_set_right_and_others_left_alone() -> None:
+    known = seen(3)
+    past, now = known.examples.take(known.is_past), known.ends_at
+    assert "none" == learn(past, now, goals=known.goals).ways[0]
+    # Of the last two days' clicks half are missing.
+    is_gone = (past.decided_at > now - 2 * DAY_S) & (np.arange(len(past)) % 2 == 0)
+    fewer = replace(
+        past,
+        clicked_at=np.where(is_gone, np.nan, past.clicked_at),
+        acted_at=np.where(is_gone, np.nan, past.acted_at),
+    )
+    done = learn(fewer, now, goals=known.goals)
+    assert "none" != done.ways[0]
+    lately = past.decided_at > now - 2 * DAY_S
+    guess = predict(done.model, fewer.take(lately)).p_click.mean()
+    # A part of the change is in the model already, so that it is a little overdone.
+    assert fewer.clicked[lately].mean() == pytest.approx(guess, rel=0.3)
+
+
 def test_a_model_is_compared_with_the_one_in_use_on_the_same_examples() -> None:
     known = seen(3)
     done = learn(known.examples, known.ends_at, goals=known.goals)
@@ -176,3 +197,9 @@ def test_nothing_known_gives_a_model_of_base_rates() -> None:
     done = learn(Examples.of([]), 5.0, version="m0")
     assert done.verdict().is_accepted
     assert 0 == done.model.impressions
+
+
+def test_what_always_happens_is_learned_without_a_warning() -> None:
+    known = seen(3)
+    clicked = known.examples.take(known.examples.clicked)
+    assert np.isfinite(learn(clicked, known.ends_at).click.log_loss)
