@@ -367,7 +367,7 @@ def run_parts(count: int, places: int) -> list[tuple[str, float]]:
     return [(part, total / count * 1e6) for part, total in laps.spent.items()]
 
 
-_WARM = 1_000
+_WARM = 300
 
 
 def main() -> None:
@@ -375,13 +375,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=whole_seconds, default=10)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--decisions", type=int, default=5_000, help="in process (default 5000)")
     parser.add_argument("--parts-only", action="store_true", help="only in process")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
-    if not shutil.which("wrk"):
+    if not given.parts_only and not shutil.which("wrk"):
         say("wrk is missing. Install with: apt-get install wrk")
         sys.exit(3)
-    parts = {places: run_parts(5_000, places) for places in (1, 3)}
+    parts = {places: run_parts(given.decisions, places) for places in (1, 3)}
     runs = []
     if not given.parts_only:
         cases = ((1, 1), (2, 1), (2, 3))

@@ -258,3 +258,12 @@ def test_rates_tells_predicted_from_observed() -> None:
         assert 0.3 < row["÷ truth"] < 3
     costs = read_result_rows(run_bench("rates.py", "--speed", *small))
     assert all(row["cost"] > 0 for row in costs)
+
+
+def test_decide_does_every_part_of_a_decision() -> None:
+    done = run_bench("decide.py", "--parts-only", "--decisions=50", "--json")
+    parts = json.loads(done.stdout)["parts"]
+    assert {"1", "3"} == parts.keys()
+    for micros in parts.values():
+        assert {"who it is", "decide", "links and records"} <= micros.keys()
+        assert all(each > 0 for each in micros.values())
