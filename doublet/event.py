@@ -258,6 +258,41 @@ class AdTouch(msgspec.Struct, omit_defaults=True):
     is_test: bool = False
 
 
+class AdDecision(msgspec.Struct, omit_defaults=True):
+    """One ad that delivery has chosen for one place of an answer. `received_at` and `decided_at`
+    are in microseconds since 1970, UTC. `price` is a decimal text in `currency`, `bid` in the same
+    per action (for value goals per unit of value), `value` and `total_value` per impression.
+    `lease` names the part of the budget that pays it. It holds no identifier of a person; touches
+    with `DECISION_ID.POSITION.v` and `.c` as their `touch_id` are what became of it."""
+
+    record_type: str
+    account_id: str
+    source: Source
+    received_at: int
+    decision_id: str
+    decided_at: int
+    position: int
+    policy: str
+    ad_id: str
+    adset_id: str
+    campaign_id: str
+    propensity: float
+    p_click: float
+    p_action: float
+    value: float
+    bid: float
+    total_value: float
+    price: str
+    currency: str
+    billing_event: str
+    lease: str
+    placement: str | None = None
+    is_explored: bool = False
+    features: list[str] | None = None
+    candidates: int = 0
+    is_test: bool = False
+
+
 class WireFigure(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How many conversions a platform reports, and what they are worth."""
 

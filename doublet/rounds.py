@@ -20,7 +20,7 @@ from doublet.engine.duckdb import DuckDBEngine, connect
 from doublet.errors import OperatorError
 from doublet.health import State, write_state
 from doublet.lake import Lake
-from doublet.lake.table import Table
+from doublet.lake.table import File, Table
 from doublet.log.disk import DiskLog
 from doublet.log.writer import Limits, fresh_offset
 from doublet.models.ads import expire_touches
@@ -107,11 +107,15 @@ class Freshener:
         """How many copies this process has modelled."""
         self.positions: dict[int, int] = {}
         """The first offset of each log slot that the tables may lack."""
+        self.fresh_at = 0.0
+        """All that was durable at this moment (Unix seconds) is in the lake; 0 before the first
+        round."""
 
     def freshen(self, on_progress: Callable[[str, int], None] | None = None) -> tuple[int, int]:
         """Load and model all there is; how many records were loaded and copies modelled."""
         loaded = modelled = 0
         with self._round:
+            began_at = time.time()
             more = True
             while more:
                 step = self._lake.load(self._log, before=self.erasures.loading)
@@ -128,6 +132,8 @@ class Freshener:
                 self.modelled += done.copies
                 more = step.more
                 self.problem = step.problem
+            if not self.problem:
+                self.fresh_at = began_at
             self.positions = {
                 slot: self._lake.events.position(slot) for slot in self._log.partitions()
             }
@@ -207,6 +213,7 @@ class Freshener:
             first = today - timedelta(days=settings.retention_events_d)
             # Both are dropped in any case: one must not keep the other from being looked at.
             gone = [t.drop_before(first) for t in (self._lake.events, self._lake.ad_touches)]
+            self._lake.ad_decisions.drop_before(first)
             if any(gone) or first != self._expired_before:
                 since = datetime(first.year, first.month, first.day, tzinfo=UTC)
                 expire_touches(self.engine, self._lake, since)
@@ -250,6 +257,11 @@ class Freshener:
             tables = (self._lake.refused, self._lake.events)
             paths = ([file.path for file in table.files()] for table in tables)
             return Refusals(self.engine, *paths)
+
+    def delivered(self) -> tuple[list[File], list[File]]:
+        """The files of `ad_decisions` and `ad_touches` that are loaded."""
+        with self._round:
+            return self._lake.ad_decisions.files(), self._lake.ad_touches.files()
 
     # --- persons ------------------------------------------------------------------------------
 

@@ -103,6 +103,8 @@ class Supervisor:
         _warn_of_readers(settings)
         lock = FileLock(settings.run_folder / "serve.lock", str(settings.data))
         check_port(settings.host, settings.port)
+        if settings.decide_workers:
+            check_port(settings.host, settings.decide_port, flag="--set decide_port")
         Catalog(settings.catalog_url).migrate()
         (settings.run_folder / STATE_FILE).unlink(missing_ok=True)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -114,6 +116,8 @@ class Supervisor:
         try:
             parts.append(Part("work", flags(settings)))
             parts += self._doors(held)
+            if settings.decide_workers:
+                parts.append(Part("decide", flags(settings)))
             parts += [Part(command, [*flags(settings), *rest]) for command, *rest in self._more]
             if self._wait_until_ready(parts) and on_ready is not None:
                 on_ready()

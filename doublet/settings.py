@@ -113,7 +113,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retention_events_d: Annotated[
         int,
         _meta(
-            "Days for which events and ad touches are kept, in lake and reports; 0: for ever.",
+            "Days for which events, ad touches and decisions on ads are kept, in lake and reports; "
+            "0: for ever.",
             ge=0,
         ),
     ] = 0
@@ -131,6 +132,35 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audience_interval_s: Annotated[
         float, _meta("Pause between two looks at who joins and leaves audiences.", gt=0)
     ] = 1.0
+
+    decide_workers: Annotated[
+        int, _meta("Decider processes that `serve` starts; 0: none.", ge=0, le=64)
+    ] = 0
+    decide_port: Annotated[int, _meta("Port of the deciders.", ge=1, le=65535)] = 8702
+    decide_url: Annotated[
+        str,
+        _meta("Address under which browsers reach the deciders; goes into links of ads."),
+    ] = ""
+    decide_floor_cpm: Annotated[
+        float,
+        _meta(
+            "Least price of a thousand impressions, in the account's currency; who bids less is "
+            "not shown.",
+            ge=0,
+        ),
+    ] = 0.1
+    decide_click_value: Annotated[
+        float,
+        _meta(
+            "What a click is worth to who shows the ads, in the account's currency; counts as "
+            "quality in the auction.",
+            ge=0,
+        ),
+    ] = 0.0
+    decide_epsilon: Annotated[
+        float,
+        _meta("Share of places that go to ads still being learned about.", ge=0, lt=1),
+    ] = 0.05
 
     alert_interval_s: Annotated[
         float, _meta("Pause between two looks for what is unusual.", gt=0)
@@ -215,6 +245,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.data / "audiences"
 
     @property
+    def delivery_folder(self) -> Path:
+        """The book of what runs, models, the ledger of budgets, the key of links."""
+        return self.data / "delivery"
+
+    @property
+    def deciders_url(self) -> str:
+        """Address under which browsers reach the deciders, without a trailing slash."""
+        return self.decide_url.rstrip("/") or _local_url(self.host, self.decide_port)
+
+    @property
     def run_folder(self) -> Path:
         """Locks, sockets and state of running processes."""
         return self.data / "run"
@@ -248,8 +288,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def local_url(self) -> str:
         """Address under which this machine itself reaches this server."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return _local_url(self.host, self.port)
+
+
+def _local_url(host: str, port: int) -> str:
+    host = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Setting(NamedTuple):
@@ -312,10 +356,10 @@ def load_settings(
         _check(source, values)
         merged |= values
     settings = _convert("settings", merged)
-    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
-        raise SettingsError(
-            f"public_url={settings.public_url!r} is no address.", "Begin it with https://."
-        )
+    for name in ("public_url", "decide_url"):
+        url = getattr(settings, name)
+        if url and not url.startswith(("http://", "https://")):
+            raise SettingsError(f"{name}={url!r} is no address.", "Begin it with https://.")
     for name in ("log", "lake", "engine"):
         if getattr(settings, name):
             raise SettingsError(

@@ -40,10 +40,12 @@ def written(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     db.execute("begin immediate")
     try:
         yield db
+        db.execute("commit")
     except BaseException:
-        db.execute("rollback")
+        # A full disk may or may not have ended the transaction already.
+        if db.in_transaction:
+            db.execute("rollback")
         raise
-    db.execute("commit")
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from starlette.routing import Route
 from doublet.alerting import Watch
 from doublet.audiencing import Audiencing, forget_in_lists
 from doublet.catalog import Catalog
-from doublet.deciding import unmerge
+from doublet.delivering import Delivering, forget_in_delivery
 from doublet.errands import Errands, Runner
 from doublet.errors import OperatorError
 from doublet.giving import Giving
@@ -52,6 +52,8 @@ from doublet.replay import replay
 from doublet.rounds import Freshener, Rounds
 from doublet.sending import send_payload
 from doublet.settings import Settings
+from doublet.teaching import Teaching
+from doublet.unmerging import unmerge
 from doublet.web import create_app
 from doublet.web.access import Access
 from doublet.web.as_of import as_of_routes
@@ -149,7 +151,7 @@ def application(
     filler: Filler,
 ) -> Starlette:
     """All that the worker answers: pages and their twins, our own API, Graph."""
-    description = msgspec.json.encode(document(settings.url))
+    description = msgspec.json.encode(document(settings.url, settings.deciders_url))
 
     async def describe(request: Request) -> Response:
         return Response(description, media_type="application/json")
@@ -250,21 +252,28 @@ def run_worker(settings: Settings) -> None:
     catalog = Catalog(settings.catalog_url)
     filler = filler_of(settings, catalog, freshener)
     forget_in_lists(catalog, freshener)
+    forget_in_delivery(settings, catalog, freshener)
     rounds = Rounds(freshener, settings, filler.fill)
     watch = Watch(freshener.engine, settings)
     errands = Errands(Runner(settings, freshener))
     audiencing = Audiencing(freshener.engine, settings)
     likening = Likening(freshener.engine, settings)
     giving = Giving(freshener.engine, settings)
+    delivering = Delivering(freshener, settings)
+    teaching = Teaching(freshener, settings)
     rounds.start()
     watch.start()
     errands.start()
     audiencing.start()
     likening.start()
     giving.start()
+    delivering.start()
+    teaching.start()
     try:
         asyncio.run(_serve(settings, freshener, filler))
     finally:
+        teaching.stop()
+        delivering.stop()
         giving.stop()
         likening.stop()
         audiencing.stop()

@@ -16,6 +16,7 @@ from doublet.accept.flags import FLAGS
 from doublet.cli import app
 from doublet.lake.columns import (
     AD_DAYS,
+    AD_DECISIONS,
     AD_TOUCHES,
     DECISIONS,
     EVENTS,
@@ -131,6 +132,11 @@ def tables() -> Iterator[str]:
             "ad_days",
             "One row per campaign, ad set or ad and day, imported (Delta table in the lake).",
             AD_DAYS,
+        ),
+        (
+            "ad_decisions",
+            "One row per ad that delivery has chosen (Delta table in the lake).",
+            AD_DECISIONS,
         ),
         ("decisions", "One row per decision of an operator (Delta table in the lake).", DECISIONS),
     ]

@@ -232,3 +232,38 @@ def test_attribution_shares_all_conversions_out_under_any_window() -> None:
     assert all(float(ours_ms) > 0 < float(mta_ms) for _, ours_ms, mta_ms, _ in result["models"])
     claimed = [int(row[2].replace(",", "")) for row in result["windows"]]
     assert 0 < claimed[0] < claimed[1] < 2000
+
+
+def test_offpolicy_tells_each_policy_from_the_log_of_the_other() -> None:
+    data = BENCH.parent / "tests" / "data" / "open_bandit"
+    logs = [str(data / f"men-{name}.csv.gz") for name in ("random", "bts")]
+    items = f"--items={data / 'item_context.csv'}"
+    result = read_result(run_bench("offpolicy.py", *logs, items, "--json"))
+    told = [(row["policy"], row["from the log of"], row["estimate"]) for row in result["policies"]]
+    policies = (("men-random", "men-bts"), ("men-bts", "men-random"))
+    assert [(*pair, name) for pair in policies for name in ("ips", "snips", "dr")] == told
+    assert all(0 < row["effective"] <= 1_275 for row in result["policies"])
+    assert {"base rate", "logistic, C = 1", "Doublet"} == {
+        row["model"] for row in result["click models"]
+    }
+
+
+def test_rates_tells_predicted_from_observed() -> None:
+    small = ("--impressions=4000", "--seeds=1", "--json")
+    rows = read_result_rows(run_bench("rates.py", *small))
+    assert {"clicks", "actions"} == {row["of"] for row in rows}
+    for row in rows:
+        # Nobody does better than who knows the true rates, but by chance.
+        assert row["truth"] < row["log loss"] + 0.002
+        assert 0.3 < row["÷ truth"] < 3
+    costs = read_result_rows(run_bench("rates.py", "--speed", *small))
+    assert all(row["cost"] > 0 for row in costs)
+
+
+def test_decide_does_every_part_of_a_decision() -> None:
+    done = run_bench("decide.py", "--parts-only", "--decisions=50", "--json")
+    parts = json.loads(done.stdout)["parts"]
+    assert {"1", "3"} == parts.keys()
+    for micros in parts.values():
+        assert {"who it is", "decide", "links and records"} <= micros.keys()
+        assert all(each > 0 for each in micros.values())

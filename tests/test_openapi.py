@@ -39,6 +39,8 @@ FOR_PEOPLE = PATHS | {
     "/static",
     "/relay/replay",
     "/relay/pause",
+    "/delivery/pause",
+    "/delivery/activate",
     "/profile/password",
     "/profile/session",
     *(f"/audiences/{form}" for form in ("preset", "rule", "like", "rename", "delete")),
@@ -227,6 +229,12 @@ GOOD: dict[str, dict[str, Any]] = {
             "rule": '{"event": {"eq": "Purchase"}}',
             "retention_days": 30,
         }
+    },
+    "post /{version}/{account_id}/campaigns": {
+        "body": {"name": "Autumn", "objective": "OUTCOME_SALES", "special_ad_categories": "[]"}
+    },
+    "post /{version}/{account_id}/adcreatives": {
+        "body": {"name": "Red", "link_url": "https://shop.example/", "title": "New"}
     },
     "get /{version}/{account_id}/customaudiences": {"query": {"fields": "name,rule"}},
     "post /{version}/{audience_id}/users": {"body": {"payload": PEOPLE}},

@@ -79,12 +79,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "alerting",
         "audiencing",
+        "decide",
+        "delivering",
+        "teaching",
         "likening",
         "guiding",
         "relaying",
         "deposit",
         "sending",
-        "deciding",
+        "unmerging",
         "errands",
         "reconciling",
         "openapi",
@@ -204,6 +207,10 @@ def test_no_two_parts_import_each_other() -> None:
     ("module", "absent"),
     [
         ("doublet.collect.app", "duckdb deltalake pyarrow pyspark vl_convert jinja2 alembic typer"),
+        (
+            "doublet.decide.app",
+            "duckdb deltalake pyarrow sklearn scipy jinja2 alembic typer",
+        ),
         ("doublet.web", "scipy sklearn"),
         ("doublet.accept", "sqlalchemy granian httpx duckdb"),
         ("doublet.client", "duckdb deltalake pyarrow granian starlette sqlalchemy jinja2 typer"),
@@ -307,6 +314,8 @@ SQL = sorted(
         *(PACKAGE / "relay").glob("*.sql"),
         *(PACKAGE / "audiences").glob("*.sql"),
         *(PACKAGE / "products").glob("*.sql"),
+        # The ledger's text makes tables of SQLite.
+        *(path for path in (PACKAGE / "delivery").glob("*.sql") if path.stem != "ledger"),
     ]
 )
 """The texts that every engine must read alike; loading is the lake's own affair."""

@@ -119,7 +119,10 @@ class Snapshot:
 
 
 def _open(folder: Path) -> Layer:
-    return Layer(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in Layer._fields))
+    # As plain arrays: each look into one that knows of its file takes a microsecond more.
+    return Layer(
+        *(np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in Layer._fields)
+    )
 
 
 _EMPTY = Layer(

@@ -18,6 +18,8 @@ import sqlalchemy as sa
 from doublet.catalog.access_tokens import Token, Tokens, insert_token, token_sha256
 from doublet.catalog.audience_webhooks import AudienceWebhook, AudienceWebhooks
 from doublet.catalog.audiences import Audiences
+from doublet.catalog.campaign_rows import Ad, AdSet, Campaign, Creative, FrequencyCap
+from doublet.catalog.campaigns import Campaigns
 from doublet.catalog.changes import Change, Changes
 from doublet.catalog.database import Database, check_version
 from doublet.catalog.lists import Lists
@@ -53,15 +55,20 @@ from doublet.errors import OperatorError
 
 __all__ = [
     "Account",
+    "Ad",
+    "AdSet",
     "AlertRow",
     "Audience",
     "AudienceWebhook",
+    "Campaign",
     "Catalog",
     "Change",
+    "Creative",
     "CustomConversion",
     "Destination",
     "DestinationRules",
     "Directory",
+    "FrequencyCap",
     "ListBatch",
     "ListEntry",
     "Pixel",
@@ -108,6 +115,7 @@ class Catalog(Database):
         self.audiences = Audiences(self)
         self.lists = Lists(self)
         self.products = Products(self)
+        self.campaigns = Campaigns(self)
         self.shares = Shares(self)
         self.audience_webhooks = AudienceWebhooks(self)
         self.tokens = Tokens(self)

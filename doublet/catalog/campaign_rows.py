@@ -1,7 +1,9 @@
 """Campaigns, ad sets, ads and creatives as the catalog keeps them, in the Marketing API's words.
 
-Ids are digits, times are Unix seconds and 0 where none is set, amounts are minor units of the
-account's currency (cents) and 0 where none is set.
+Ids are digits, times are Unix seconds and 0 where none is set, amounts are hundredths of the
+account's currency (cents), also where it has no such coin, and 0 where none is set. A status is
+ACTIVE, PAUSED, ARCHIVED or DELETED: what is deleted stays for reports. `paused_at` is since when
+something does not run by its own status, 0 while it does.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ class Campaign(msgspec.Struct, frozen=True, kw_only=True):
     holdout_share: float = 0.0
     created_at: int = 0
     updated_at: int = 0
+    paused_at: int = 0
 
 
 class FrequencyCap(msgspec.Struct, frozen=True):
@@ -61,10 +64,12 @@ class AdSet(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int = 0
     updated_at: int = 0
     edited_at: int = 0
+    paused_at: int = 0
 
 
 class Creative(msgspec.Struct, frozen=True, kw_only=True):
-    """What an ad looks like and where it leads to."""
+    """What an ad looks like and where it leads to; it never changes, an ad gets another one.
+    `call_to_action` is what stands on its button, in the Marketing API's words (SHOP_NOW)."""
 
     creative_id: str
     account_id: str
@@ -73,6 +78,9 @@ class Creative(msgspec.Struct, frozen=True, kw_only=True):
     body: str = ""
     link_url: str = ""
     image_url: str = ""
+    description: str = ""
+    call_to_action: str = ""
+    status: str = "ACTIVE"
     created_at: int = 0
 
 

@@ -22,6 +22,8 @@ from doublet.cli.audience import audience_app
 from doublet.cli.audience_out import AUDIENCE_OUT_COMMANDS, webhook_app
 from doublet.cli.audience_upload import audience_upload
 from doublet.cli.backup import backup, restore
+from doublet.cli.campaign import campaign_app
+from doublet.cli.campaign_sheet import campaign_export, campaign_import
 from doublet.cli.check import check
 from doublet.cli.destination import destination_app
 from doublet.cli.explain import explain
@@ -88,6 +90,9 @@ audience_app.add_typer(webhook_app, name="webhook")
 app.add_typer(product_app, name="product")
 app.add_typer(shop_app, name="shop")
 app.add_typer(audience_app, name="audience")
+campaign_app.command("export")(campaign_export)
+campaign_app.command("import")(campaign_import)
+app.add_typer(campaign_app, name="campaign")
 app.add_typer(refused_app, name="refused")
 for name, command in RELAY_COMMANDS.items():
     destination_app.command(name)(command)
@@ -198,6 +203,32 @@ def collect(data: Data = None, pairs: SetOption = None, parent: ParentOption = 0
 
 
 @app.command()
+def decide(
+    data: Data = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the deciders.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Decider processes.")] = None,
+    pairs: SetOption = None,
+    parent: ParentOption = 0,
+) -> None:
+    """Run only the deciders: ads are chosen, and their impressions and clicks taken.
+
+    Example: doublet decide --workers 2 --port 8702
+    """
+    from doublet.decide.server import run_deciders
+
+    chosen = _begin_part(data, pairs, parent, host=host, decide_port=port, decide_workers=workers)
+    if not parent:
+        from doublet.catalog import Catalog
+        from doublet.processes import check_port
+
+        check_port(chosen.host, chosen.decide_port)
+        Catalog(chosen.catalog_url).migrate()
+        err.print(f"Deciding at {chosen.deciders_url} (data: {chosen.data}). Ctrl-C stops.")
+    run_deciders(chosen, chosen.decide_workers or 1)
+
+
+@app.command()
 def work(data: Data = None, pairs: SetOption = None, parent: ParentOption = 0) -> None:
     """Run only the worker: loading, models, reports."""
     chosen = _begin_part(data, pairs, parent)
@@ -237,14 +268,14 @@ def fault_front(
     run_front(chosen, inner_port)
 
 
-def _begin_part(data: Path | None, pairs: list[str] | None, parent: int) -> Settings:
+def _begin_part(data: Path | None, pairs: list[str] | None, parent: int, **more: Any) -> Settings:
     if parent:
         from doublet.processes import die_with_parent
 
         die_with_parent(parent)
     from doublet.processes import check_restored
 
-    chosen = read_settings(data, pairs)
+    chosen = read_settings(data, pairs, **more)
     check_restored(chosen)
     return chosen
 

@@ -49,7 +49,7 @@ def person_show(
     Example: doublet person show em=jo@example.com
     """
     from doublet.ask_persons import read_persons
-    from doublet.deciding import read_identifier
+    from doublet.unmerging import read_identifier
 
     wanted = frozenset[str]().union(*map(read_identifier, identifiers))
     chosen = read_kept_settings(data, pairs)
@@ -142,7 +142,7 @@ def person_unmerge(
 
     Example: doublet person unmerge em=ann@example.com em=bea@example.com --reason "Two sisters"
     """
-    from doublet.deciding import unmerge
+    from doublet.unmerging import unmerge
 
     chosen = read_kept_settings(data, pairs)
     catalog = open_catalog(chosen)
@@ -162,7 +162,7 @@ def _doubts(settings: Settings, owner: Account, one: str, other: str, undo: bool
     """Why a decision may be a mistake; it may also come before what it is about."""
     from doublet.accept import decision_id
     from doublet.ask_persons import read_decisions, read_persons
-    from doublet.deciding import read_identifier
+    from doublet.unmerging import read_identifier
 
     sides = [read_identifier(one), read_identifier(other)]
     if undo:

@@ -24,23 +24,24 @@ from doublet.refusal import Reason, Refusal
 
 PATHS = frozenset(("/tr/", "/tr", "/px"))
 
-# A transparent GIF of one pixel, as small as the format allows (GIF89a specification).
-_GIF = (
+GIF = (
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00"
     b",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 )
-_IMAGE: HeaderList = [
+"""A transparent image of one pixel, as small as the format allows (GIF89a specification)."""
+IMAGE_HEADERS: HeaderList = [
     (b"content-type", b"image/gif"),
-    (b"content-length", b"%d" % len(_GIF)),
+    (b"content-length", b"%d" % len(GIF)),
     (b"cache-control", b"no-store"),
 ]
+"""Headers of `GIF`."""
 _EMPTY: HeaderList = [
     (b"content-type", b"text/plain"),
     (b"content-length", b"0"),
     (b"cache-control", b"no-store"),
 ]
-_IMAGE_START = {"type": "http.response.start", "status": 200, "headers": _IMAGE}
-_IMAGE_BODY = {"type": "http.response.body", "body": _GIF}
+_IMAGE_START = {"type": "http.response.start", "status": 200, "headers": IMAGE_HEADERS}
+_IMAGE_BODY = {"type": "http.response.body", "body": GIF}
 _PREFLIGHT_AGE_S = 86_400
 _NOTHING: HeaderList = []
 
@@ -78,7 +79,7 @@ async def answer_hit(intake: Intake, scope: Scope, receive: Receive, send: Send)
     more = cors(headers)
     pairs: Pairs | Refusal
     if method == "HEAD":
-        await respond(send, 200, _IMAGE + more)
+        await respond(send, 200, IMAGE_HEADERS + more)
         return
     if method == "OPTIONS":
         await _preflight(headers, more, send)
@@ -98,7 +99,7 @@ async def answer_hit(intake: Intake, scope: Scope, receive: Receive, send: Send)
     elif method != "GET":
         await respond(send, 200, _EMPTY + more + outcome)
     elif more or outcome:
-        await respond(send, 200, _IMAGE + more + outcome, _GIF)
+        await respond(send, 200, IMAGE_HEADERS + more + outcome, GIF)
     else:
         await send(_IMAGE_START)
         await send(_IMAGE_BODY)

@@ -10,7 +10,9 @@ the bids of the last minutes and the spend that they brought give the next one, 
     next bid = mean bid of the window × (wanted spend ÷ seen spend of the window) ^ 1/2
 
 It does not wait for an integral to fill, and is stable wherever spend grows by less than the fourth
-power of the bid. `bench/pacing.py` compares the three. Nothing here reads a clock or draws lots.
+power of the bid. Who is a quarter of an hour ahead of the plan does not bid at all: that bounds the
+error while bids are still far too high. `bench/pacing.py` compares the three. Nothing here reads a
+clock or draws lots.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ _PRIOR_REQUESTS = 5.0
 
 _WINDOW_S = 600.0
 _COST_WINDOW_S = 10800.0
-_AHEAD_S = 1800.0
+_AHEAD_S, _AHEAD_MAX_S = 1800.0, 900.0
+_FALL_S = 300.0
+_PAUSE_S = 120.0
 _POWER = 0.5
 _PRIOR_SHARE = 1 / 500
 _PRIOR_COST_SHARE = 1 / 2000
@@ -94,11 +98,13 @@ class Seen(NamedTuple):
 
 class Pace(NamedTuple):
     """The state of an ad set's control. `bid` is the pace in units per action, `correction` that of
-    a mean limit; the rest are sums that fade: over the window of `_WINDOW_S` seconds of it, units
-    wanted and seen and logarithms of bids; over `_COST_WINDOW_S` units and actions."""
+    a mean limit; `level` is the bid without regard to being far ahead. The rest are sums that fade:
+    over `_WINDOW_S` units wanted and seen and logarithms of bids, over `_COST_WINDOW_S` units,
+    logarithms and actions."""
 
     bid: float
     correction: float = 1.0
+    level: float = 0.0
     as_of_s: float = 0.0
     period: str = ""
     spent: float = 0.0
@@ -127,10 +133,12 @@ class Pacer(NamedTuple):
         return self.budget.amount * self.curve.at(now_s)
 
     def step(self, pace: Pace, seen: Seen, now_s: float) -> Pace:
-        """The next state. Steps may be of any length; one of no length changes nothing, and the
-        first of a period only takes its bearings."""
-        if pace.period != self.budget.period or now_s < pace.as_of_s:
+        """The next state. The first step of a period, and one after a pause of more than two
+        minutes, only take their bearings; one of no length changes nothing."""
+        is_new = pace.period != self.budget.period
+        if is_new or not 0 <= now_s - pace.as_of_s <= _PAUSE_S:
             return pace._replace(
+                bid=pace.level or pace.bid,
                 as_of_s=now_s,
                 period=self.budget.period,
                 spent=seen.spent,
@@ -142,10 +150,14 @@ class Pacer(NamedTuple):
         return self._bid(self._correct(self._note(pace, seen, now_s)))
 
     def _note(self, pace: Pace, seen: Seen, now_s: float) -> Pace:
-        elapsed_s = now_s - pace.as_of_s
+        # What is seen without bidding says nothing about bids, but that they were too high.
+        elapsed_s, fallen = now_s - pace.as_of_s, 0.0
+        if pace.bid <= BID_MIN:
+            elapsed_s, fallen = 0.0, elapsed_s / _FALL_S
         kept, cost_kept = (
             math.exp(-elapsed_s / window_s) for window_s in (_WINDOW_S, _COST_WINDOW_S)
         )
+        wanted = self._wanted(pace, now_s) if elapsed_s else 0.0
         offer, cost = self._offer(pace), max(0.0, seen.cost - pace.cost)
         above = math.log(offer / self.limit.amount) if self.limit.is_mean else 0.0
         return pace._replace(
@@ -153,9 +165,10 @@ class Pacer(NamedTuple):
             spent=seen.spent,
             cost=seen.cost,
             actions=seen.actions,
-            wanted_lately=pace.wanted_lately * kept + self._wanted(pace, now_s),
+            wanted_lately=pace.wanted_lately * kept + wanted,
             spent_lately=pace.spent_lately * kept + max(0.0, seen.spent - pace.spent),
-            logs_lately=pace.logs_lately * kept + math.log(offer) * elapsed_s,
+            logs_lately=(pace.logs_lately - fallen * pace.seconds_lately) * kept
+            + math.log(offer) * elapsed_s,
             seconds_lately=pace.seconds_lately * kept + elapsed_s,
             cost_lately=pace.cost_lately * cost_kept + cost,
             cost_logs_lately=pace.cost_logs_lately * cost_kept + cost * above,
@@ -184,7 +197,9 @@ class Pacer(NamedTuple):
         aim = mean + _POWER * math.log(ratio)
         # More than the whole budget for one action buys nothing more, however little traffic comes.
         most = math.log(max(1.0, self.budget.amount))
-        return pace._replace(bid=max(BID_MIN, math.exp(min(aim, most))))
+        level = max(BID_MIN, math.exp(min(aim, most)))
+        is_ahead = pace.spent > self.planned(pace.as_of_s + _AHEAD_MAX_S)
+        return pace._replace(bid=BID_MIN if is_ahead else level, level=level)
 
     def _correct(self, pace: Pace) -> Pace:
         if not self.limit.is_mean:

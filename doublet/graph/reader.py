@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from doublet.catalog import Account, Audience, Catalog, ReportRun, is_proven
+from doublet.catalog import Account, Ad, AdSet, Audience, Catalog, Creative, ReportRun, is_proven
 from doublet.engine import Engine
-from doublet.graph.ads import EDGES, SHAPES, find_ad_object, object_row, objects_edge
+from doublet.graph.ad_writes import AdWrites
+from doublet.graph.ads import EDGES, SHAPES, Ads, Found, level_of, shape_of
 from doublet.graph.audience_rows import AUDIENCE
 from doublet.graph.audience_users import AudienceUsers
 from doublet.graph.checks import da_checks
@@ -58,6 +59,8 @@ class Reader:
         self._engine = engine
         self._public_url = public_url
         self._pixels = Pixels(catalog, engine, public_url)
+        self._ads = Ads(catalog, engine)
+        self._ad_writes = AdWrites(catalog)
         self._insights = Insights(catalog, engine, rates)
         self._runs = Runs(catalog, self._insights)
         self._customs = CustomConversions(catalog, engine)
@@ -91,6 +94,7 @@ class Reader:
 
     def _account_edges(self) -> dict[str, Edge]:
         return {
+            "adcreatives": self._ads.creatives,
             "adspixels": self._pixels.edge,
             "customaudiences": self._audiences.edge,
             "customconversions": self._customs.edge,
@@ -99,7 +103,7 @@ class Reader:
         }
 
     def _listing(self, level: str, parent_id: str | None = None) -> Edge:
-        return lambda asked: objects_edge(self._engine, asked, level, parent_id)
+        return lambda asked: self._ads.edge(asked, level, parent_id)
 
     def _object(self, question: Question, node: str, edge: str) -> Row:
         """A node that has a number of its own: a pixel, an audience, a report, an ad."""
@@ -119,16 +123,25 @@ class Reader:
             run = self._runs.resume(question, run, partial(self._asked_by, question))
             edges = {"insights": lambda asked: self._runs.page(asked, run)}
             return self._node(question, edge, RUN, edges, self._runs.node(run))
-        if (found := find_ad_object(self._engine, question, node)) is not None:
-            target = Target(found.level, node)
-            edges = {"insights": lambda asked: self._insights.page(asked, target)}
-            finer = list(SHAPES)[list(SHAPES).index(found.level) + 1 :]
-            for name, level in EDGES.items():
-                if level in finer:
-                    edges[name] = self._listing(level, node)
-            row = object_row(question, found)
-            return self._node(question, edge, SHAPES[found.level], edges, row)
+        if (found := self._ads.find(question, node)) is not None:
+            edges = self._edges_of(found, node)
+            ad_row = partial(self._ads.node, each=found)
+            return self._node(question, edge, shape_of(found), edges, ad_row)
         raise unknown_object(node)
+
+    def _edges_of(self, found: Found, node: str) -> dict[str, Edge]:
+        """The edges of a campaign, ad set, ad or creative."""
+        if isinstance(found, Creative):
+            return {}
+        target = Target(level_of(found), node)
+        edges: dict[str, Edge] = {"insights": lambda asked: self._insights.page(asked, target)}
+        finer = list(SHAPES)[list(SHAPES).index(target.level) + 1 :]
+        for name, level in EDGES.items():
+            if level in finer:
+                edges[name] = self._listing(level, node)
+        if isinstance(found, AdSet | Ad):
+            edges["adcreatives"] = lambda asked: self._ads.creatives(asked, found)
+        return edges
 
     def _write(self, question: Question, method: str, node: str, edge: str) -> Row:
         """What a call makes, changes or deletes. Raises Refused."""
@@ -139,6 +152,8 @@ class Reader:
             return self._runs.start(question, node, self._target(question, node))
         if is_account and (method, edge) == ("POST", "customaudiences"):
             return self._audiences.create(question)
+        if is_account and method == "POST" and edge in self._ad_writes.makers:
+            return self._ad_writes.makers[edge](question)
         if is_account and (method, edge) == ("DELETE", "usersofanyaudience"):
             return self._audience_users.remove_everywhere(question)
         if (audience := self._audiences.find(question, node)) is not None:
@@ -148,6 +163,11 @@ class Reader:
             return self._customs.update(question, custom)
         if method == "DELETE" and custom is not None:
             return self._customs.delete(question, custom)
+        if not edge and (own := self._ads.own(question, node)) is not None:
+            if method == "POST":
+                return self._ad_writes.update(question, own)
+            if method == "DELETE":
+                return self._ad_writes.delete(question, own)
         raise unknown_object(node, method)
 
     def _write_audience(
@@ -171,10 +191,10 @@ class Reader:
         """Whose insights a report is of. Raises Refused."""
         if node in ("me", question.account.account_id):
             return Target()
-        found = find_ad_object(self._engine, question, node)
-        if found is None:
+        found = self._ads.find(question, node)
+        if found is None or isinstance(found, Creative):
             raise unknown_object(node, "POST")
-        return Target(found.level, node)
+        return Target(level_of(found), node)
 
     def _asked_by(self, question: Question, run: ReportRun) -> tuple[Question, Target]:
         """What a report was asked for."""

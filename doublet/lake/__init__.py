@@ -27,6 +27,7 @@ from doublet.errors import CorruptError
 from doublet.lake.ahead import ReadAhead
 from doublet.lake.columns import (
     AD_DAYS,
+    AD_DECISIONS,
     AD_TOUCHES,
     DECISIONS,
     EVENTS,
@@ -65,13 +66,14 @@ class Lake:
         self.order_messages = Table(folder / "order_messages", ORDER_MESSAGES)
         self.ad_touches = Table(folder / "ad_touches", AD_TOUCHES)
         self.ad_days = Table(folder / "ad_days", AD_DAYS)
+        self.ad_decisions = Table(folder / "ad_decisions", AD_DECISIONS)
         self.decisions = Table(folder / "decisions", DECISIONS)
         self.modelled = (
             *(self.events, self.order_messages),
             *(self.ad_touches, self.ad_days, self.decisions),
         )
         """The tables that the models read."""
-        self.tables = (*self.modelled, self.refused)
+        self.tables = (*self.modelled, self.ad_decisions, self.refused)
         self._ahead = ReadAhead()
 
     def update(self) -> None:
@@ -234,6 +236,7 @@ _RECORD_TYPES = {
     "order_messages": b"order",
     "ad_touches": b"ad_touch",
     "ad_days": b"ad_day",
+    "ad_decisions": b"ad_decision",
     "decisions": b"decision",
 }
 """Of the records of each table but `events`, by the table's folder."""

@@ -16,6 +16,7 @@ _DELTA = {
     "bigint": "long",
     "integer": "integer",
     "boolean": "boolean",
+    "double": "double",
     "date": "date",
     "timestamptz": "timestamp",
     "decimal(18,4)": "decimal(18,4)",
@@ -145,6 +146,35 @@ AD_DAYS: tuple[Column, ...] = (
     Column(
         "time_zone", "varchar", "IANA name of the zone that the day is of; null: the account's."
     ),
+)
+
+AD_DECISIONS: tuple[Column, ...] = (
+    Column("account_id", "varchar", "Owner of the campaign."),
+    Column("record_type", "varchar", "ad_decision."),
+    Column("source", "varchar", "server."),
+    *_PLACE,
+    Column("decision_id", "varchar", "Names the decision; one has a row for each ad it chose."),
+    Column("decided_at", "timestamptz", "When it was made."),
+    Column("placement", "varchar", "Where the ad was asked for."),
+    Column("policy", "varchar", "The model that the rates are from; prior: none was learned yet."),
+    Column("position", "integer", "Place in the answer, from 1."),
+    Column("ad_id", "varchar", "The ad that was chosen."),
+    Column("adset_id", "varchar", "Its ad set."),
+    Column("campaign_id", "varchar", "Its campaign."),
+    Column("propensity", "double", "With what probability it was chosen for this place."),
+    Column("p_click", "double", "Predicted clicks per impression."),
+    Column("p_action", "double", "Predicted actions of the ad set's goal per impression."),
+    Column("value", "double", "Predicted value of those actions per impression."),
+    Column("bid", "double", "Bid per action, for value goals per unit of value."),
+    Column("total_value", "double", "What decided: bid times rate plus quality, per impression."),
+    Column("price", "decimal(18,4)", "Cost of the billing event, if it happens in time."),
+    Column("currency", "varchar", "ISO 4217, of bid, value and price."),
+    Column("billing_event", "varchar", "IMPRESSIONS, or LINK_CLICKS: what the price is for."),
+    Column("lease", "varchar", "The lease of the budget's ledger that pays it."),
+    Column("is_explored", "boolean", "Whether it was drawn to learn about it."),
+    Column("features", "varchar[]", "Person and context as known then: aud:ID, place:NAME, …"),
+    Column("candidates", "integer", "How many ads could have been chosen."),
+    Column("is_test", "boolean", "Made by our own checks; stays out of reports."),
 )
 
 DECISIONS: tuple[Column, ...] = (

@@ -14,10 +14,12 @@ import msgspec
 
 from doublet import __version__
 from doublet.normalize import HASHED_KEYS, PLAIN_KEYS
+from doublet.openapi.deciders import DECIDERS
 from doublet.openapi.operation import Operation
 from doublet.openapi.operations import OPERATIONS
 from doublet.openapi.parameters import PARAMETERS
 from doublet.refusal import Reason
+from doublet.settings import Settings
 
 _PLACES = "#/components/schemas/{name}"
 _REQUIRED = {
@@ -33,14 +35,19 @@ _REQUIRED = {
 _path_names = re.compile(r"{(\w+)}").findall
 
 
-def document(server_url: str = "") -> dict[str, Any]:
-    """The whole description, ready for JSON. `server_url` is where this server is reached."""
+def document(server_url: str = "", deciders_url: str = "") -> dict[str, Any]:
+    """The whole description, ready for JSON. The addresses are where this server and its deciders
+    are reached."""
     types = _types()
     schemas, components = msgspec.json.schema_components(types, ref_template=_PLACES)
     schema_of = dict(zip(map(str, types), map(_with_numbers, schemas), strict=True))
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
         described = _operation(operation, schema_of)
+        paths.setdefault(operation.path, {})[operation.method] = described
+    servers = [{"url": deciders_url or Settings().deciders_url}]
+    for operation in DECIDERS:
+        described = {**_operation(operation, schema_of), "servers": servers}
         paths.setdefault(operation.path, {})[operation.method] = described
     return {
         "openapi": "3.1.0",
@@ -70,8 +77,9 @@ def document(server_url: str = "") -> dict[str, Any]:
 
 def _types() -> list[Any]:
     """Every type of a body or an answer, once."""
-    found = [body for operation in OPERATIONS for body in operation.bodies.values()]
-    found += [answer for operation in OPERATIONS for answer in operation.answers.values()]
+    every = (*OPERATIONS, *DECIDERS)
+    found = [body for operation in every for body in operation.bodies.values()]
+    found += [answer for operation in every for answer in operation.answers.values()]
     return list({str(kind): kind for kind in found if not isinstance(kind, dict | None)}.values())
 
 

@@ -30,6 +30,7 @@ from doublet.openapi.answers import (
 from doublet.openapi.attribution import ATTRIBUTION
 from doublet.openapi.audiences import AUDIENCES
 from doublet.openapi.custom_audiences import CUSTOM_AUDIENCES
+from doublet.openapi.delivery import AD_OBJECTS, DELIVERY
 from doublet.openapi.insights import INSIGHTS
 from doublet.openapi.operation import CSV, JSON, SVG, Operation
 from doublet.openapi.parameters import TEXT
@@ -269,6 +270,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *ATTRIBUTION,
     *PEOPLE,
     *AUDIENCES,
+    *DELIVERY,
     _report("/ads.json", "Names and sums of ads.", list[KnownAdRow], *_ORDERS),
     _report("/ads.csv", "The same.", None, *_ORDERS),
     _report("/v1/products/match", "How events fit the product feed.", Match, *_ORDERS),
@@ -446,6 +448,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _graph("/{version}/me/adspixels", "Pixels of the token's account.", Page),
     *INSIGHTS,
     *CUSTOM_AUDIENCES,
+    *AD_OBJECTS,
     Operation(
         "post",
         "/{version}",

@@ -37,6 +37,7 @@ PARAMETERS: dict[str, Any] = {
     "destination_id": _path("destination_id", "The destination.", "^dst_[0-9]{12}$"),
     "shop_id": _path("shop_id", "The shop.", "^shp_[0-9]{12}$"),
     "setup_id": _path("setup_id", "The setup.", "^set_[0-9]{12}$"),
+    "link": {**_query("t", "The sealed link, as /v1/decide gave it."), "required": True},
     "account_id": _path("account_id", "The ad account.", "^act_[0-9]{15}$"),
     "limit": _query("limit", "How many events.", {"type": "integer", "minimum": 1}),
     "only_event_id": _query("event_id", "Only events with this id."),

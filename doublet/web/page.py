@@ -52,7 +52,10 @@ PAGES: tuple[tuple[str, tuple[Page, ...]], ...] = (
     ),
     (
         "Advertising",
-        (Page("/audiences", "Audiences", "audiences"),),
+        (
+            Page("/audiences", "Audiences", "audiences"),
+            Page("/delivery", "Delivery", "delivery"),
+        ),
     ),
     (
         "Connections",

@@ -12,6 +12,7 @@ import httpx
 
 from doublet.audiences.presets import preset
 from doublet.catalog import AlertRow, Audience, Catalog, DestinationRules
+from doublet.delivery.take_in import TakeIn
 from doublet.settings import Settings
 from tests.running_demo import SHOPPERS, RunningDemo
 from tests.server import wait_for
@@ -49,6 +50,7 @@ class Stage:
         self._relay()
         self._alert()
         self.audience_id = self._audiences()
+        self._campaigns()
         try:
             self.until(lambda: not self._missing(), what="everything is modelled")
         except AssertionError:
@@ -172,6 +174,24 @@ class Stage:
         spec = '{"ratio": 0.01, "allow_international_seeds": true}'
         create("Alike", "LOOKALIKE", origin_audience_id=visitors, lookalike_spec=spec)
         return visitors
+
+    def _campaigns(self) -> None:
+        """A running campaign with two ad sets and an ad."""
+        cells = {
+            "campaign": f"Winter {self.words}".strip(),
+            "campaign_status": "ACTIVE",
+            "adset": f"Warm {self.words}".strip(),
+            "adset_status": "ACTIVE",
+            "pixel_id": self.pixel.pixel_id,
+            "event_name": f"Won {self.words}".strip(),
+            "daily_budget": "1250.5",
+        }
+        shown = {"title": self.words, "body": self.words, "link_url": "https://shop.example/"}
+        ad = {"ad": f"Blue shoe {self.words}".strip(), **shown}
+        taken = TakeIn(self.catalog, self.account).take(
+            [(1, {**cells, **ad}), (2, {**cells, "adset": "Cold"})]
+        )
+        assert ["made", "made"] == [each.outcome for each in taken]
 
     def address(self, path: str) -> str:
         """A path of this server; AUDIENCE stands for the id of an audience."""

@@ -227,6 +227,17 @@ def _audience(page: Page, stage: Stage) -> None:
     assert [[each["name"], each["shared"]] for each in story["overlap"]] == shown
 
 
+def _delivery(page: Page, stage: Stage) -> None:
+    rows = stage.get("/delivery.json").json()
+    shown = _rows(page, "Campaigns, ad sets and ads")
+    assert [row["name"] for row in rows] == [cells[0].split("\n")[0].strip() for cells in shown]
+    assert {"campaign", "adset", "ad"} == {row["level"] for row in rows}
+    for row, cells in zip(rows, shown, strict=True):
+        assert (row["budget"] or 0) == _number(cells[2])
+        assert (row["impressions"] or 0) == _number(cells[4])
+        assert (row["results"] or 0) == _number(cells[7])
+
+
 def _settings(page: Page, stage: Stage) -> None:
     main = page.locator("main").inner_text()
     for pixel in stage.catalog.pixels():
@@ -263,6 +274,7 @@ FIGURES: dict[str, Callable[[Page, Stage], None]] = {
     "/setup": _words_of("/setup"),
     "/audiences": _audiences,
     "/audience": _audience,
+    "/delivery": _delivery,
     "/settings": _settings,
     "/changes": _changes,
 }

@@ -21,15 +21,22 @@ FLAT = Forecast([1] * 96).curve(0, DAY_S, UTC)
 
 
 def run(
-    pacer: Pacer, pace: Pace, spend_at: float = 200.0, power: float = 2.0, cost_share: float = 0.5
+    pacer: Pacer,
+    pace: Pace,
+    power: float = 2.0,
+    cost_share: float = 0.5,
+    most: float = math.inf,
+    away: tuple[int, int] = (0, 0),
 ) -> tuple[list[float], Pace, Seen]:
-    """A day in steps of 10 s in a market where spend grows with a power of the bid: a bid of
-    `spend_at` just spends the budget. An action costs a share of the bid."""
+    """A day in steps of 10 s in a market where spend grows with a power of the bid: a bid of 200
+    just spends the budget; at most so many times as much can be spent. An action costs a share of
+    the bid. Nobody comes between the two times of `away`."""
     spent = actions = 0.0
     errors = []
     for now_s in range(0, DAY_S, 10):
         bid = min(pace.bid, pacer.limit.amount * pace.correction)
-        cost = pacer.budget.amount * 10 / DAY_S * (bid / spend_at) ** power
+        cost = pacer.budget.amount * 10 / DAY_S * min((bid / 200) ** power, most)
+        cost *= not away[0] <= now_s < away[1]
         cost = min(cost, pacer.budget.amount - spent)
         spent += cost
         actions += cost / (bid * cost_share)
@@ -94,6 +101,32 @@ def test_spend_keeps_to_the_plan_from_any_start(start: float, power: float) -> N
     assert 200 == pytest.approx(pace.bid, rel=0.05)
 
 
+def test_bids_that_are_far_too_high_are_held_back_until_the_plan_has_caught_up() -> None:
+    # Thirty times what is needed can be spent, and no lower bid than a tenth would buy less.
+    errors, pace, seen = run(Pacer(BUDGET, FLAT), Pace(20_000.0), most=30.0)
+    assert max(errors) < 0.02
+    assert max(errors[len(errors) // 2 :]) < 0.003
+    assert 200 == pytest.approx(pace.bid, rel=0.05)
+    assert 0.99 < seen.spent / BUDGET.amount <= 1
+
+
+def test_after_an_outage_spend_comes_back_to_the_plan() -> None:
+    errors, pace, seen = run(Pacer(BUDGET, FLAT), Pace(200.0), most=30.0, away=(30_000, 37_200))
+    # Two hours are 8.3 % of the day.
+    assert max(errors) < 0.09
+    assert max(errors[5_000:]) < 0.02
+    assert max(errors[7_000:]) < 0.003
+    assert 200 == pytest.approx(pace.bid, rel=0.05)
+    assert 0.99 < seen.spent / BUDGET.amount <= 1
+
+
+def test_a_pause_is_no_reason_to_bid_more() -> None:
+    pacer = Pacer(BUDGET, FLAT)
+    pace = pacer.step(Pace(20.0), Seen(0, 0, 0), 100)
+    later = pacer.step(pace, Seen(0, 0, 0), 20_000)
+    assert (20, 20_000) == (later.bid, later.as_of_s)
+
+
 def test_a_cap_is_never_exceeded_and_leaves_budget_where_it_binds() -> None:
     pacer = Pacer(BUDGET, FLAT, Limit(100.0))
     _, pace, seen = run(pacer, Pace(50.0))
@@ -152,7 +185,7 @@ def test_steps_of_no_length_and_clocks_that_go_back_change_no_bid() -> None:
     assert (20, 90, 50) == (back.bid, back.as_of_s, back.spent)
 
 
-@given(st.lists(st.tuples(st.floats(0.1, 7200), st.floats(0, 1e5)), max_size=30), st.booleans())
+@given(st.lists(st.tuples(st.floats(0.1, 200), st.floats(0, 1e5)), max_size=30), st.booleans())
 def test_any_course_of_events_gives_a_bid(
     course: list[tuple[float, float]], has_limit: bool
 ) -> None:

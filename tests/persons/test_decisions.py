@@ -13,12 +13,12 @@ import duckdb
 import pytest
 
 from doublet.accept import Arrival, unmerge_record
-from doublet.deciding import unmerge
 from doublet.person import Wish, eraser, read_identifiers
 from doublet.person.anonymous import anonymous_decision
 from doublet.person.rewrite import Rewriter
 from doublet.rounds import Freshener
 from doublet.settings import Settings
+from doublet.unmerging import unmerge
 from tests.factories import ACCOUNT, HOUR, NOON, Pipeline, make_record, sha256
 from tests.persons.touching import em, fbp
 

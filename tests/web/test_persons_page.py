@@ -19,11 +19,11 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from doublet.catalog import Account, Catalog, Role
-from doublet.deciding import unmerge
 from doublet.normalize import identifier_key
 from doublet.person import Wish, read_identifiers
 from doublet.rounds import Freshener
 from doublet.settings import Settings
+from doublet.unmerging import unmerge
 from doublet.web import refused
 from doublet.web.access import Access
 from doublet.web.forms import csrf_of

@@ -45,6 +45,8 @@ MAY: dict[str, Role | None] = {
     "/persons/apart": Role.OWNER,
     "/reconcile": Role.ANALYST,
     **{f"/audiences/{act}": Role.ANALYST for act in ("preset", "rule", "like", "rename", "delete")},
+    "/delivery/pause": Role.OWNER,
+    "/delivery/activate": Role.OWNER,
     "/relay/replay": Role.ANALYST,
     "/relay/pause": Role.OWNER,
     "/setup": Role.OWNER,

@@ -109,7 +109,10 @@ class Insights:
         if not any(name in used for name, (_, part) in OBJECTS.items() if part == "name"):
             return {}
         ids = {object_id for row in rows for object_id in row.place[1:4] if object_id is not None}
-        return ad_names(self._engine, question.account, ids)
+        return {
+            **ad_names(self._engine, question.account, ids),
+            **self._catalog.campaigns.names(question.account.account_id, ids),
+        }
 
 
 def _default_fields(level: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Decisions of operators on their way into the log."""
+"""Unmerging: decisions of operators that two identifiers are not one person, into the log."""
 
 from __future__ import annotations
 
