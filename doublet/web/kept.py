@@ -77,9 +77,9 @@ class Kept:
         """The same, but None where a question that is new is not answered so soon; the answer is
         found all the same, for whoever asks later."""
         found = self._found.get(question)
-        if found is None or self._now() - found.at > OLDEST:
-            if not self._begin(question, find).wait(wait_s):
-                return None
+        is_new = found is None or self._now() - found.at > OLDEST
+        if is_new and not self._begin(question, find).wait(wait_s):
+            return None
         return self.ask_as_of(question, find)
 
     def known(
