@@ -186,6 +186,15 @@ def test_pacing_keeps_to_the_plan_where_no_cap_binds() -> None:
             assert 0.95 < row["spent"]
 
 
+def test_delivery_buys_more_with_better_rates() -> None:
+    small = ("--days=3", "--seeds", "1", "2", "--correlation=0", "--persons=1500", "--json")
+    rows = read_result_rows(run_bench("delivery.py", *small))
+    share = {row["way"]: row["of_oracle"] for row in rows if not row["is_late"]}
+    assert 0 < share["random"] < share["knowable"] < 1.05
+    assert 1 == share["oracle"]
+    assert all(0 < each <= 1.05 for each in share.values())
+
+
 def test_alerts_counts_what_is_found() -> None:
     rows = json.loads(run_bench("alerts.py", "--json", "--sites", "1", "--faults", "2").stdout)
     assert ["small", "medium", "large"] == [row["site"] for row in rows]
