@@ -19,7 +19,7 @@ check: $(VENV)/installed-test
 	@$(BIN)/mypy
 
 bench: $(VENV)/installed-test
-	@for name in collect userdata pixel load models audiences web market persons attribution lift lookalikes alerts relay reconcile insights memory kill; do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
+	@for name in collect userdata pixel load models audiences web market persons attribution lift lookalikes rates pacing delivery decide alerts relay reconcile insights memory kill; do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
 
 test-cluster: $(VENV)/installed-test
 	@$(BIN)/python -m pytest -m cluster $(ARGS)

@@ -175,6 +175,17 @@ def test_lookalikes_finds_tastes_in_the_market_and_measures_its_speed() -> None:
     assert 0 < result["seconds"]
 
 
+def test_pacing_keeps_to_the_plan_where_no_cap_binds() -> None:
+    rows = read_result_rows(run_bench("pacing.py", "--seeds=1", "--scale=0.01", "--json"))
+    assert [1.0, 1.3, 0.7] == sorted({row["traffic"] for row in rows}, key=[1.0, 1.3, 0.7].index)
+    for row in rows:
+        assert 0 < row["error"] == row["worst"] <= 1
+        assert row["spent"] <= 1
+        if row["ad set"] == "lowest cost, large":
+            assert row["error"] < row["linkedin"]
+            assert 0.95 < row["spent"]
+
+
 def test_alerts_counts_what_is_found() -> None:
     rows = json.loads(run_bench("alerts.py", "--json", "--sites", "1", "--faults", "2").stdout)
     assert ["small", "medium", "large"] == [row["site"] for row in rows]

@@ -192,6 +192,7 @@ class _Events(NamedTuple):
     seen: Numbers
 
     def take(self, rows: NDArray[np.bool_]) -> _Events:
+        """Some of them."""
         return _Events(self.logits[rows], self.happened[rows], self.seen[rows])
 
 

@@ -36,7 +36,7 @@ _WINDOW_S = 600.0
 _COST_WINDOW_S = 10800.0
 _AHEAD_S, _AHEAD_MAX_S = 1800.0, 900.0
 _FALL_S = 300.0
-_PAUSE_S = 120.0
+_PAUSE_S = 900.0
 _POWER = 0.5
 _PRIOR_SHARE = 1 / 500
 _PRIOR_COST_SHARE = 1 / 2000
@@ -133,8 +133,8 @@ class Pacer(NamedTuple):
         return self.budget.amount * self.curve.at(now_s)
 
     def step(self, pace: Pace, seen: Seen, now_s: float) -> Pace:
-        """The next state. The first step of a period, and one after a pause of more than two
-        minutes, only take their bearings; one of no length changes nothing."""
+        """The next state. The first step of a period, and one after a pause of more than a
+        quarter of an hour, only take their bearings; one of no length changes nothing."""
         is_new = pace.period != self.budget.period
         if is_new or not 0 <= now_s - pace.as_of_s <= _PAUSE_S:
             return pace._replace(
@@ -176,7 +176,7 @@ class Pacer(NamedTuple):
         )
 
     def _offer(self, pace: Pace) -> float:
-        return max(BID_MIN, min(pace.bid, self.limit.amount * pace.correction))
+        return max(BID_MIN, min(pace.level or pace.bid, self.limit.amount * pace.correction))
 
     def _wanted(self, pace: Pace, now_s: float) -> float:
         """Units that the interval up to now should have brought, to be back on the plan after

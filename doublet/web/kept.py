@@ -71,6 +71,17 @@ class Kept:
         found = self._found.get(question, found)
         return found.answer, found.at
 
+    def ask_within(
+        self, question: Hashable, find: Callable[[], T], wait_s: float
+    ) -> tuple[T, datetime] | None:
+        """The same, but None where a question that is new is not answered so soon; the answer is
+        found all the same, for whoever asks later."""
+        found = self._found.get(question)
+        is_new = found is None or self._now() - found.at > OLDEST
+        if is_new and not self._begin(question, find).wait(wait_s):
+            return None
+        return self.ask_as_of(question, find)
+
     def known(
         self, question: Hashable, find: Callable[[], T], *, lasting: timedelta
     ) -> tuple[T, datetime] | None:

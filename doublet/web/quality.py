@@ -40,6 +40,7 @@ _SALE = "Purchase"
 # Whoever may send events chooses their names, any number of them.
 _NAMES_MAX = 50
 _FAULTS_MAX = 100
+_FAULTS_WAIT_S = 20.0
 _DAYS_MAX = 31
 
 
@@ -93,7 +94,11 @@ class _Quality:
             return visitor
         question, since, until = await self._read(request, visitor)
         rows, rows_as_of = await self._look_up(quality, question, since, until)
-        faults, faults_as_of = await self._look_up(diagnostics, question, since, until)
+        key, find = asked_of(
+            self._engine, diagnostics, question.account, since, until, question.pixel_id
+        )
+        looked = await run_in_threadpool(self._kept.ask_within, key, find, _FAULTS_WAIT_S)
+        faults, faults_as_of = looked or ([], rows_as_of)
         if isinstance(rows, MemoryLimitError):
             raise rows
         problem = faults if isinstance(faults, MemoryLimitError) else None
@@ -115,6 +120,7 @@ class _Quality:
             faults=by_fault(faults[:_FAULTS_MAX]),
             more_faults=len(faults[_FAULTS_MAX:]),
             problem=problem,
+            is_looking=looked is None,
             found_at=min(rows_as_of, faults_as_of),
         )
 

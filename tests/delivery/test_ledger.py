@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import tempfile
+import threading
 from collections import defaultdict
 from pathlib import Path
 
@@ -194,6 +195,31 @@ def test_a_purse_goes_on_with_what_it_has_when_the_ledger_takes_no_entries(tmp_p
     purse.exchange({"7": TODAY.period}, 4)
     assert 10 == ledger.due(4)[0].units
     assert 10 == ledger.standings()[TODAY].expected
+
+
+def test_one_thread_reserves_while_another_exchanges(tmp_path: Path) -> None:
+    ledger = make_ledger(tmp_path, BUDGET._replace(amount=10**9))
+    purse = make_purse(ledger)
+    is_over = threading.Event()
+
+    def exchange() -> None:
+        now = 1.0
+        while not is_over.is_set():
+            now += 0.5
+            purse.exchange({"7": TODAY.period}, now)
+
+    other = threading.Thread(target=exchange)
+    other.start()
+    paid: dict[int, int] = defaultdict(int)
+    while len(paid) < 4:
+        lease = purse.reserve("7", 7, 1)
+        if lease is not None:
+            paid[lease] += 7
+    is_over.set()
+    other.join()
+    purse.close(1)
+    held = {lease.lease_id: lease.units for lease in ledger.due(1e9)}
+    assert dict(paid) == {lease: units for lease, units in held.items() if units}
 
 
 def test_a_full_disk_grants_nothing_and_harms_nothing(tmp_path: Path) -> None:

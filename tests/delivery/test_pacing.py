@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doublet.delivery.bids import Limit
+from doublet.delivery.bids import BID_MIN, Limit
 from doublet.delivery.budgets import Budget, day_at
 from doublet.delivery.pacing import Curve, Forecast, Pace, Pacer, Seen
 
@@ -196,3 +196,16 @@ def test_any_course_of_events_gives_a_bid(
         pace = pacer.step(pace, Seen(spent, spent, spent / 1e4), now_s)
         assert 0 < pace.bid < math.inf
         assert 0.1 <= pace.correction <= 3
+
+
+def test_who_is_far_ahead_bids_nothing_and_goes_on_from_where_it_was() -> None:
+    pacer = Pacer(BUDGET, FLAT)
+    pace = pacer.step(Pace(200.0), Seen(0, 0, 0), 100)
+    ahead = pacer.step(pace, Seen(5_000, 5_000, 1), 110)
+    assert BID_MIN == ahead.bid < ahead.level < 200
+    # 5 % of the day are 4,320 seconds, less a quarter of an hour.
+    for now_s in range(120, 3_420, 10):
+        ahead = pacer.step(ahead, Seen(5_000, 5_000, 1), now_s)
+        assert BID_MIN == ahead.bid
+    again = pacer.step(ahead, Seen(5_000, 5_000, 1), 3_430)
+    assert BID_MIN < again.bid == again.level < ahead.level + 1e-9

@@ -69,6 +69,27 @@ def test_an_answer_that_is_found_soon_is_waited_for(tables: Tables) -> None:
     assert ("as of state 2", tables.now) == tables.patient.ask_as_of("q", tables.find)
 
 
+def test_who_waits_for_so_long_only_gets_the_answer_of_a_new_question_later(
+    tables: Tables,
+) -> None:
+    goes_on = threading.Event()
+
+    def find() -> str:
+        assert goes_on.wait(30)
+        return tables.find()
+
+    assert None is tables.kept.ask_within("q", find, 0.01)
+    goes_on.set()
+    assert ("as of state 1", tables.now) == tables.kept.ask_within("q", find, 30)
+    assert 1 == tables.asked
+
+    def fail() -> str:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        tables.kept.ask_within("other", fail, 30)
+
+
 def test_who_shows_no_moment_waits_for_the_answer_of_now(tables: Tables) -> None:
     tables.kept.ask("q", tables.find)
     tables.state = 2
