@@ -16,6 +16,8 @@ ranked as (
     placement,
     click_id,
     experiment,
+    cost,
+    currency,
     log_slot,
     log_offset,
     row_number() over (
@@ -44,6 +46,8 @@ select
   cast(null as varchar) as utm_source,
   cast(null as varchar) as utm_medium,
   cast(null as varchar) as utm_campaign,
+  cast(cost as decimal(18,4)) as cost,
+  cast(currency as varchar) as currency,
   cast(log_slot as integer) as log_slot,
   cast(log_offset as bigint) as log_offset
 from ranked

@@ -321,6 +321,8 @@ select
   cast(utm_source as varchar) as utm_source,
   cast(utm_medium as varchar) as utm_medium,
   cast(utm_campaign as varchar) as utm_campaign,
+  cast(null as decimal(18,4)) as cost,
+  cast(null as varchar) as currency,
   cast(null as integer) as log_slot,
   cast(null as bigint) as log_offset
 from placed

@@ -13,7 +13,7 @@ from doublet.reports.ad_objects import Parents
 from doublet.reports.conversions import joined_sql
 from doublet.reports.insights_rows import LEVELS, InsightsRow, Place, Question, sum_of
 
-_COUNTS = ("impressions", "clicks")
+_COUNTS = ("impressions", "clicks", "spend")
 
 Find = Callable[[Mapping[str, Any]], InsightsRow | None]
 """The row that a row of a report's text belongs to; None where it is not asked for."""
@@ -39,8 +39,8 @@ def add_delivery(
 ) -> None:
     """Count impressions, clicks and spend, and reach where it is asked, in the rows that `find`
     gives. Where a platform reports the impressions of a campaign, ad set or ad on a day, none of
-    the log count that day; clicks likewise. `parameters` are those of the texts, `priced` those of
-    rates."""
+    the log count that day; clicks and spend likewise. `parameters` are those of the texts, `priced`
+    those of rates."""
     since, until = min(parameters["days"]), max(parameters["days"])
     there = known(engine, account, since, until, parameters["from_s"], parameters["to_s"])
     sources: dict[Place, set[bool]] = {}
@@ -56,13 +56,15 @@ def add_delivery(
     if there["is_logged"]:
         whole = _whole(engine, account, since, until) if there["has_whole"] else {}
         parents = Parents(engine, account)
-        for each in _logged(engine, parameters, there["is_reported"], bool(whole)):
+        asked = {**parameters, **priced}
+        for each in _logged(engine, asked, there["is_reported"], bool(whole)):
             if whole:
                 _uncover(each, whole, parents)
-            if not each["impressions"] and not each["clicks"]:
+            if not any(each[name] for name in _COUNTS):
                 continue
             if (row := find(each)) is not None:
                 _count(row, each)
+                row.spend = sum_of(row.spend, each["spend"] or None)
                 if each["impressions"]:
                     sources.setdefault(row.place, set()).add(True)
     if question.reach:
@@ -78,7 +80,7 @@ def add_delivery(
 def _logged(
     engine: Engine, parameters: Mapping[str, Any], is_reported: bool, has_whole: bool
 ) -> list[dict[str, Any]]:
-    text = report_sql("insights_logged")
+    text = joined_sql("insights_logged")
     if not is_reported:
         text = without(text, "reported")
     # To tell whether a campaign's own day covers them, all must be known of them.

@@ -1,7 +1,8 @@
 -- One row per answer: the first event_time of a conversion and the first touch of the ad log (Unix
 -- seconds), the first day of which a platform reports, and what there is from $since to $until: anything
--- that a platform reports of, impressions or clicks of campaigns and ad sets as a whole, and touches in the ad log ($from_s to $to_s, Unix seconds). Null where
--- there is nothing. Sources: conversions, ad_days, touches.
+-- that a platform reports of, impressions, clicks or spend of campaigns and ad sets as a whole, and
+-- touches in the ad log ($from_s to $to_s, Unix seconds). Null where there is nothing. Sources:
+-- conversions, ad_days, touches.
 with
 days as (
   select
@@ -15,6 +16,7 @@ days as (
         and (
           (counts_impressions and impressions is not null)
           or (counts_clicks and clicks is not null)
+          or (counts_spend and spend is not null)
         )
     ) as coarse
   from ad_days

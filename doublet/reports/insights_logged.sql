@@ -1,6 +1,6 @@
--- One row per period, day, hour, ad, platform and placement: views and clicks in the ad log. Source:
--- touches, without the figures of ads and days that ad_days tells. day is null unless $has_whole,
--- which says that some campaigns or ad sets have rows of their own, which may cover it. Ids as in
+-- One row per period, day, hour, ad, platform and placement: views and clicks in the ad log, and what
+-- they cost in the account's currency. Sources: touches, without the figures of ads and days that
+-- ad_days tells, and rates. day is null unless $has_whole, which says that some campaigns or ad sets have rows of their own, which may cover it. Ids as in
 -- insights: finer ones than $finest are null unless the coarser one is. Periods: parallel lists
 -- $periods, $days, $hours, $since_s and $until_s (Unix seconds, quarters of an hour); $from_s and
 -- $to_s bound all that is read.
@@ -20,6 +20,7 @@ quarters as (
   select
     period,
     case when $is_reported then day end as day,
+    day as rate_day,
     hour,
     unnest(range(since_s // 900, until_s // 900)) as quarter
   from spans
@@ -43,10 +44,14 @@ counted as (
     case when $by_platform then touches.platform end as platform,
     case when $by_placement then touches.placement end as placement,
     count(*) filter (where touches.kind = 'view') as impressions,
-    count(*) filter (where touches.kind = 'click') as clicks
+    count(*) filter (where touches.kind = 'click') as clicks,
+    sum(cast(touches.cost * rates.rate as decimal(38, 4))) as spend
   from touches
   inner join quarters
     on quarters.quarter = touches.touched_time // 900
+  left join rates
+    on rates.currency = touches.currency
+    and quarters.rate_day between rates.first_day and rates.last_day
   where touches.account_id = $account_id
     and touches.origin = 'ad_log'
     and touches.kind in ('view', 'click')
@@ -83,7 +88,8 @@ covered as (
     date,
     ad_id,
     bool_or(impressions is not null) as has_impressions,
-    bool_or(clicks is not null) as has_clicks
+    bool_or(clicks is not null) as has_clicks,
+    bool_or(spend is not null) as has_spend
   from ad_days
   where account_id = $account_id
     and level = 'ad'
@@ -119,7 +125,13 @@ summed as (
       -- begin reported
       * case when covered.has_clicks then 0 else 1 end
       -- end reported
-    ) as clicks
+    ) as clicks,
+    sum(
+      counted.spend
+      -- begin reported
+      * case when covered.has_spend then 0 else 1 end
+      -- end reported
+    ) as spend
   from counted
   -- begin reported
   left join covered
@@ -127,6 +139,7 @@ summed as (
     and covered.ad_id = counted.ad_id
   where covered.has_impressions is distinct from true
     or covered.has_clicks is distinct from true
+    or covered.has_spend is distinct from true
   -- end reported
   group by
     counted.period,
@@ -155,5 +168,6 @@ select
   cast(platform as varchar) as platform,
   cast(placement as varchar) as placement,
   cast(impressions as bigint) as impressions,
-  cast(clicks as bigint) as clicks
+  cast(clicks as bigint) as clicks,
+  cast(spend as decimal(38, 4)) as spend
 from summed

@@ -109,3 +109,43 @@ def test_reach_is_of_persons_and_unknown_where_it_would_be_a_sum(engine: DuckDBE
     insert(engine, "ad_days", [{**day, "impressions": 7, "clicks": 0, "reach": 5, **ad(0)}])
     (row,) = ask(engine, reach=True)
     assert (11, None) == (row.impressions, row.reach)
+
+
+def test_what_views_and_clicks_cost_is_spend_where_no_day_tells_any(engine: DuckDBEngine) -> None:
+    logged = {"origin": "ad_log", "platform": "doublet", "touched_time": NOON_S, "is_ad": True}
+    paid = {"cost": Decimal("0.0030"), "currency": "USD"}
+    insert(
+        engine,
+        "touches",
+        [
+            {**logged, **paid, "kind": "view", "placement": "feed", **ad(0)},
+            {**logged, **paid, "kind": "view", "touched_time": NOON_S + DAY_S, **ad(0)},
+            {**logged, "kind": "click", "cost": Decimal(2), "currency": "USD", **ad(1)},
+            {**logged, "kind": "view", "cost": Decimal(9), "currency": "XXX", **ad(1)},
+            {**logged, "kind": "view", **ad(2)},
+        ],
+    )
+
+    def spend(**asked: Any) -> dict[str | None, Decimal | None]:
+        return {row.place.ad_id: row.spend for row in ask(engine, level="ad", **asked)}
+
+    expected = {
+        ad(0)["ad_id"]: Decimal("0.0030"),
+        ad(1)["ad_id"]: Decimal(1),
+        ad(2)["ad_id"]: None,
+    }
+    assert expected == spend()
+    (row,) = ask(engine, periods=[Period(FIRST_DAY, FIRST_DAY)])
+    assert Decimal("1.0015") == row.spend
+    by_place = {row.place.placement: row.spend for row in ask(engine, by_placement=True)}
+    assert Decimal("0.0015") == by_place["feed"]
+    # Spend that a platform tells of a day, by ad or as a whole, stands in place of the log's.
+    day = {"platform": "doublet", "date": FIRST_DAY, "currency": "USD", "spend": 3, **COUNTED}
+    insert(engine, "ad_days", [{**day, "level": "ad", **ad(0)}])
+    assert expected | {ad(0)["ad_id"]: Decimal("1.5015")} == spend()
+    with engine.transaction() as tx:
+        tx.run("delete from ad_days")
+    whole = {**day, "level": "campaign", "campaign_id": ad(0)["campaign_id"]}
+    insert(engine, "ad_days", [whole])
+    (row,) = ask(engine)
+    assert (4, 1, Decimal("1.5015")) == (row.impressions, row.clicks, row.spend)
