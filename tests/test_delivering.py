@@ -289,6 +289,10 @@ def test_a_person_is_shown_an_ad_set_no_more_than_it_says_and_forgotten_on_reque
 
 def test_the_pace_follows_what_was_spent(world: World) -> None:
     ad = world.campaign()
+    ad_set = world.catalog.campaigns.get(AdSet, ad.account_id, ad.adset_id)
+    assert ad_set is not None
+    # Bids for rare actions begin at all that the budget has.
+    world.catalog.campaigns.change(ad_set, optimization_goal="IMPRESSIONS")
     world.ready()
     ledger = Ledger(world.folder / LEDGER_FILE)
     first = ledger.paces()[ad.adset_id]

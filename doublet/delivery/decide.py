@@ -165,7 +165,7 @@ def decide(
         chosen.append(one._replace(held_out=tuple(ahead)))
         left[shelf.ad_set_of == shelf.ad_set_of[one.ad]] = OUT
         if ahead:
-            ghosts[np.isin(shelf.campaign_of, shelf.campaign_of[ahead])] = OUT
+            ghosts[shelf.of_campaigns(shelf.campaign_of[ahead])] = OUT
     unseen = () if len(chosen) == asked.places else tuple(_best_of_campaigns(shelf, ghosts, OUT))
     reason = "" if len(chosen) == asked.places else _reason(shelf, candidates, dry, unseen)
     explanation = _explain(shelf, asked, table, dry, often, now_s, chosen) if explain else None
@@ -193,7 +193,7 @@ def _look(
             shelf.campaigns[n].campaign_id, asked.identifier, shelf.campaigns[n].holdout_share
         )
     ]
-    is_ghost = np.isin(shelf.campaign_of, held) if held else np.zeros(len(totals), bool)
+    is_ghost = shelf.of_campaigns(held)
     return _Table(scores, values, qualities, totals, is_ghost)
 
 

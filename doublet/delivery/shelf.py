@@ -168,6 +168,13 @@ class Shelf:
         mask: Mask = allowed[self.ad_set_of]
         return mask
 
+    def of_campaigns(self, campaigns: Iterable[int]) -> Mask:
+        """The ads of these campaigns."""
+        chosen = np.zeros(len(self.campaigns), bool)
+        chosen[list(campaigns)] = True
+        mask: Mask = chosen[self.campaign_of]
+        return mask
+
     def results(self, scores: Scores) -> Array:
         """What one impression of each ad is expected to bring, in what its bid is per: actions, for
         value goals units of value."""
