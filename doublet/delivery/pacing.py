@@ -38,6 +38,7 @@ _AHEAD_S, _AHEAD_MAX_S = 1800.0, 900.0
 _FALL_S = 300.0
 _PAUSE_S = 900.0
 _POWER = 0.5
+_BUDGETS_MAX = 100
 _PRIOR_SHARE = 1 / 500
 _PRIOR_COST_SHARE = 1 / 2000
 _CORRECTION_MIN, _CORRECTION_MAX = 0.1, 3.0
@@ -195,8 +196,9 @@ class Pacer(NamedTuple):
         ratio = (pace.wanted_lately + prior) / (pace.spent_lately + prior)
         mean = pace.logs_lately / pace.seconds_lately
         aim = mean + _POWER * math.log(ratio)
-        # More than the whole budget for one action buys nothing more, however little traffic comes.
-        most = math.log(max(1.0, self.budget.amount))
+        # A small budget may have to last several days for one action; but where traffic is missing,
+        # not bids, they must not grow without end.
+        most = math.log(max(1.0, self.budget.amount * _BUDGETS_MAX))
         level = max(BID_MIN, math.exp(min(aim, most)))
         is_ahead = pace.spent > self.planned(pace.as_of_s + _AHEAD_MAX_S)
         return pace._replace(bid=BID_MIN if is_ahead else level, level=level)
