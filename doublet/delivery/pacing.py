@@ -38,6 +38,7 @@ _AHEAD_S, _AHEAD_MAX_S = 1800.0, 900.0
 _FALL_S = 300.0
 _PAUSE_S = 900.0
 _POWER = 0.5
+_BUDGETS_MAX = 100
 _PRIOR_SHARE = 1 / 500
 _PRIOR_COST_SHARE = 1 / 2000
 _CORRECTION_MIN, _CORRECTION_MAX = 0.1, 3.0
@@ -98,7 +99,8 @@ class Seen(NamedTuple):
 
 class Pace(NamedTuple):
     """The state of an ad set's control. `bid` is the pace in units per action, `correction` that of
-    a mean limit; `level` is the bid without regard to being far ahead. The rest are sums that fade:
+    a mean limit; `level` is the bid without regard to being far ahead, which has held bids back for
+    `held_s` seconds. The rest are sums that fade:
     over `_WINDOW_S` units wanted and seen and logarithms of bids, over `_COST_WINDOW_S` units,
     logarithms and actions."""
 
@@ -117,6 +119,7 @@ class Pace(NamedTuple):
     cost_lately: float = 0.0
     cost_logs_lately: float = 0.0
     actions_lately: float = 0.0
+    held_s: float = 0.0
 
 
 class Pacer(NamedTuple):
@@ -151,9 +154,11 @@ class Pacer(NamedTuple):
 
     def _note(self, pace: Pace, seen: Seen, now_s: float) -> Pace:
         # What is seen without bidding says nothing about bids, but that they were too high.
-        elapsed_s, fallen = now_s - pace.as_of_s, 0.0
+        elapsed_s, fallen, held_s = now_s - pace.as_of_s, 0.0, 0.0
         if pace.bid <= BID_MIN:
-            elapsed_s, fallen = 0.0, elapsed_s / _FALL_S
+            # Once by e: a small budget is held by each impression, and they do not say so much.
+            fallen = min(elapsed_s, max(0.0, _FALL_S - pace.held_s)) / _FALL_S
+            elapsed_s, held_s = 0.0, pace.held_s + elapsed_s
         kept, cost_kept = (
             math.exp(-elapsed_s / window_s) for window_s in (_WINDOW_S, _COST_WINDOW_S)
         )
@@ -162,6 +167,7 @@ class Pacer(NamedTuple):
         above = math.log(offer / self.limit.amount) if self.limit.is_mean else 0.0
         return pace._replace(
             as_of_s=now_s,
+            held_s=held_s,
             spent=seen.spent,
             cost=seen.cost,
             actions=seen.actions,
@@ -195,8 +201,9 @@ class Pacer(NamedTuple):
         ratio = (pace.wanted_lately + prior) / (pace.spent_lately + prior)
         mean = pace.logs_lately / pace.seconds_lately
         aim = mean + _POWER * math.log(ratio)
-        # More than the whole budget for one action buys nothing more, however little traffic comes.
-        most = math.log(max(1.0, self.budget.amount))
+        # A small budget may have to last several days for one action; but where traffic is missing,
+        # not bids, they must not grow without end.
+        most = math.log(max(1.0, self.budget.amount * _BUDGETS_MAX))
         level = max(BID_MIN, math.exp(min(aim, most)))
         is_ahead = pace.spent > self.planned(pace.as_of_s + _AHEAD_MAX_S)
         return pace._replace(bid=BID_MIN if is_ahead else level, level=level)

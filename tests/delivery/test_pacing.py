@@ -120,6 +120,18 @@ def test_after_an_outage_spend_comes_back_to_the_plan() -> None:
     assert 0.99 < seen.spent / BUDGET.amount <= 1
 
 
+def test_a_budget_that_is_less_than_one_action_costs_is_spent_evenly_too() -> None:
+    errors, pace, seen = run(Pacer(BUDGET._replace(amount=50), FLAT), Pace(100.0))
+    assert max(errors) < 0.05
+    assert 200 == pytest.approx(pace.bid, rel=0.05)
+    assert 0.97 < seen.spent / 50 <= 1
+
+
+def test_without_traffic_bids_do_not_grow_without_end() -> None:
+    _, pace, _ = run(Pacer(BUDGET, FLAT), Pace(200.0), away=(0, DAY_S))
+    assert 100 * BUDGET.amount == pytest.approx(pace.bid)
+
+
 def test_a_pause_is_no_reason_to_bid_more() -> None:
     pacer = Pacer(BUDGET, FLAT)
     pace = pacer.step(Pace(20.0), Seen(0, 0, 0), 100)
