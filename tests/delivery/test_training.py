@@ -58,7 +58,8 @@ class World:
     ) -> None:
         account = more.get("account", ACCOUNT)
         row = (account, name, 1, at(after), f"a-{adset}", adset, "c1", 0.25, list(features))
-        self._chosen.append((*row, more.get("is_test", False)))
+        policy = more.get("policy", "prior")
+        self._chosen.append((*row, policy, more.get("is_test", False)))
         if more.get("is_seen", True):
             self._touch(f"{name}.1.v", "view", after + 1, None, account)
 
@@ -110,7 +111,7 @@ class World:
             "chosen",
             "account_id varchar, decision_id varchar, position integer, decided_at timestamptz,"
             " ad_id varchar, adset_id varchar, campaign_id varchar, propensity double,"
-            " features varchar[], is_test boolean",
+            " features varchar[], policy varchar, is_test boolean",
             self._chosen,
         )
         touched = self._write(
@@ -216,6 +217,12 @@ def test_what_was_not_seen_or_is_another_s_or_a_test_is_no_example(world: World)
     world.show("d4", 40, account="act_2")
     world.show("d5", -5)
     assert [START + 10] == world.read().decided_at.tolist()
+
+
+def test_what_other_models_chose_can_be_left_out(world: World) -> None:
+    world.show("d1", 10)
+    world.show("d2", 20, policy="m2")
+    assert [START + 20] == world.read(policy="m2").decided_at.tolist()
 
 
 def test_values_of_currencies_without_a_rate_are_nothing(world: World) -> None:
