@@ -31,7 +31,11 @@ KEY_FILE = "link.key"
 _KEY_BYTES = 64
 _FORMAT = [b"doublet link 1"]
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
-_SEALED_LENGTH_MAX = 16_384
+_SEALED_LENGTH_MAX = 6_144
+"""Longer addresses are refused by proxies on their way, most of them from 8,192 characters on."""
+_HASHES_MAX = 4
+_PLAIN_LENGTH_MAX = 256
+_HELD_OUT_MAX = 20
 
 
 class LinkError(SenderError):
@@ -102,9 +106,19 @@ class Links:
         self._decode = msgspec.msgpack.Decoder(Link).decode
 
     def seal(self, link: Link) -> str:
-        """The text of a link, of characters that stand in a URL as they are."""
-        packed = self._encode(msgspec.structs.replace(link, user_data=_packed(link.user_data)))
-        return urlsafe_b64encode(self._siv.encrypt(packed, _FORMAT)).rstrip(b"=").decode()
+        """The text of a link, of characters that stand in a URL as they are. Of a key of user_data
+        it bears the first values only, and none where it would be too long to travel."""
+        fitting = msgspec.structs.replace(
+            link, user_data=_packed(link.user_data), held_out=link.held_out[:_HELD_OUT_MAX]
+        )
+        sealed = self._sealed(fitting)
+        if len(sealed) > _SEALED_LENGTH_MAX:
+            sealed = self._sealed(msgspec.structs.replace(fitting, user_data={}, held_out=()))
+        return sealed
+
+    def _sealed(self, packed: Link) -> str:
+        data = self._siv.encrypt(self._encode(packed), _FORMAT)
+        return urlsafe_b64encode(data).rstrip(b"=").decode()
 
     def open(self, sealed: str) -> Link:
         """The link of a text. Raises LinkError."""
@@ -129,6 +143,10 @@ def landing_url(url: str, click_id: str) -> str:
     'https://shop.example/a?b=1&fbclid=x1#top'
     """
     page, hash_mark, fragment = url.partition("#")
+    # The pixel takes the first; one that was copied along with the address is somebody's old click.
+    path, mark, query = page.partition("?")
+    kept = [each for each in query.split("&") if each.partition("=")[0] != "fbclid"]
+    page = f"{path}{mark}{'&'.join(kept)}" if any(kept) else path
     joint = "&" if "?" in page else "?"
     return quote(f"{page}{joint}fbclid={click_id}{hash_mark}{fragment}", safe=_SAFE)
 
@@ -136,8 +154,11 @@ def landing_url(url: str, click_id: str) -> str:
 def _packed(user_data: dict[str, Any]) -> dict[str, Any]:
     """Hashes as bytes: half as long."""
     return {
-        key: [bytes.fromhex(digest) for digest in value] if isinstance(value, list) else value
+        key: [bytes.fromhex(digest) for digest in value[:_HASHES_MAX]]
+        if isinstance(value, list)
+        else value
         for key, value in user_data.items()
+        if isinstance(value, list) or len(value) <= _PLAIN_LENGTH_MAX
     }
 
 

@@ -106,3 +106,39 @@ def test_an_address_of_any_characters_stays_one_header(text: str) -> None:
     query = urlsplit(made).query
     assert "fbclid=Ab_-9" in query
     assert parse_qs(query)["fbclid"][-1] == "Ab_-9"
+
+
+@pytest.mark.parametrize(
+    ("url", "lands"),
+    [
+        ("https://shop.example/?fbclid=OLD", "https://shop.example/?fbclid=new"),
+        (
+            "https://shop.example/?a=1&fbclid=OLD&b=2#x",
+            "https://shop.example/?a=1&b=2&fbclid=new#x",
+        ),
+        ("https://shop.example/?", "https://shop.example/?fbclid=new"),
+        ("https://shop.example/?a=b=c&&d", "https://shop.example/?a=b=c&&d&fbclid=new"),
+    ],
+)
+def test_an_old_click_in_an_address_gives_way_to_the_new_one(url: str, lands: str) -> None:
+    assert lands == landing_url(url, "new")
+
+
+def test_whatever_is_known_a_link_is_short_enough_to_be_opened(tmp_path: Path) -> None:
+    links = Links(tmp_path)
+    many = [sha256(str(n)) for n in range(100)]
+    user_data = {"em": many, "ph": many, "fbp": "fb.1.1.2", "fbc": "x" * 400_000}
+    held_out = tuple(HeldOut(str(n), str(n), str(n)) for n in range(500))
+    full = msgspec.structs.replace(LINK, user_data=user_data, held_out=held_out)
+    opened = links.open(links.seal(full))
+    assert {"em": many[:4], "ph": many[:4], "fbp": "fb.1.1.2"} == opened.user_data
+    assert held_out[:20] == opened.held_out
+    every = {f"key {n}": many for n in range(25)}
+    far = msgspec.structs.replace(full, url="https://shop.example/" + "x" * 2000, user_data=every)
+    opened = links.open(links.seal(far))
+    assert (far.url, far.price, {}, ()) == (
+        opened.url,
+        opened.price,
+        opened.user_data,
+        opened.held_out,
+    )
