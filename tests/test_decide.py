@@ -191,6 +191,8 @@ def test_devices() -> None:
     tablet = "Mozilla/5.0 (Linux; Android 15; SM-X710) Safari/537.36"
     phone = "Mozilla/5.0 (Linux; Android 15; Pixel 9) Mobile Safari/537.36"
     assert ("tablet", "phone", "unknown") == (device(tablet), device(phone), device(""))
+    # Quadratic in its length, this would take an hour.
+    assert "tablet" == device("Android" * 1_000_000 + "Mobile")
 
 
 def test_an_empty_body_asks_for_one_ad() -> None:

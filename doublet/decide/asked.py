@@ -22,7 +22,8 @@ from doublet.refusal import Reason, Refusal
 PLACEMENT_LENGTH_MAX = 64
 
 _placement = re.compile(rf"[A-Za-z0-9_.:/-]{{0,{PLACEMENT_LENGTH_MAX}}}").fullmatch
-_is_tablet = re.compile(r"iPad|Tablet|Android(?!.*Mobile)").search
+_USER_AGENT_LENGTH_MAX = 1024
+_is_tablet = re.compile(r"iPad|Tablet").search
 _is_phone = re.compile(r"Mobi|iPhone|Android").search
 
 
@@ -127,9 +128,10 @@ def device(user_agent: str) -> str:
     """
     if not user_agent:
         return "unknown"
-    if _is_tablet(user_agent):
+    agent = user_agent[:_USER_AGENT_LENGTH_MAX]
+    if _is_tablet(agent) or ("Android" in agent and "Mobile" not in agent):
         return "tablet"
-    return "phone" if _is_phone(user_agent) else "desktop"
+    return "phone" if _is_phone(agent) else "desktop"
 
 
 def _host(url: str) -> str:
