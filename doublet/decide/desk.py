@@ -165,11 +165,12 @@ class Desk:
 
         return capped
 
-    def note_view(self, link: Link, now_s: float) -> None:
-        """Count an impression for its person's frequency."""
+    def note_view(self, link: Link) -> None:
+        """Count an impression for its person's frequency, at the moment of its decision, by which
+        it is known again wherever it is told once more."""
         if link.person:
             (key,) = ad_set_keys([link.adset_id])
-            self._frequency.note(link.person, key, now_s)
+            self._frequency.note(link.person, key, link.decided_at)
 
     def close(self, now_s: float) -> None:
         """Give back the money that is not reserved."""

@@ -29,10 +29,8 @@ _ANYBODY = (b"access-control-allow-origin", b"*")
 class Touches:
     """Takes impressions and clicks."""
 
-    def __init__(
-        self, intake: Intake, links: Links, on_view: Callable[[Link, float], object]
-    ) -> None:
-        """`on_view` is told of each impression that counts, and when it came (Unix seconds)."""
+    def __init__(self, intake: Intake, links: Links, on_view: Callable[[Link], object]) -> None:
+        """`on_view` is told of each impression that counts."""
         self._intake = intake
         self._links = links
         self._on_view = on_view
@@ -76,7 +74,7 @@ class Touches:
         if refusal is not None:
             self._taken.pop(name, None)
         elif kind == "view":
-            self._on_view(link, at / 1e6)
+            self._on_view(link)
         if len(self._taken) > _REMEMBERED_MAX:
             self._taken.popitem(last=False)
         return refusal

@@ -8,3 +8,6 @@ from __future__ import annotations
 
 UNITS = 10_000
 """Units in one of the account's currency."""
+
+SEEN_MAX = 30
+"""So many impressions per person and ad set are remembered, for frequency caps."""

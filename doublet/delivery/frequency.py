@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from doublet.delivery import SEEN_MAX
+
 Array = np.ndarray[Any, Any]
 
-SEEN_MAX = 30
 SLOTS = 1 << 18
 """Pairs of a person and an ad set that are remembered; 32 MiB, as far as they are used."""
 
@@ -75,7 +76,8 @@ class Frequency:
         return counts
 
     def note(self, person: int, ad_set: int, now_s: float) -> None:
-        """Count an impression of an ad set, one of `ad_set_keys`."""
+        """Count an impression of an ad set, one of `ad_set_keys`. What is of the same second is the
+        same impression."""
         if not person:
             return
         (key,) = _mixed(person, np.array([ad_set], np.uint64))
@@ -92,7 +94,9 @@ class Frequency:
                 way = int(times.max(1).argmin())
                 keys[way] = 0
                 times[way] = 0
-            times[way, times[way].argmin()] = int(now_s)
+            # What comes again, in another process or after a restart, is the same impression.
+            if int(now_s) not in times[way]:
+                times[way, times[way].argmin()] = int(now_s)
             keys[way] = key
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from doublet.catalog import Ad, AdSet, Campaign, Creative
+from doublet.delivery import SEEN_MAX
 from doublet.entries import check_name
 from doublet.errors import OperatorError, SenderError
 
@@ -277,10 +278,13 @@ def _check_targeting(each: AdSet, known: Known, before: AdSet | None) -> None:
             "and _ . : / -.",
         )
     for cap in each.frequency:
-        if not 1 <= cap.interval_days <= INTERVAL_DAYS_MAX or not 1 <= cap.max_frequency <= 1000:
+        if not 1 <= cap.interval_days <= INTERVAL_DAYS_MAX or not (
+            1 <= cap.max_frequency <= SEEN_MAX
+        ):
             raise ObjectError(
                 "frequency_control_specs",
-                f"interval_days is from 1 to {INTERVAL_DAYS_MAX}, max_frequency from 1 to 1000.",
+                f"interval_days is from 1 to {INTERVAL_DAYS_MAX}, max_frequency from 1 to "
+                f"{SEEN_MAX}.",
             )
     if len(each.frequency) > CAPS_MAX:
         raise ObjectError("frequency_control_specs", f"There are at most {CAPS_MAX} caps.")

@@ -375,6 +375,13 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
         "frequency_control_specs",
         "from 1 to 90",
     ),
+    (
+        "adsets",
+        {"frequency_control_specs": [{"interval_days": 7, "max_frequency": 31}]},
+        "frequency_control_specs",
+        "from 1 to 30",
+    ),
+    ("adsets", {"targeting": {"targeting_automation": [1], "age_min": 18}}, "targeting", "age_min"),
     ("ads", {"creative": {"creative_id": "7"}}, "creative", "no creative of this account"),
     ("ads", {"creative": None}, "creative", "JSON object"),
     ("ads", {"adset_id": "7"}, "adset_id", "delivered elsewhere"),
