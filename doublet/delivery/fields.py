@@ -219,7 +219,7 @@ def _json(field: str, value: Any) -> dict[str, Any]:
     """An object, given as JSON or as it is."""
     try:
         read = msgspec.json.decode(value) if isinstance(value, str) else value
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         read = None
     if not isinstance(read, dict):
         raise ObjectError(field, f"{field} must be a JSON object.")
@@ -270,7 +270,8 @@ def _targeting(read: Mapping[str, Any]) -> Changes:
         if not value or name in _TARGETED or name == own:
             continue
         if name in _SAYS_NOTHING:
-            if name == "targeting_automation" and value.get("advantage_audience"):
+            automation = value if isinstance(value, dict) else {}
+            if name == "targeting_automation" and automation.get("advantage_audience"):
                 message = "advantage_audience must be 0: audiences are kept to."
                 raise ObjectError("targeting", message)
             continue

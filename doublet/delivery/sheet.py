@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -23,6 +23,7 @@ NONE = "none"
 BETWEEN = " | "
 """Between the parts of a list in a cell."""
 
+_FIRST_YEAR, _LAST_YEAR = 1970, 2099
 _FORMULA = re.compile(r"'(?=[=+\-@\t\r\n＝＋－＠])")
 """What keeps a spreadsheet from running a cell that was exported."""
 
@@ -201,6 +202,8 @@ def _readers(audiences: Mapping[str, str], zone: ZoneInfo) -> dict[str, Callable
             return 0
         try:
             read = datetime.fromisoformat(text)
+            if not _FIRST_YEAR <= read.year <= _LAST_YEAR:
+                raise ValueError
             return int((read if read.tzinfo else read.replace(tzinfo=zone)).timestamp())
         except (ValueError, OverflowError):
             message = f"{_shown(text)} is no moment."
@@ -229,7 +232,7 @@ def read_amount(text: str) -> int:
         amount = Decimal(text) * 100
         if amount.is_finite() and 0 <= amount < 10**13 and amount == int(amount):
             return int(amount)
-    except InvalidOperation:
+    except ArithmeticError:
         pass
     message = f"{_shown(text)} is no amount."
     raise ObjectError("amount", message, "Write it like 50 or 49.90, without a currency.")
