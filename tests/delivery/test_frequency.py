@@ -12,7 +12,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doublet.delivery.frequency import SEEN_MAX, Frequency, ad_set_keys
+from doublet.delivery import SEEN_MAX
+from doublet.delivery.frequency import Frequency, ad_set_keys
 
 DAY_S = 86_400
 KEYS = ad_set_keys("abcde")
