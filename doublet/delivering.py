@@ -259,12 +259,16 @@ class Delivering:
         unknown = ledger.unknown(wanted.values())
         older = [each for each in unknown if each.begin_s < ledger.made_at_s]
         if older and self._may_still_bill(ledger.made_at_s, now):
+            # As if they were not wanted yet: an edit must not open them either.
+            for each in older:
+                del wanted[Key(each.adset_id, each.period)]
             unknown = [each for each in unknown if each not in older]
             older = []
         new = {Key(each.adset_id, each.period) for each in unknown}
-        known = [each for key, each in wanted.items() if self._opened.get(key) != each]
-        if unknown or known:
-            changed = [each for each in known if Key(each.adset_id, each.period) not in new]
+        changed = [
+            each for key, each in wanted.items() if key not in new and self._opened.get(key) != each
+        ]
+        if unknown or changed:
             ledger.open([*unknown, *changed], self._billed(older) if older else {})
         self._opened = wanted
 
