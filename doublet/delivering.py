@@ -27,7 +27,7 @@ from doublet.delivery.book import (
 )
 from doublet.delivery.budgets import Budget
 from doublet.delivery.examples import AdKey
-from doublet.delivery.flow import REMEMBERED_S, Count, Flow
+from doublet.delivery.flow import REMEMBERED_S, Count, Flow, Span
 from doublet.delivery.frequency import Frequency, ad_set_keys
 from doublet.delivery.learning import stages
 from doublet.delivery.ledger import Key, Lease, Ledger, Standing, set_aside
@@ -269,7 +269,7 @@ class Delivering:
             each for key, each in wanted.items() if key not in new and self._opened.get(key) != each
         ]
         if unknown or changed:
-            ledger.open([*unknown, *changed], self._billed(older) if older else {})
+            ledger.open([*unknown, *changed], self._billed(book, older) if older else {})
         self._opened = wanted
 
     def _may_still_bill(self, made_at_s: float, now: float) -> bool:
@@ -284,28 +284,22 @@ class Delivering:
             for each in decisions
         )
 
-    def _billed(self, budgets: list[Budget]) -> dict[Key, int]:
-        """What touches in the lake say was billed of budgets that the ledger has lost. A touch
+    def _billed(self, book: Book, budgets: list[Budget]) -> dict[Key, int]:
+        """What touches in the lake say was billed of budgets that the ledger does not know. A touch
         counts for the period in which it came: of two days this is at most a few minutes' worth."""
+        assert self._flow is not None
+        owners = {
+            each.adset_id: account.account_id
+            for account in book.accounts
+            for each in account.ad_sets
+        }
+        spans = [
+            Span(owners[each.adset_id], each.adset_id, each.begin_s, each.end_s + REMEMBERED_S)
+            for each in budgets
+        ]
         _, touches = self._freshener.delivered()
-        paths = [file.path for file in touches]
-        if not paths:
-            return {}
-        rows = self._freshener.engine.query(
-            "select adset_id, epoch(touched_at) as at, max(cost) as cost from read_parquet($paths) "
-            "where platform = 'doublet' and cost is not null group by adset_id, touched_at, "
-            "case when touch_id = 'erased' then cast(log_offset as varchar) else touch_id end",
-            {"paths": paths},
-        )
-        found: dict[Key, int] = defaultdict(int)
-        of_set: dict[str, list[Budget]] = defaultdict(list)
-        for budget in budgets:
-            of_set[budget.adset_id].append(budget)
-        for row in rows:
-            for budget in of_set.get(row["adset_id"], ()):
-                if budget.begin_s <= row["at"] < budget.end_s + REMEMBERED_S:
-                    found[Key(budget.adset_id, budget.period)] += int(row["cost"] * UNITS)
-        return found
+        keys = [Key(each.adset_id, each.period) for each in budgets]
+        return dict(zip(keys, self._flow.billed(touches, spans), strict=True))
 
     def _take_news(self, now: float) -> bool:
         """Count what has been loaded; whether there was anything."""

@@ -66,6 +66,15 @@ class Answers(NamedTuple):
     answers: int
 
 
+class Span(NamedTuple):
+    """An ad set of an account from `begin_s` until before `end_s` (Unix seconds)."""
+
+    account_id: str
+    adset_id: str
+    begin_s: float
+    end_s: float
+
+
 class News(NamedTuple):
     """What has come since the last look."""
 
@@ -131,6 +140,26 @@ class Flow:
             _sql("answers"), {"chosen": chosen, "from": first, "since": self._since}
         ).fetchall()
         return [Answers(*row) for row in rows]
+
+    def billed(self, touches: Sequence[File], spans: Sequence[Span]) -> list[int]:
+        """What the touches of each span cost, in units, whenever they were loaded."""
+        found = [0] * len(spans)
+        paths = [file.path for file in touches]
+        if not paths or not spans:
+            return found
+        account_ids, adset_ids, begins_s, ends_s = map(list, zip(*spans, strict=True))
+        asked = {
+            "numbers": list(range(len(spans))),
+            "account_ids": account_ids,
+            "adset_ids": adset_ids,
+            "begins_s": begins_s,
+            "ends_s": ends_s,
+        }
+        for number, units in self._connection.execute(
+            _sql("billed"), {"touched": paths, **asked}
+        ).fetchall():
+            found[number] = units
+        return found
 
     def _before(self, files: Sequence[File]) -> list[str]:
         return [file.path for file in files if file.first_received_at < self._since]
