@@ -100,6 +100,22 @@ def test_a_flow_that_begins_later_leaves_the_past_to_history(pipeline: Pipeline)
     assert [[1], []] == [[each.answers for each in each_found] for each_found in found]
 
 
+def test_touches_of_another_account_cost_nothing(pipeline: Pipeline) -> None:
+    forged = view(msgspec.structs.replace(link("a", price=9_000), account_id="other"))
+    flow = Flow(duckdb.connect())
+    pipeline.append([forged, decision("a")])
+    assert [] == take(pipeline, flow).bills
+    # Nor does it stand in the way of the real one, in the same batch or later.
+    pipeline.append([view(link("a")), decision("b")])
+    assert [Bill("7", 250)] == take(pipeline, flow).bills
+    forged = view(msgspec.structs.replace(link("b", price=9_000), account_id="other"))
+    pipeline.append([forged, view(link("b"), 2.0)])
+    assert [Bill("7", 250)] == take(pipeline, flow).bills
+    later = Flow(duckdb.connect(), NOW + 10)
+    files = pipeline.lake.ad_decisions.files(), pipeline.lake.ad_touches.files()
+    assert [("12", 2, 2, 0, 500)] == [each[:5] for each in later.history(*files).values()]
+
+
 def test_what_was_billed_is_counted_once_by_ad_set_and_time(pipeline: Pipeline) -> None:
     # The second copy of a view comes through another process, and costs nothing or as much.
     late = REMEMBERED_S + 1.0
