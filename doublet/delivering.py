@@ -30,7 +30,7 @@ from doublet.delivery.examples import AdKey
 from doublet.delivery.flow import REMEMBERED_S, Count, Flow, Span
 from doublet.delivery.frequency import Frequency, ad_set_keys
 from doublet.delivery.learning import stages
-from doublet.delivery.ledger import Key, Lease, Ledger, Standing, set_aside
+from doublet.delivery.ledger import Key, Ledger, Standing, set_aside
 from doublet.delivery.links import expiry_s
 from doublet.delivery.planning import (
     TRAFFIC_DAYS,
@@ -42,7 +42,7 @@ from doublet.delivery.planning import (
 )
 from doublet.delivery.purse import LEASE_S
 from doublet.delivery.rates import Model, Scorer
-from doublet.delivery.shelf import CLICK_BILLING, CLICK_GOALS, VIEW_GOALS
+from doublet.delivery.shelf import CLICK_GOALS, VIEW_GOALS
 from doublet.engine.duckdb import connect
 from doublet.errors import CorruptError
 from doublet.normalize import identifier_key
@@ -151,7 +151,7 @@ class Delivering:
         self._open_budgets(ledger, book, now)
         is_news = self._take_news(now)
         if self._is_due("settled", _SETTLED_EVERY_S, now):
-            self._settle(ledger, book)
+            self._settle(ledger)
         self._pace(ledger, book, now, is_news)
         if self._is_due("swept", _SWEPT_EVERY_S, now):
             ledger.sweep(now - _KEPT_S)
@@ -318,20 +318,11 @@ class Delivering:
                 traffic.note([each])
         return bool(news.counts)
 
-    def _settle(self, ledger: Ledger, book: Book) -> None:
-        """Give back what was reserved and cannot be billed any more."""
+    def _settle(self, ledger: Ledger) -> None:
+        """Give back what was reserved and cannot be billed any more. What an ad set pays for may
+        have changed since a decision, so the longer time is waited for."""
         loaded_s = self._taken_until_s - _LATE_S
-        billing = {
-            each.adset_id: each.billing_event in CLICK_BILLING
-            for account in book.accounts
-            for each in account.ad_sets
-        }
-
-        def is_over(lease: Lease) -> bool:
-            kinds = [billing[lease.adset_id]] if lease.adset_id in billing else [False, True]
-            return lease.until_s + max(map(expiry_s, kinds)) <= loaded_s
-
-        over = [each for each in ledger.due(loaded_s) if is_over(each)]
+        over = ledger.due(loaded_s - max(expiry_s(False), expiry_s(True)))
         if not over:
             return
         billed = {}

@@ -19,7 +19,7 @@ from doublet.delivery.book import BOOK_FILE, FREQUENCY_FILE, LEDGER_FILE, Reader
 from doublet.delivery.decide import Asked
 from doublet.delivery.flow import REMEMBERED_S
 from doublet.delivery.ledger import Key, Ledger, Standing
-from doublet.delivery.links import IMPRESSION_S
+from doublet.delivery.links import CLICK_S, IMPRESSION_S
 from doublet.delivery.purse import LEASE_S
 from doublet.delivery.records import touch_records
 from doublet.deposit import deposit
@@ -200,6 +200,29 @@ def test_a_worker_that_comes_later_settles_as_well(world: World) -> None:
     world.round()
     after = world.standing(ad.adset_id)
     assert (sum(link.price for link in links), 0) == (after.settled, after.held)
+
+
+def test_leases_wait_for_impressions_even_if_clicks_are_paid_for_meanwhile(world: World) -> None:
+    ad = world.campaign()
+    world.ready()
+    (link,) = world.ask()
+    store = world.catalog.campaigns
+    ad_set = store.get(AdSet, ad.account_id, ad.adset_id)
+    assert ad_set is not None
+    assert not link.is_per_click
+    store.change(ad_set, optimization_goal="LINK_CLICKS", billing_event="LINK_CLICKS")
+    world.desk.close(world.now)
+    world._desk = None
+    begin = world.now
+    world.now = begin + LEASE_S + CLICK_S + 120
+    world.round()
+    assert world.standing(ad.adset_id).held >= link.price
+    world.now = begin + IMPRESSION_S - 5
+    world.append(list(touch_records(link, "view", int(world.now * 1e6))))
+    world.now = begin + LEASE_S + IMPRESSION_S + 120
+    world.round()
+    after = world.standing(ad.adset_id)
+    assert (link.price, 0) == (after.settled, after.held)
 
 
 def lose_ledger(world: World) -> None:
