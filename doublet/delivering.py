@@ -25,7 +25,7 @@ from doublet.delivery.book import (
     publish,
     running,
 )
-from doublet.delivery.budgets import Budget
+from doublet.delivery.budgets import LIFETIME, Budget
 from doublet.delivery.examples import AdKey
 from doublet.delivery.flow import REMEMBERED_S, Count, Flow, Span
 from doublet.delivery.frequency import Frequency, ad_set_keys
@@ -154,7 +154,8 @@ class Delivering:
             self._settle(ledger)
         self._pace(ledger, book, now, is_news)
         if self._is_due("swept", _SWEPT_EVERY_S, now):
-            ledger.sweep(now - _KEPT_S)
+            kept = [each.adset_id for each in self._catalog.campaigns.ad_sets()]
+            ledger.sweep(now - _KEPT_S, kept)
             for each in self._traffic.values():
                 each.forget(now - TRAFFIC_DAYS * 86_400)
 
@@ -248,22 +249,26 @@ class Delivering:
         return ledger
 
     def _open_budgets(self, ledger: Ledger, book: Book, now: float) -> None:
-        """Make new and changed budgets known. Of a ledger that was made anew some began before it
-        did: what they have spent by then is counted from the lake, once nothing of that time can be
-        billed any more."""
+        """Make new and changed budgets known. Some of those that the ledger does not know began
+        before: what they have spent by then is counted from the lake, once nothing of that time can
+        be billed any more."""
         wanted = {
             Key(each.adset_id, each.period): each
             for account in book.accounts
             for each in budgets_of(account.ad_sets, ZoneInfo(account.time_zone), now)
         }
         unknown = ledger.unknown(wanted.values())
-        older = [each for each in unknown if each.begin_s < ledger.made_at_s]
-        if older and self._may_still_bill(ledger.made_at_s, now):
-            # As if they were not wanted yet: an edit must not open them either.
-            for each in older:
-                del wanted[Key(each.adset_id, each.period)]
-            unknown = [each for each in unknown if each not in older]
-            older = []
+        # Such a lifetime has spent already where its ad set had daily budgets at first.
+        older = [
+            each for each in unknown if each.begin_s < ledger.made_at_s or each.period == LIFETIME
+        ]
+        awaited = self._awaited(ledger, older, now)
+        # As if they were not wanted yet: an edit must not open them either.
+        for each in awaited:
+            del wanted[Key(each.adset_id, each.period)]
+        unknown, older = (
+            [each for each in budgets if each not in awaited] for budgets in (unknown, older)
+        )
         new = {Key(each.adset_id, each.period) for each in unknown}
         changed = [
             each for key, each in wanted.items() if key not in new and self._opened.get(key) != each
@@ -271,6 +276,20 @@ class Delivering:
         if unknown or changed:
             ledger.open([*unknown, *changed], self._billed(book, older) if older else {})
         self._opened = wanted
+
+    def _awaited(self, ledger: Ledger, budgets: list[Budget], now: float) -> list[Budget]:
+        """Those of which the lake may not have all that was spent: leases of a lost ledger, or of
+        other budgets of the ad set, may still bill."""
+        is_young = any(each.begin_s < ledger.made_at_s for each in budgets) and (
+            self._may_still_bill(ledger.made_at_s, now)
+        )
+        leased = {each.adset_id for each in ledger.due(float("inf"))} if budgets else set()
+        return [
+            each
+            for each in budgets
+            if (is_young and each.begin_s < ledger.made_at_s)
+            or (each.period == LIFETIME and each.adset_id in leased)
+        ]
 
     def _may_still_bill(self, made_at_s: float, now: float) -> bool:
         """Whether what was decided before the ledger was made can still cost anything."""

@@ -290,6 +290,58 @@ def test_an_edit_does_not_open_a_budget_that_is_waited_for(world: World) -> None
     assert 0 < standing.amount <= 5_000_000
 
 
+def test_a_lifetime_budget_begins_with_what_daily_ones_spent(world: World) -> None:
+    ad = world.campaign()
+    world.ready()
+    (link,) = world.ask()
+    world.append(list(touch_records(link, "view", int(world.now * 1e6))))
+    world.round()
+    store = world.catalog.campaigns
+    ad_set = store.get(AdSet, ad.account_id, ad.adset_id)
+    assert ad_set is not None
+    store.change(ad_set, daily_budget=0, lifetime_budget=70_000)
+    world.now += 5
+    world.round()
+    key = Key(ad.adset_id, "lifetime")
+    # Leases of the day may still bill.
+    assert key not in ledger_keys(world)
+    world.desk.close(world.now)
+    world._desk = None
+    for seconds in (LEASE_S + IMPRESSION_S + 120, 10):
+        world.now += seconds
+        world.round()
+    ledger = Ledger(world.folder / LEDGER_FILE)
+    found = ledger.standings()[key]
+    ledger.close_file()
+    assert (7_000_000, link.price, 0) == found[:3]
+
+
+def test_an_end_that_is_moved_on_reopens_no_budget_as_new(world: World) -> None:
+    ad = world.campaign()
+    world.ready()
+    store = world.catalog.campaigns
+    ad_set = store.get(AdSet, ad.account_id, ad.adset_id)
+    assert ad_set is not None
+    end_s = int(world.now) + 3600
+    key = Key(ad.adset_id, "lifetime")
+    ended = store.change(ad_set, daily_budget=0, lifetime_budget=70_000, end_time=end_s)
+    world.desk.close(world.now)
+    world._desk = None
+    for seconds in (LEASE_S + IMPRESSION_S + 120, 10):
+        world.now += seconds
+        world.round()
+    ledger = Ledger(world.folder / LEDGER_FILE)
+    lease = ledger.take(*key, 500, "somebody", world.now, world.now)
+    assert lease is not None
+    ledger.settle(lease.lease_id, 500)
+    world.now += 60 * 86_400
+    world.round()
+    store.change(ended, end_time=int(world.now) + 3600)
+    world.round()
+    assert 500 == ledger.standings()[key].settled
+    ledger.close_file()
+
+
 def test_a_damaged_ledger_is_set_aside(world: World) -> None:
     world.campaign()
     world.round()
