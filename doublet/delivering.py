@@ -90,6 +90,7 @@ class Delivering:
         self._counts: dict[str, Count] = {}
         self._traffic: dict[str, Traffic] = {}
         self._plans: dict[str, Plan] = {}
+        self._unplanned: dict[str, AdSet] = {}
         self._standings: dict[Key, Standing] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
@@ -374,6 +375,7 @@ class Delivering:
         is_over = any(each.budget.end_s <= now for each in self._plans.values())
         begins = any(
             key not in planned
+            and self._unplanned.get(key) != each
             and each.start_time <= now
             and each.daily_budget + each.lifetime_budget
             for key, each in known.items()
@@ -382,14 +384,20 @@ class Delivering:
         return is_over or begins or changed
 
     def _plan(self, book: Book, now: float) -> None:
-        self._plans = {}
+        self._plans, self._unplanned = {}, {}
         for account in book.accounts:
             zone = ZoneInfo(account.time_zone)
             traffic = self._traffic.setdefault(account.account_id, Traffic(zone))
             forecast, a_day = traffic.forecast(), traffic.a_day(now)
             rates = self._rates(account)
             for each in account.ad_sets:
-                made = plan(each, zone, forecast, a_day, rates[each.adset_id], now)
+                try:
+                    made = plan(each, zone, forecast, a_day, rates[each.adset_id], now)
+                except Exception:
+                    # The others are planned all the same.
+                    logger.exception("not-planned adset_id=%s", each.adset_id)
+                    self._unplanned[each.adset_id] = each
+                    continue
                 if made is not None:
                     self._plans[each.adset_id] = made
 

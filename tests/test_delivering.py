@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from doublet import delivering
 from doublet.catalog import Ad, AdSet, Catalog, FrequencyCap
 from doublet.decide.answer import Writer
 from doublet.decide.asked import DecideRequest, features_of, who
@@ -20,6 +21,7 @@ from doublet.delivery.decide import Asked
 from doublet.delivery.flow import REMEMBERED_S
 from doublet.delivery.ledger import Key, Ledger, Standing
 from doublet.delivery.links import CLICK_S, IMPRESSION_S
+from doublet.delivery.planning import Plan, plan
 from doublet.delivery.purse import LEASE_S
 from doublet.delivery.records import touch_records
 from doublet.deposit import deposit
@@ -418,6 +420,34 @@ def test_the_pace_follows_what_was_spent(world: World) -> None:
     assert later.bid > first.bid
     assert msgspec.json.encode(later)
     assert Key(ad.adset_id, later.period) in ledger_keys(world)
+
+
+def test_one_ad_set_that_cannot_be_planned_stops_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ads = [world.campaign() for _ in range(3)]
+    far = world.catalog.campaigns.get(AdSet, ads[1].account_id, ads[1].adset_id)
+    assert far is not None
+    year_9999_s = 253_370_764_800
+    ended = {"daily_budget": 0, "lifetime_budget": 70_000, "end_time": year_9999_s}
+    world.catalog.campaigns.change(far, **ended)
+    tried = []
+
+    def failing(ad_set: AdSet, *known: Any) -> Plan | None:
+        tried.append(ad_set.adset_id)
+        if ad_set.adset_id == ads[0].adset_id:
+            raise OverflowError
+        return plan(ad_set, *known)
+
+    monkeypatch.setattr(delivering, "plan", failing)
+    for _ in range(3):
+        world.round()
+        world.now += 1
+    ledger = Ledger(world.folder / LEDGER_FILE)
+    assert {each.adset_id for each in ads[1:]} == set(ledger.paces())
+    ledger.close_file()
+    # It is not tried again each second.
+    assert 3 == len(tried)
 
 
 def ledger_keys(world: World) -> set[Key]:
