@@ -25,12 +25,12 @@ from doublet.delivery.book import (
     publish,
     running,
 )
-from doublet.delivery.budgets import Budget
+from doublet.delivery.budgets import LIFETIME, Budget
 from doublet.delivery.examples import AdKey
-from doublet.delivery.flow import REMEMBERED_S, Count, Flow
+from doublet.delivery.flow import REMEMBERED_S, Count, Flow, Span
 from doublet.delivery.frequency import Frequency, ad_set_keys
 from doublet.delivery.learning import stages
-from doublet.delivery.ledger import Key, Lease, Ledger, Standing, set_aside
+from doublet.delivery.ledger import Key, Ledger, Standing, set_aside
 from doublet.delivery.links import expiry_s
 from doublet.delivery.planning import (
     TRAFFIC_DAYS,
@@ -42,7 +42,7 @@ from doublet.delivery.planning import (
 )
 from doublet.delivery.purse import LEASE_S
 from doublet.delivery.rates import Model, Scorer
-from doublet.delivery.shelf import CLICK_BILLING, CLICK_GOALS, VIEW_GOALS
+from doublet.delivery.shelf import CLICK_GOALS, VIEW_GOALS
 from doublet.engine.duckdb import connect
 from doublet.errors import CorruptError
 from doublet.normalize import identifier_key
@@ -90,6 +90,7 @@ class Delivering:
         self._counts: dict[str, Count] = {}
         self._traffic: dict[str, Traffic] = {}
         self._plans: dict[str, Plan] = {}
+        self._unplanned: dict[str, AdSet] = {}
         self._standings: dict[Key, Standing] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
@@ -151,10 +152,11 @@ class Delivering:
         self._open_budgets(ledger, book, now)
         is_news = self._take_news(now)
         if self._is_due("settled", _SETTLED_EVERY_S, now):
-            self._settle(ledger, book)
+            self._settle(ledger)
         self._pace(ledger, book, now, is_news)
         if self._is_due("swept", _SWEPT_EVERY_S, now):
-            ledger.sweep(now - _KEPT_S)
+            kept = [each.adset_id for each in self._catalog.campaigns.ad_sets()]
+            ledger.sweep(now - _KEPT_S, kept)
             for each in self._traffic.values():
                 each.forget(now - TRAFFIC_DAYS * 86_400)
 
@@ -248,25 +250,47 @@ class Delivering:
         return ledger
 
     def _open_budgets(self, ledger: Ledger, book: Book, now: float) -> None:
-        """Make new and changed budgets known. Of a ledger that was made anew some began before it
-        did: what they have spent by then is counted from the lake, once nothing of that time can be
-        billed any more."""
+        """Make new and changed budgets known. Some of those that the ledger does not know began
+        before: what they have spent by then is counted from the lake, once nothing of that time can
+        be billed any more."""
         wanted = {
             Key(each.adset_id, each.period): each
             for account in book.accounts
             for each in budgets_of(account.ad_sets, ZoneInfo(account.time_zone), now)
         }
         unknown = ledger.unknown(wanted.values())
-        older = [each for each in unknown if each.begin_s < ledger.made_at_s]
-        if older and self._may_still_bill(ledger.made_at_s, now):
-            unknown = [each for each in unknown if each not in older]
-            older = []
+        # Such a lifetime has spent already where its ad set had daily budgets at first.
+        older = [
+            each for each in unknown if each.begin_s < ledger.made_at_s or each.period == LIFETIME
+        ]
+        awaited = self._awaited(ledger, older, now)
+        # As if they were not wanted yet: an edit must not open them either.
+        for each in awaited:
+            del wanted[Key(each.adset_id, each.period)]
+        unknown, older = (
+            [each for each in budgets if each not in awaited] for budgets in (unknown, older)
+        )
         new = {Key(each.adset_id, each.period) for each in unknown}
-        known = [each for key, each in wanted.items() if self._opened.get(key) != each]
-        if unknown or known:
-            changed = [each for each in known if Key(each.adset_id, each.period) not in new]
-            ledger.open([*unknown, *changed], self._billed(older) if older else {})
+        changed = [
+            each for key, each in wanted.items() if key not in new and self._opened.get(key) != each
+        ]
+        if unknown or changed:
+            ledger.open([*unknown, *changed], self._billed(book, older) if older else {})
         self._opened = wanted
+
+    def _awaited(self, ledger: Ledger, budgets: list[Budget], now: float) -> list[Budget]:
+        """Those of which the lake may not have all that was spent: leases of a lost ledger, or of
+        other budgets of the ad set, may still bill."""
+        is_young = any(each.begin_s < ledger.made_at_s for each in budgets) and (
+            self._may_still_bill(ledger.made_at_s, now)
+        )
+        leased = {each.adset_id for each in ledger.due(float("inf"))} if budgets else set()
+        return [
+            each
+            for each in budgets
+            if (is_young and each.begin_s < ledger.made_at_s)
+            or (each.period == LIFETIME and each.adset_id in leased)
+        ]
 
     def _may_still_bill(self, made_at_s: float, now: float) -> bool:
         """Whether what was decided before the ledger was made can still cost anything."""
@@ -280,28 +304,22 @@ class Delivering:
             for each in decisions
         )
 
-    def _billed(self, budgets: list[Budget]) -> dict[Key, int]:
-        """What touches in the lake say was billed of budgets that the ledger has lost. A touch
+    def _billed(self, book: Book, budgets: list[Budget]) -> dict[Key, int]:
+        """What touches in the lake say was billed of budgets that the ledger does not know. A touch
         counts for the period in which it came: of two days this is at most a few minutes' worth."""
+        assert self._flow is not None
+        owners = {
+            each.adset_id: account.account_id
+            for account in book.accounts
+            for each in account.ad_sets
+        }
+        spans = [
+            Span(owners[each.adset_id], each.adset_id, each.begin_s, each.end_s + REMEMBERED_S)
+            for each in budgets
+        ]
         _, touches = self._freshener.delivered()
-        paths = [file.path for file in touches]
-        if not paths:
-            return {}
-        rows = self._freshener.engine.query(
-            "select adset_id, epoch(touched_at) as at, max(cost) as cost from read_parquet($paths) "
-            "where platform = 'doublet' and cost is not null group by adset_id, touched_at, "
-            "case when touch_id = 'erased' then cast(log_offset as varchar) else touch_id end",
-            {"paths": paths},
-        )
-        found: dict[Key, int] = defaultdict(int)
-        of_set: dict[str, list[Budget]] = defaultdict(list)
-        for budget in budgets:
-            of_set[budget.adset_id].append(budget)
-        for row in rows:
-            for budget in of_set.get(row["adset_id"], ()):
-                if budget.begin_s <= row["at"] < budget.end_s + REMEMBERED_S:
-                    found[Key(budget.adset_id, budget.period)] += int(row["cost"] * UNITS)
-        return found
+        keys = [Key(each.adset_id, each.period) for each in budgets]
+        return dict(zip(keys, self._flow.billed(touches, spans), strict=True))
 
     def _take_news(self, now: float) -> bool:
         """Count what has been loaded; whether there was anything."""
@@ -320,20 +338,11 @@ class Delivering:
                 traffic.note([each])
         return bool(news.counts)
 
-    def _settle(self, ledger: Ledger, book: Book) -> None:
-        """Give back what was reserved and cannot be billed any more."""
+    def _settle(self, ledger: Ledger) -> None:
+        """Give back what was reserved and cannot be billed any more. What an ad set pays for may
+        have changed since a decision, so the longer time is waited for."""
         loaded_s = self._taken_until_s - _LATE_S
-        billing = {
-            each.adset_id: each.billing_event in CLICK_BILLING
-            for account in book.accounts
-            for each in account.ad_sets
-        }
-
-        def is_over(lease: Lease) -> bool:
-            kinds = [billing[lease.adset_id]] if lease.adset_id in billing else [False, True]
-            return lease.until_s + max(map(expiry_s, kinds)) <= loaded_s
-
-        over = [each for each in ledger.due(loaded_s) if is_over(each)]
+        over = ledger.due(loaded_s - max(expiry_s(False), expiry_s(True)))
         if not over:
             return
         billed = {}
@@ -366,6 +375,7 @@ class Delivering:
         is_over = any(each.budget.end_s <= now for each in self._plans.values())
         begins = any(
             key not in planned
+            and self._unplanned.get(key) != each
             and each.start_time <= now
             and each.daily_budget + each.lifetime_budget
             for key, each in known.items()
@@ -374,14 +384,20 @@ class Delivering:
         return is_over or begins or changed
 
     def _plan(self, book: Book, now: float) -> None:
-        self._plans = {}
+        self._plans, self._unplanned = {}, {}
         for account in book.accounts:
             zone = ZoneInfo(account.time_zone)
             traffic = self._traffic.setdefault(account.account_id, Traffic(zone))
             forecast, a_day = traffic.forecast(), traffic.a_day(now)
             rates = self._rates(account)
             for each in account.ad_sets:
-                made = plan(each, zone, forecast, a_day, rates[each.adset_id], now)
+                try:
+                    made = plan(each, zone, forecast, a_day, rates[each.adset_id], now)
+                except Exception:
+                    # The others are planned all the same.
+                    logger.exception("not-planned adset_id=%s", each.adset_id)
+                    self._unplanned[each.adset_id] = each
+                    continue
                 if made is not None:
                     self._plans[each.adset_id] = made
 

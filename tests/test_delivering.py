@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from doublet import delivering
 from doublet.catalog import Ad, AdSet, Catalog, FrequencyCap
 from doublet.decide.answer import Writer
 from doublet.decide.asked import DecideRequest, features_of, who
@@ -19,7 +20,8 @@ from doublet.delivery.book import BOOK_FILE, FREQUENCY_FILE, LEDGER_FILE, Reader
 from doublet.delivery.decide import Asked
 from doublet.delivery.flow import REMEMBERED_S
 from doublet.delivery.ledger import Key, Ledger, Standing
-from doublet.delivery.links import IMPRESSION_S
+from doublet.delivery.links import CLICK_S, IMPRESSION_S
+from doublet.delivery.planning import Plan, plan
 from doublet.delivery.purse import LEASE_S
 from doublet.delivery.records import touch_records
 from doublet.deposit import deposit
@@ -202,12 +204,31 @@ def test_a_worker_that_comes_later_settles_as_well(world: World) -> None:
     assert (sum(link.price for link in links), 0) == (after.settled, after.held)
 
 
-def test_a_lost_ledger_is_made_anew_from_the_touches(world: World) -> None:
+def test_leases_wait_for_impressions_even_if_clicks_are_paid_for_meanwhile(world: World) -> None:
     ad = world.campaign()
     world.ready()
     (link,) = world.ask()
-    world.append(list(touch_records(link, "view", int(world.now * 1e6))))
+    store = world.catalog.campaigns
+    ad_set = store.get(AdSet, ad.account_id, ad.adset_id)
+    assert ad_set is not None
+    assert not link.is_per_click
+    store.change(ad_set, optimization_goal="LINK_CLICKS", billing_event="LINK_CLICKS")
+    world.desk.close(world.now)
+    world._desk = None
+    begin = world.now
+    world.now = begin + LEASE_S + CLICK_S + 120
     world.round()
+    assert world.standing(ad.adset_id).held >= link.price
+    world.now = begin + IMPRESSION_S - 5
+    world.append(list(touch_records(link, "view", int(world.now * 1e6))))
+    world.now = begin + LEASE_S + IMPRESSION_S + 120
+    world.round()
+    after = world.standing(ad.adset_id)
+    assert (link.price, 0) == (after.settled, after.held)
+
+
+def lose_ledger(world: World) -> None:
+    """Everything stops, the ledger is gone, and a new worker begins."""
     world.desk.close(world.now)
     world._desk = None
     world.delivering.stop()
@@ -215,18 +236,112 @@ def test_a_lost_ledger_is_made_anew_from_the_touches(world: World) -> None:
         path.unlink()
     world.delivering = Delivering(world.freshener, world.settings)
     world.now += 5
-    world.round()
+    # The clock of this world is ahead of the one that a ledger is made by.
     ledger = Ledger(world.folder / LEDGER_FILE)
-    # Leases that nobody knows may still bill.
-    assert {} == {key: each for key, each in ledger.standings().items() if key.adset_id == "?"}
-    today = {key.period for key in ledger.standings()}
+    with ledger._write() as db:
+        db.execute("update made set at_s = ?", (world.now,))
+    ledger.close_file()
+
+
+def test_a_lost_ledger_is_made_anew_from_the_touches(world: World) -> None:
+    ad = world.campaign()
+    world.ready()
+    (link,) = world.ask()
+    world.append(list(touch_records(link, "view", int(world.now * 1e6))))
+    world.round()
+    periods = {key.period for key in ledger_keys(world)}
+    assert 2 == len(periods)
+    lose_ledger(world)
+    world.round()
+    # Leases that nobody knows may still bill: only what begins tomorrow is open.
+    assert {Key(ad.adset_id, max(periods))} == ledger_keys(world)
     world.now += LEASE_S + REMEMBERED_S + 120
     world.round()
-    found = ledger.standings()
+    assert 2 == len(ledger_keys(world))
+    assert (link.price, 0) == (
+        world.standing(ad.adset_id).settled,
+        world.standing(ad.adset_id).held,
+    )
+
+
+def test_an_edit_does_not_open_a_budget_that_is_waited_for(world: World) -> None:
+    ad = world.campaign()
+    world.ready()
+    (link,) = world.ask()
+    world.append(list(touch_records(link, "view", int(world.now * 1e6))))
+    world.round()
+    lose_ledger(world)
+    world.round()
+    store = world.catalog.campaigns
+    for budget in (40_000, 50_000):
+        ad_set = store.get(AdSet, ad.account_id, ad.adset_id)
+        assert ad_set is not None
+        store.change(ad_set, daily_budget=budget)
+        world.now += 5
+        world.round()
+        assert 1 == len(ledger_keys(world))
+    # Nor does one more worker that begins while it is waited.
+    world.delivering.stop()
+    world.delivering = Delivering(world.freshener, world.settings)
+    world.round()
+    assert 1 == len(ledger_keys(world))
+    world.now += LEASE_S + REMEMBERED_S + 120
+    world.round()
+    standing = world.standing(ad.adset_id)
+    assert link.price == standing.settled
+    assert 0 < standing.amount <= 5_000_000
+
+
+def test_a_lifetime_budget_begins_with_what_daily_ones_spent(world: World) -> None:
+    ad = world.campaign()
+    world.ready()
+    (link,) = world.ask()
+    world.append(list(touch_records(link, "view", int(world.now * 1e6))))
+    world.round()
+    store = world.catalog.campaigns
+    ad_set = store.get(AdSet, ad.account_id, ad.adset_id)
+    assert ad_set is not None
+    store.change(ad_set, daily_budget=0, lifetime_budget=70_000)
+    world.now += 5
+    world.round()
+    key = Key(ad.adset_id, "lifetime")
+    # Leases of the day may still bill.
+    assert key not in ledger_keys(world)
+    world.desk.close(world.now)
+    world._desk = None
+    for seconds in (LEASE_S + IMPRESSION_S + 120, 10):
+        world.now += seconds
+        world.round()
+    ledger = Ledger(world.folder / LEDGER_FILE)
+    found = ledger.standings()[key]
     ledger.close_file()
-    assert len(found) >= len(today)
-    assert [link.price] == [each.settled for each in found.values() if each.settled]
-    assert ad.adset_id in {key.adset_id for key in found}
+    assert (7_000_000, link.price, 0) == found[:3]
+
+
+def test_an_end_that_is_moved_on_reopens_no_budget_as_new(world: World) -> None:
+    ad = world.campaign()
+    world.ready()
+    store = world.catalog.campaigns
+    ad_set = store.get(AdSet, ad.account_id, ad.adset_id)
+    assert ad_set is not None
+    end_s = int(world.now) + 3600
+    key = Key(ad.adset_id, "lifetime")
+    ended = store.change(ad_set, daily_budget=0, lifetime_budget=70_000, end_time=end_s)
+    world.desk.close(world.now)
+    world._desk = None
+    for seconds in (LEASE_S + IMPRESSION_S + 120, 10):
+        world.now += seconds
+        world.round()
+    ledger = Ledger(world.folder / LEDGER_FILE)
+    lease = ledger.take(*key, 500, "somebody", world.now, world.now)
+    assert lease is not None
+    ledger.settle(lease.lease_id, 500)
+    world.now += 60 * 86_400
+    world.round()
+    store.change(ended, end_time=int(world.now) + 3600)
+    world.round()
+    assert 500 == ledger.standings()[key].settled
+    ledger.close_file()
 
 
 def test_a_damaged_ledger_is_set_aside(world: World) -> None:
@@ -308,6 +423,34 @@ def test_the_pace_follows_what_was_spent(world: World) -> None:
     assert later.bid > first.bid
     assert msgspec.json.encode(later)
     assert Key(ad.adset_id, later.period) in ledger_keys(world)
+
+
+def test_one_ad_set_that_cannot_be_planned_stops_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ads = [world.campaign() for _ in range(3)]
+    far = world.catalog.campaigns.get(AdSet, ads[1].account_id, ads[1].adset_id)
+    assert far is not None
+    year_9999_s = 253_370_764_800
+    ended = {"daily_budget": 0, "lifetime_budget": 70_000, "end_time": year_9999_s}
+    world.catalog.campaigns.change(far, **ended)
+    tried = []
+
+    def failing(ad_set: AdSet, *known: Any) -> Plan | None:
+        tried.append(ad_set.adset_id)
+        if ad_set.adset_id == ads[0].adset_id:
+            raise OverflowError
+        return plan(ad_set, *known)
+
+    monkeypatch.setattr(delivering, "plan", failing)
+    for _ in range(3):
+        world.round()
+        world.now += 1
+    ledger = Ledger(world.folder / LEDGER_FILE)
+    assert {each.adset_id for each in ads[1:]} == set(ledger.paces())
+    ledger.close_file()
+    # It is not tried again each second.
+    assert 3 == len(tried)
 
 
 def ledger_keys(world: World) -> set[Key]:

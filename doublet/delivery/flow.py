@@ -66,6 +66,15 @@ class Answers(NamedTuple):
     answers: int
 
 
+class Span(NamedTuple):
+    """An ad set of an account from `begin_s` until before `end_s` (Unix seconds)."""
+
+    account_id: str
+    adset_id: str
+    begin_s: float
+    end_s: float
+
+
 class News(NamedTuple):
     """What has come since the last look."""
 
@@ -82,8 +91,8 @@ def _sql(name: str) -> str:
 _COLUMNS = {
     "chosen": "name varchar, account_id varchar, adset_id varchar, lease varchar, "
     "position integer, p_click double, p_action double, value double, decided_s double",
-    "touches": "touch_id varchar, name varchar, kind varchar, units bigint, received_s double, "
-    "log_slot integer, log_offset bigint",
+    "touches": "account_id varchar, touch_id varchar, name varchar, kind varchar, units bigint, "
+    "received_s double, log_slot integer, log_offset bigint",
 }
 
 
@@ -98,12 +107,17 @@ class Flow:
         self._positions: dict[str, dict[int, int]] = {name: {} for name in _COLUMNS}
         self._seen: dict[str, set[str]] = {name: set() for name in _COLUMNS}
         for table, columns in (
-            ("chosen", "name varchar, adset_id varchar, lease varchar, decided_s double"),
+            (
+                "chosen",
+                "account_id varchar, name varchar, adset_id varchar, lease varchar, "
+                "decided_s double",
+            ),
             (
                 "waiting",
-                "touch_id varchar, name varchar, kind varchar, units bigint, received_s double",
+                "account_id varchar, touch_id varchar, name varchar, kind varchar, units bigint, "
+                "received_s double",
             ),
-            ("taken", "touch_id varchar, received_s double"),
+            ("taken", "account_id varchar, touch_id varchar, received_s double"),
         ):
             connection.execute(f"create or replace temp table {table} ({columns})")
 
@@ -132,6 +146,26 @@ class Flow:
         ).fetchall()
         return [Answers(*row) for row in rows]
 
+    def billed(self, touches: Sequence[File], spans: Sequence[Span]) -> list[int]:
+        """What the touches of each span cost, in units, whenever they were loaded."""
+        found = [0] * len(spans)
+        paths = [file.path for file in touches]
+        if not paths or not spans:
+            return found
+        account_ids, adset_ids, begins_s, ends_s = map(list, zip(*spans, strict=True))
+        asked = {
+            "numbers": list(range(len(spans))),
+            "account_ids": account_ids,
+            "adset_ids": adset_ids,
+            "begins_s": begins_s,
+            "ends_s": ends_s,
+        }
+        for number, units in self._connection.execute(
+            _sql("billed"), {"touched": paths, **asked}
+        ).fetchall():
+            found[number] = units
+        return found
+
     def _before(self, files: Sequence[File]) -> list[str]:
         return [file.path for file in files if file.first_received_at < self._since]
 
@@ -141,21 +175,29 @@ class Flow:
         if not is_chosen and not is_touched:
             return News([], [], [])
         run = self._connection.execute
-        run("insert into chosen select name, adset_id, lease, decided_s from fresh_chosen")
         run(
-            "insert into waiting select touch_id, name, kind, units, received_s from fresh_touches "
-            "anti join taken using (touch_id) qualify row_number() over "
-            "(partition by touch_id order by received_s, log_slot, log_offset) = 1"
+            "insert into chosen select account_id, name, adset_id, lease, decided_s "
+            "from fresh_chosen"
         )
         run(
-            "insert into taken select touch_id, min(received_s) from fresh_touches "
-            "anti join taken using (touch_id) group by touch_id"
+            "insert into waiting select account_id, touch_id, name, kind, units, received_s "
+            "from fresh_touches anti join taken using (account_id, touch_id) "
+            "qualify row_number() over (partition by account_id, touch_id "
+            "order by received_s, log_slot, log_offset) = 1"
         )
         run(
-            "create or replace temp table matched as select waiting.touch_id, waiting.kind, "
-            "waiting.units, chosen.adset_id, chosen.lease from waiting join chosen using (name)"
+            "insert into taken select account_id, touch_id, min(received_s) from fresh_touches "
+            "anti join taken using (account_id, touch_id) group by account_id, touch_id"
         )
-        run("delete from waiting where touch_id in (select touch_id from matched)")
+        run(
+            "create or replace temp table matched as select account_id, waiting.touch_id, "
+            "waiting.kind, waiting.units, chosen.adset_id, chosen.lease "
+            "from waiting join chosen using (account_id, name)"
+        )
+        run(
+            "delete from waiting where (account_id, touch_id) in "
+            "(select (account_id, touch_id) from matched)"
+        )
         bills = [Bill(*row) for row in run(_sql("bills")).fetchall()]
         counts = [Count(*row) for row in run(_sql("counts")).fetchall()]
         answers = self._answered()

@@ -1,13 +1,19 @@
 -- One row per ad set: all that became of it before a moment; columns as in flow_counts.sql.
 -- Parameters: $chosen files of `ad_decisions`, $touched files of `ad_touches`, $since (received
--- earlier).
+-- earlier). Touches that another account has told of an ad set count nothing.
 with
+decided as (
+  select distinct account_id, adset_id
+  from read_parquet($chosen)
+),
 touches as (
   select
     adset_id,
     kind,
     max(coalesce(cost, 0)) as cost
   from read_parquet($touched)
+  semi join decided
+    using (account_id, adset_id)
   where platform = 'doublet'
     and kind in ('view', 'click')
     and received_at < $since

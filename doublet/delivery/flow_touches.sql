@@ -2,6 +2,7 @@
 -- Parameters: $paths files of `ad_touches`, $positions first wanted offset by log slot, $since
 -- (received no earlier).
 select
+  cast(account_id as varchar) as account_id,
   cast(touch_id as varchar) as touch_id,
   cast(left(touch_id, length(touch_id) - 2) as varchar) as name,
   cast(kind as varchar) as kind,

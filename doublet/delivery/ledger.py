@@ -16,6 +16,7 @@ restored ledger would not know what was spent after it was copied.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,7 +28,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from doublet.delivery.budgets import Budget
+from doublet.delivery.budgets import LIFETIME, Budget
 from doublet.delivery.pacing import Pace
 from doublet.errors import BusyError, CorruptError
 from doublet.sqlite_file import opened, written
@@ -151,13 +152,15 @@ class Ledger:
         standing = self.standings().get(Key(adset_id, period))
         return standing.settled if standing else 0
 
-    def sweep(self, before_s: float) -> None:
-        """Forget budgets whose period ended before a moment, once all their leases are settled."""
+    def sweep(self, before_s: float, kept: Iterable[str] = ()) -> None:
+        """Forget budgets whose period ended before a moment, once all their leases are settled; not
+        lifetime budgets of `kept` ad sets, whose end may yet be moved on."""
         with self._write() as db:
             db.execute(
                 "delete from budgets where end_s < ? and not exists (select 1 from leases where "
-                "leases.adset_id = budgets.adset_id and leases.period = budgets.period)",
-                (before_s,),
+                "leases.adset_id = budgets.adset_id and leases.period = budgets.period) "
+                "and not (period = ? and adset_id in (select value from json_each(?)))",
+                (before_s, LIFETIME, json.dumps(list(kept))),
             )
 
     # --- leases -------------------------------------------------------------------------------

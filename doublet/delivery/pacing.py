@@ -30,6 +30,8 @@ from doublet.delivery.budgets import Budget
 
 QUARTER_S = 900
 QUARTERS = 96
+_DAY_S = QUARTERS * QUARTER_S
+_FINE_DAYS = 100
 _PRIOR_REQUESTS = 5.0
 
 _WINDOW_S = 600.0
@@ -73,16 +75,29 @@ class Forecast:
         """
         return cls(np.asarray(counts, float) + _PRIOR_REQUESTS)
 
-    def curve(self, begin_s: float, end_s: float, zone: tzinfo) -> Curve:
-        """Over a period; one without end is planned by its first thirty days."""
-        end_s = min(end_s, begin_s + 30 * QUARTERS * QUARTER_S) if end_s == math.inf else end_s
-        inner = np.arange(begin_s // QUARTER_S + 1, math.ceil(end_s / QUARTER_S)) * QUARTER_S
-        edges = np.concatenate(([begin_s], inner, [end_s]))
+    def curve(
+        self, begin_s: float, end_s: float, zone: tzinfo, near_s: float | None = None
+    ) -> Curve:
+        """Over a period; one without end is planned by its first thirty days. Of a long one the
+        hundred days around `near_s` (the beginning, if it is not given) follow the hours; days
+        before and after them are even, so that the curve stays small."""
+        end_s = min(end_s, begin_s + 30 * _DAY_S) if end_s == math.inf else end_s
+        ago_s = (begin_s if near_s is None else min(near_s, end_s)) - begin_s
+        # By whole days, so that an even day is as much as one that follows the hours.
+        first = begin_s + max(0.0, ago_s // _DAY_S - _FINE_DAYS / 2) * _DAY_S
+        last = min(end_s, first + _FINE_DAYS * _DAY_S)
+        inner = np.arange(first // QUARTER_S + 1, math.ceil(last / QUARTER_S)) * QUARTER_S
+        fine = np.concatenate(([first], inner, [last]))
         # Zones differ by whole quarters of an hour, so no quarter lies across two of the forecast.
-        starts = np.floor(edges[:-1] / QUARTER_S) * QUARTER_S
+        starts = np.floor(fine[:-1] / QUARTER_S) * QUARTER_S
         local = [datetime.fromtimestamp(start, UTC).astimezone(zone) for start in starts]
-        quarters = [each.hour * 4 + each.minute // 15 for each in local]
-        come = np.concatenate(([0.0], np.cumsum(self.shares[quarters] * np.diff(edges))))
+        rates = self.shares[[each.hour * 4 + each.minute // 15 for each in local]]
+        edges = fine
+        if begin_s < first:
+            edges, rates = np.append(begin_s, edges), np.append(1 / QUARTERS, rates)
+        if last < end_s:
+            edges, rates = np.append(edges, end_s), np.append(rates, 1 / QUARTERS)
+        come = np.append(0.0, np.cumsum(rates * np.diff(edges)))
         return Curve(edges, come / come[-1])
 
 

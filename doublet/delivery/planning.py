@@ -100,7 +100,7 @@ def plan(
     limit = limit_of(ad_set)
     days = (min(budget.end_s, budget.begin_s + TRAFFIC_DAYS * _DAY_S) - budget.begin_s) / _DAY_S
     start = start_pace(budget.amount, a_day * days, rate, limit)
-    curve = forecast.curve(budget.begin_s, budget.end_s, zone)
+    curve = forecast.curve(budget.begin_s, budget.end_s, zone, now_s)
     return Plan(ad_set, budget, Pacer(budget, curve, limit), start)
 
 

@@ -9,13 +9,13 @@ import duckdb
 import msgspec
 import pytest
 
-from doublet.delivery.flow import REMEMBERED_S, Answers, Bill, Count, Flow, News
+from doublet.delivery.flow import REMEMBERED_S, Answers, Bill, Count, Flow, News, Span
 from doublet.delivery.links import Link
 from doublet.delivery.records import touch_records
 from doublet.event import encode
 from tests.delivery.test_links import LINK
 from tests.delivery.test_records import DECISION
-from tests.factories import NOON, SECOND, Pipeline
+from tests.factories import ACCOUNT, NOON, SECOND, Pipeline
 
 NOW = NOON / SECOND
 
@@ -98,6 +98,42 @@ def test_a_flow_that_begins_later_leaves_the_past_to_history(pipeline: Pipeline)
     assert ("12", 1, 1, 0, 250) == count[:5]
     found = [flow.answers(files[0], NOW + seconds) for seconds in (-60, 60)]
     assert [[1], []] == [[each.answers for each in each_found] for each_found in found]
+
+
+def test_touches_of_another_account_cost_nothing(pipeline: Pipeline) -> None:
+    forged = view(msgspec.structs.replace(link("a", price=9_000), account_id="other"))
+    flow = Flow(duckdb.connect())
+    pipeline.append([forged, decision("a")])
+    assert [] == take(pipeline, flow).bills
+    # Nor does it stand in the way of the real one, in the same batch or later.
+    pipeline.append([view(link("a")), decision("b")])
+    assert [Bill("7", 250)] == take(pipeline, flow).bills
+    forged = view(msgspec.structs.replace(link("b", price=9_000), account_id="other"))
+    pipeline.append([forged, view(link("b"), 2.0)])
+    assert [Bill("7", 250)] == take(pipeline, flow).bills
+    later = Flow(duckdb.connect(), NOW + 10)
+    files = pipeline.lake.ad_decisions.files(), pipeline.lake.ad_touches.files()
+    assert [("12", 2, 2, 0, 500)] == [each[:5] for each in later.history(*files).values()]
+
+
+def test_what_was_billed_is_counted_once_by_ad_set_and_time(pipeline: Pipeline) -> None:
+    # The second copy of a view comes through another process, and costs nothing or as much.
+    late = REMEMBERED_S + 1.0
+    pipeline.append([view(link("a")), view(link("b"), 100.0), view(link("c", "13", price=10))])
+    pipeline.append([view(link("a"), 2.0), view(link("b"), 101.0), view(link("c", "13"), late)], 1)
+    pipeline.refresh()
+    files = pipeline.lake.ad_touches.files()
+    spans = [
+        Span(ACCOUNT, "12", NOW, NOW + 200),
+        Span(ACCOUNT, "12", NOW + 1.5, NOW + 200),
+        Span(ACCOUNT, "12", NOW, float("inf")),
+        Span(ACCOUNT, "13", NOW, NOW + 200),
+        Span("other", "12", NOW, NOW + 200),
+    ]
+    flow = Flow(duckdb.connect())
+    assert [500, 250, 500, 10, 0] == flow.billed(files, spans)
+    assert [0] == flow.billed([], spans[:1])
+    assert [] == flow.billed(files, [])
 
 
 def test_decisions_are_forgotten_when_nothing_can_come_of_them(pipeline: Pipeline) -> None:

@@ -255,6 +255,18 @@ def test_budgets_are_forgotten_after_their_last_lease(tmp_path: Path) -> None:
     assert [BUDGET] == ledger.unknown([BUDGET])
 
 
+def test_lifetime_budgets_are_kept_with_their_ad_set(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    lifetime = Budget("8", "lifetime", 100, 0, 86_400)
+    ledger.open([BUDGET, lifetime], {Key("8", "lifetime"): 70})
+    ledger.sweep(90_000, ["7", "8"])
+    assert [BUDGET] == ledger.unknown([BUDGET, lifetime])
+    ledger.open([lifetime._replace(end_s=200_000)])
+    assert (100, 70, 0, 0) == ledger.standings()[Key("8", "lifetime")]
+    ledger.sweep(300_000, ["7"])
+    assert {} == ledger.standings()
+
+
 def test_paces_are_kept(tmp_path: Path) -> None:
     ledger = make_ledger(tmp_path)
     paces = {"7": Pace(12.5, 1.5, as_of_s=3, period="lifetime"), "8": Pace(1.0)}

@@ -87,6 +87,19 @@ def test_a_lifetime_repeats_its_days_and_one_without_end_has_thirty() -> None:
     assert 0.5 == pytest.approx(Forecast(shares).curve(0, math.inf, UTC).at(15 * DAY_S))
 
 
+def test_a_period_of_many_years_is_even_but_for_the_days_near() -> None:
+    shares = [1.0] * 48 + [3.0] * 48
+    days = 2_900_000
+    for day in (0, 10, 5_000, days - 1):
+        curve = Forecast(shares).curve(0, days * DAY_S, UTC, (day + 0.3) * DAY_S)
+        assert len(curve.edges_s) < 101 * 96
+        assert (np.diff(curve.edges_s) > 0).all()
+        come = [curve.at((day + part) * DAY_S) * days - day for part in (0, 0.5, 1)]
+        assert [0, 0.25, 1] == [pytest.approx(each, abs=1e-6) for each in come]
+        assert [0, 1] == [pytest.approx(curve.at(at * DAY_S)) for at in (0, days)]
+    assert 0.75 == pytest.approx(curve.at(days * 0.75 * DAY_S))
+
+
 # --- control ---------------------------------------------------------------------------------
 
 
